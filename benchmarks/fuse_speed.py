@@ -1,0 +1,135 @@
+"""How long `caffe-fuse fuse` takes as a whole process and how much memory, beside a plain copy.
+
+    python benchmarks/fuse_speed.py [--models resnet50,resnet152] [--runs 5] [--folder DIR]
+
+The yardstick is `cp` of the weights and fsync of the copy, in the same folder. The programs take turns,
+so that a slow moment of the machine hits all of them. The weights are made in the folder and stay there.
+Linux only: memory is read from /proc.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Sequence
+
+PROJECT = Path(__file__).resolve().parent.parent
+SAMPLE_NETS = PROJECT / "sample_nets"
+NAIVE = Path(__file__).resolve().parent / "naive_fold.py"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caffe_fuse" / "benchmarks"
+POLL_SECONDS = 0.003
+
+COPY, START, FUSE, NAIVE_FOLD = "cp and fsync", "python with numpy", "caffe-fuse fuse", "naive fold"
+
+
+class Measured(NamedTuple):
+    """One run of a process. seconds: wall time. peak, anonymous: the largest VmHWM and RssAnon seen, kB."""
+
+    seconds: float
+    peak: int
+    anonymous: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time the fold against a plain copy.")
+    parser.add_argument("--models", default="resnet50", help="sample nets, with commas (resnet50)")
+    parser.add_argument("--runs", type=int, default=5, help="of each program; the median counts (5)")
+    parser.add_argument("--folder", type=Path, default=CACHE, help=f"where the files are made ({CACHE})")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name in options.models.split(","):
+        weights = weights_of(name, options.folder)
+        report(name, weights, measure_all(programs(name, weights), weights, options.runs))
+
+
+def weights_of(name: str, folder: Path) -> Path:
+    """The caffemodel of a sample net in the folder, made if it is not there yet."""
+    weights = folder / f"{name}.caffemodel"
+    if not weights.exists():
+        unfinished = folder / f"{name}.unfinished"
+        generate = [sys.executable, str(SAMPLE_NETS / "generate.py"), "--weights", name, str(unfinished)]
+        subprocess.run(generate, check=True)
+        unfinished.rename(weights)
+    return weights
+
+
+def programs(name: str, weights: Path) -> Dict[str, List[str]]:
+    """The commands to compare; each writes its files as output.* into the folder of the weights."""
+    net, output = str(SAMPLE_NETS / f"{name}.prototxt"), str(weights.parent / "output")
+    copy = 'cp "$0" "$1" && sync "$1"'
+    return {
+        COPY: ["sh", "-c", copy, str(weights), f"{output}.caffemodel"],
+        START: [sys.executable, "-c", "import numpy"],
+        FUSE: [sys.executable, "-m", "caffe_fuse", "fuse", net, str(weights), "-o", output, "-q"],
+        NAIVE_FOLD: [sys.executable, str(NAIVE), net, str(weights), output],
+    }
+
+
+def measure_all(commands: Dict[str, List[str]], weights: Path, runs: int) -> Dict[str, List[Measured]]:
+    """Run the commands in turn; what they wrote is removed outside the time taken."""
+    results: Dict[str, List[Measured]] = {title: [] for title in commands}
+    for _ in range(runs):
+        for title, command in commands.items():
+            # Every program finds its input in the page cache, and no writing of others under way.
+            weights.read_bytes()
+            os.sync()
+            results[title].append(measure(command))
+            for output in weights.parent.glob("output.*"):
+                output.unlink()
+    return results
+
+
+def measure(command: Sequence[str]) -> Measured:
+    """Run a command, watching its memory; ends this program if it fails."""
+    peaks = {"VmHWM": 0, "RssAnon": 0}
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    watcher = threading.Thread(target=watch, args=(process.pid, peaks))
+    watcher.start()
+    status = process.wait()
+    seconds = time.perf_counter() - started
+    watcher.join()
+    if status != 0:
+        raise SystemExit(f"status {status} from: {' '.join(command)}")
+    return Measured(seconds, peaks["VmHWM"], peaks["RssAnon"])
+
+
+def watch(process_id: int, peaks: Dict[str, int]) -> None:
+    """Keep the largest values of these lines of /proc/PID/status until the process is gone."""
+    while True:
+        try:
+            lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        values = {name: value for name, _, value in (line.partition(":") for line in lines)}
+        # A process that has ended, but was not waited for, has no memory any more.
+        if "VmHWM" not in values:
+            return
+        for name in peaks:
+            peaks[name] = max(peaks[name], int(values[name].split()[0]))
+        time.sleep(POLL_SECONDS)
+
+
+def report(name: str, weights: Path, results: Dict[str, List[Measured]]) -> None:
+    medians = {title: statistics.median(run.seconds for run in runs) for title, runs in results.items()}
+    print(f"{name}, {weights.stat().st_size / 1e6:.0f} MB, median of {len(results[COPY])} runs")
+    print(f"  {'':<20}{'seconds':>9}{'min':>8}{'max':>8}{'peak MB':>10}{'anonymous MB':>14}")
+    for title, runs in results.items():
+        seconds = [run.seconds for run in runs]
+        peak, anonymous = max(run.peak for run in runs) / 1e3, max(run.anonymous for run in runs) / 1e3
+        row = f"  {title:<20}{medians[title]:>9.3f}{min(seconds):>8.3f}{max(seconds):>8.3f}"
+        print(f"{row}{peak:>10.0f}{anonymous:>14.0f}")
+    for title in (FUSE, NAIVE_FOLD):
+        ratio = (medians[title] - medians[START]) / medians[COPY]
+        print(f"  {title} without the start of python: {ratio:.2f} x {COPY}")
+    print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

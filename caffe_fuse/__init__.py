@@ -1,0 +1,34 @@
+"""Folds BatchNorm into the layers of a Caffe model, so that it runs in half precision. See README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["CaffeFuseError", "HalfReport", "InputError", "InternalError", "Model", "Result", "SystemFailure", "TextError", "UnsafeResult", "check_half", "fuse", "load"]
+
+if TYPE_CHECKING:
+    from .convert import Result, check_half, fuse
+    from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
+    from .half import HalfReport
+    from .loader import load
+    from .model import Model
+
+_HOMES = {
+    "Result": "convert",
+    "check_half": "convert",
+    "fuse": "convert",
+    "HalfReport": "half",
+    "load": "loader",
+    "Model": "model",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Each name is imported when it is used: `caffe-fuse --help` needs neither numpy nor protobuf."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)

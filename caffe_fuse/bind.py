@@ -1,0 +1,152 @@
+"""Which numbers of the weight file belong to which layer of the net, and whether they fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .blob import ArrayBlob, Blob
+from .errors import InputError
+from .layers.row import Shape
+from .net import Layer, Net
+from .weights.model import LayerRecord, WeightFile
+
+
+def bind(net: Net, weights: WeightFile) -> Net:
+    """The net with its numbers. Raises InputError where a layer's blobs are missing, or of another number or shape."""
+    net = _with_shared(net.with_layers(_bound(net, weights)))
+    _check_blobs(net, weights)
+    return net
+
+
+def _bound(net: Net, weights: WeightFile) -> List[Layer]:
+    """Weights bind by name, to the first layer of that name (Caffe: net.cpp:735-770 CopyTrainedLayersFrom)."""
+    records: Dict[str, LayerRecord] = {}
+    for record in weights.layers:
+        if record.blobs or record.name not in records:
+            records[record.name] = record
+    bound: List[Layer] = []
+    for layer in net.layers:
+        record_of_layer = records.pop(layer.name, None)
+        own = record_of_layer.blobs if record_of_layer is not None else ()
+        bound.append(replace(layer, record=record_of_layer, blobs=own or _embedded_blobs(layer)))
+    return bound
+
+
+def _embedded_blobs(layer: Layer) -> Tuple[Blob, ...]:
+    """Blobs written into the prototxt itself (Caffe: layer.hpp:44-50)."""
+    found: List[Blob] = []
+    for proto in layer.parameter.blobs:
+        numbers = np.array(proto.double_data if len(proto.double_data) else proto.data, dtype=np.float64)
+        legacy = any(proto.HasField(name) for name in ("num", "channels", "height", "width"))
+        shape = (proto.num, proto.channels, proto.height, proto.width) if legacy else tuple(proto.shape.dim)
+        if numbers.size != int(np.prod(shape, dtype=np.float64)):
+            raise InputError(
+                f"a blob of layer {layer.name} has shape {shape} and {numbers.size} numbers", where=layer.where
+            )
+        found.append(ArrayBlob(numbers.astype(np.float32).reshape(shape)))
+    return tuple(found)
+
+
+def _with_shared(net: Net) -> Net:
+    """Layers that share a `param` name share the numbers that Caffe read last (net.cpp:947-954 ShareWeights)."""
+    changed: Dict[int, Layer] = {layer.index: layer for layer in net.layers}
+    for pairs in net.sharers.values():
+        stored = [
+            (layer.record.index, layer.blobs[place])
+            for layer, place in pairs
+            if layer.record is not None and place < len(layer.blobs)
+        ]
+        if len(pairs) < 2 or not stored:
+            continue
+        numbers = max(stored, key=lambda pair: pair[0])[1]
+        for layer, place in pairs:
+            blobs = list(changed[layer.index].blobs)
+            if place <= len(blobs):
+                blobs[place : place + 1] = [numbers]
+                changed[layer.index] = replace(changed[layer.index], blobs=tuple(blobs))
+    return net.with_layers(list(changed.values()))
+
+
+def with_placeholders(net: Net) -> Net:
+    """Blobs of the right shape that hold zeros and take no memory: enough to plan a fold without weights."""
+    planned: List[Layer] = []
+    for layer in net.layers:
+        row = layer.row
+        expected = row.blobs(layer.parameter, [net.shapes[v] for v in net.bottoms(layer)]) if row and row.blobs else []
+        zeros = [np.broadcast_to(np.float32(0), tuple(dim or 1 for dim in shape)) for shape in expected]
+        planned.append(replace(layer, blobs=tuple(ArrayBlob(array) for array in zeros)))
+    return net.with_layers(planned)
+
+
+def _check_blobs(net: Net, weights: WeightFile) -> None:
+    """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
+    missing: List[Layer] = []
+    for layer in net.layers:
+        row = layer.row
+        if row is None or row.blobs is None:
+            continue
+        expected = [tuple(shape) for shape in row.blobs(layer.parameter, [net.shapes[v] for v in net.bottoms(layer)])]
+        if expected and not layer.blobs:
+            missing.append(layer)
+        elif missing:
+            continue
+        else:
+            _check_shapes(layer, expected, weights)
+    if missing:
+        _refuse_missing(net, missing, weights)
+
+
+def _check_shapes(layer: Layer, expected: Sequence[Tuple[Optional[int], ...]], weights: WeightFile) -> None:
+    if len(expected) != len(layer.blobs):
+        raise InputError(
+            f"layer {layer.name} ({layer.type}) has {len(expected)} blobs in the net and {len(layer.blobs)} in "
+            f"the weights",
+            where=layer.where,
+            remedy=f"is {weights.path} the weight file of this net?",
+        )
+    for place, (shape, blob) in enumerate(zip(expected, layer.blobs)):
+        if not _same_shape(shape, blob.shape):
+            wanted = "x".join("?" if dim is None else str(dim) for dim in shape)
+            stored = "x".join(map(str, blob.shape))
+            raise InputError(
+                f"blob {place} of layer {layer.name} ({layer.type}) is {wanted} in the net and {stored} in the weights",
+                where=layer.where,
+                remedy=f"is {weights.path} the weight file of this net?",
+            )
+
+
+def _same_shape(expected: Tuple[Optional[int], ...], stored: Tuple[int, ...]) -> bool:
+    """Axes of size 1 may be missing or added: legacy blobs are padded to 4-D (Caffe: blob.cpp:411-429)."""
+    wanted = [dim for dim in expected if dim != 1]
+    found = [dim for dim in stored if dim != 1]
+    if None in wanted:
+        return len(expected) != len(stored) or all(e in (None, s) for e, s in zip(expected, stored))
+    return wanted == found
+
+
+def _refuse_missing(net: Net, missing: Sequence[Layer], weights: WeightFile) -> None:
+    weighted = [layer for layer in net.layers if layer.row is not None and layer.row.blobs is not None]
+    names = ", ".join(f"{layer.name} ({layer.type})" for layer in missing[:3])
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    raise InputError(
+        f"{weights.path} has no weights for layer {names}{more}",
+        where=missing[0].where,
+        remedy=f"{len(weighted) - len(missing)} of {len(weighted)} layers with weights matched by name: "
+        "is this the weight file of this net?",
+    )
+
+
+def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:
+    """A warning about layers of the file that the net does not have."""
+    names = {layer.name for layer in everything}
+    strange = [record.name for record in weights.layers if record.blobs and record.name not in names]
+    if not strange:
+        return []
+    shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
+    return [
+        f"{weights.path}: {len(strange)} layers with weights are not in the net ({shown}); "
+        "they are kept (--prune removes them)"
+    ]

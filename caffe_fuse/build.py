@@ -1,0 +1,130 @@
+"""From the two files to a Net: which layers take part, and what comes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from . import schema
+from .bind import bind, strangers, with_placeholders
+from .errors import InputError
+from .layers.row import Shape
+from .net import Layer, Net
+from .textproto import Document, Message, Scalar
+from .weights.model import WeightFile
+
+
+@dataclass(frozen=True)
+class State:
+    """Which of the layers take part (Caffe: NetState, net.cpp:261-353)."""
+
+    phase: str = "TEST"
+    level: int = 0
+    stages: FrozenSet[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Built:
+    net: Net
+    excluded: Tuple[Layer, ...]
+    warnings: Tuple[str, ...]
+
+
+def build(
+    document: Document, weights: Optional[WeightFile], state: State, input_shapes: Mapping[str, Shape]
+) -> Built:
+    """Raises InputError where the net is no net, or the weights are not this net's."""
+    everything = _read_layers(document)
+    if not everything:
+        raise InputError(
+            "there is no layer in it", where=document.path, remedy="give the deploy prototxt of a Caffe net"
+        )
+    included = [_in_phase(layer, state) for layer in everything if _takes_part(layer, state)]
+    names = {layer.index for layer in included}
+    excluded = tuple(layer for layer in everything if layer.index not in names)
+    inputs = _net_inputs(document)
+    _check_given(input_shapes, inputs, included)
+    inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
+    net = Net(included, inputs, input_shapes)
+    if weights is None:
+        return Built(with_placeholders(net), excluded, ())
+    return Built(bind(net, weights), excluded, tuple(strangers(everything, weights)))
+
+
+def _read_layers(document: Document) -> List[Layer]:
+    found: List[Layer] = []
+    for field in document.root.fields:
+        if field.name != "layer":
+            continue
+        if field.is_list or not isinstance(field.values[0], Message):
+            raise InputError(
+                "layers in a list [...] cannot be edited",
+                where=document.where(field.start),
+                remedy="write each as `layer { ... }`",
+            )
+        typed = schema.read(document, field.values[0], "LayerParameter")
+        line, _ = document.position(field.start)
+        where = document.where(field.start)
+        found.append(Layer(len(found), typed.message, typed.unknown, field, where, line))
+    return found
+
+
+def _in_phase(layer: Layer, state: State) -> Layer:
+    """A layer inherits the net's phase (Caffe: net.cpp Init)."""
+    if layer.parameter.HasField("phase"):
+        return layer
+    parameter = schema.copy_of(layer.parameter)
+    parameter.phase = schema.PHASES[state.phase]
+    return replace(layer, parameter=parameter)
+
+
+def _takes_part(layer: Layer, state: State) -> bool:
+    include, exclude = layer.parameter.include, layer.parameter.exclude
+    if include and exclude:
+        raise InputError(
+            f"layer {layer.name} has both include and exclude rules",
+            where=layer.where,
+            remedy="Caffe allows one kind; remove the other",
+        )
+    if include:
+        return any(_meets(rule, state) for rule in include)
+    return not any(_meets(rule, state) for rule in exclude)
+
+
+def _meets(rule: Any, state: State) -> bool:
+    """Caffe: net.cpp:291-353 StateMeetsRule."""
+    if rule.HasField("phase") and rule.phase != schema.PHASES[state.phase]:
+        return False
+    if rule.HasField("min_level") and state.level < rule.min_level:
+        return False
+    if rule.HasField("max_level") and state.level > rule.max_level:
+        return False
+    return state.stages.issuperset(rule.stage) and not state.stages.intersection(rule.not_stage)
+
+
+def _net_inputs(document: Document) -> Dict[str, Shape]:
+    """The `input` fields with their `input_shape` or, four each, `input_dim` (Caffe: upgrade_proto.cpp:968-1003)."""
+    root = document.root
+    names = [value.string().decode("utf-8", "backslashreplace") for value in root.all("input") if isinstance(value, Scalar)]
+    shapes: List[Shape] = []
+    for value in root.all("input_shape"):
+        if isinstance(value, Message):
+            shapes.append(tuple(schema.read(document, value, "BlobShape").message.dim))
+    dims = [value.integer(0, 2**31 - 1) for value in root.all("input_dim") if isinstance(value, Scalar)]
+    if not shapes:
+        shapes = [tuple(dims[start : start + 4]) for start in range(0, len(dims) - 3, 4)]
+    known = shapes + [None] * len(names)
+    return {name: known[place] for place, name in enumerate(names)}
+
+
+def _check_given(given: Mapping[str, Shape], inputs: Mapping[str, Shape], included: Sequence[Layer]) -> None:
+    sources = dict.fromkeys(inputs)
+    for layer in included:
+        if not layer.bottoms:
+            sources.update(dict.fromkeys(layer.tops))
+    for name in given:
+        if name not in sources:
+            raise InputError(
+                f"--input-shape names blob {name}, which is no input of the net",
+                remedy=f"its inputs are: {', '.join(sources) or 'none'}",
+            )

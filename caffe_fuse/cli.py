@@ -1,0 +1,231 @@
+"""The command `caffe-fuse`: arguments, exit status, printing. The work is done by the library."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
+
+from . import __version__
+from .errors import CaffeFuseError, InputError, SystemFailure, UnsafeResult
+
+INTERRUPTED = 130
+# A net of one of these names says nothing about the model; its folder does.
+ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, remedy=f"see {self.prog} --help")
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs one command and returns its exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options = _parser().parse_args(_with_strict_value(sys.argv[1:] if arguments is None else arguments))
+        command: Callable[[argparse.Namespace], int] = options.command
+        status = command(options)
+        sys.stdout.flush()
+        return status
+    except CaffeFuseError as error:
+        _complain(str(error))
+        return error.exit_status
+    except KeyboardInterrupt:
+        _complain("interrupted; nothing was written")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough (`show | head`). Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        _complain(f"internal error; please report {_saved_traceback()}")
+        return 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
+    parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+
+    fuse = commands.add_parser("fuse", help="write a net without BatchNorm and check its half range")
+    _add_model(fuse, weights_needed=True)
+    fuse.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
+    fuse.add_argument("--report", metavar="F.json", help="write what was done, as JSON")
+    fuse.add_argument("--dry-run", action="store_true", help="do everything but write the model")
+    fuse.add_argument("--force", action="store_true", help="write the model even if it is not safe")
+    fuse.add_argument("--prune", action="store_true", help="leave out weights of layers that the net does not have")
+    fuse.add_argument(
+        "--strict",
+        metavar="WHAT",
+        default="",
+        help="status 1 if this happens: bn (a BatchNorm remains; the default), refused, flush; several with commas",
+    )
+    fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
+    _add_half_policy(fuse)
+    _add_printing(fuse)
+    fuse.set_defaults(command=_fuse)
+
+    check = commands.add_parser("check", help="what half precision makes of a model's weights")
+    _add_model(check, weights_needed=True)
+    check.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
+    _add_half_policy(check)
+    _add_printing(check)
+    check.set_defaults(command=_check)
+
+    show = commands.add_parser("show", help="layers, blobs, and what would fold and what would not, and why")
+    _add_model(show, weights_needed=False)
+    show.set_defaults(command=_show)
+    return parser
+
+
+def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
+    parser.add_argument("net", metavar="NET", help="the prototxt")
+    parser.add_argument("weights", metavar="WEIGHTS", nargs=None if weights_needed else "?", help="the caffemodel")
+    parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="which layers take part (TEST)")
+    parser.add_argument("--level", type=int, default=0, metavar="N", help="the level in the layers' rules (0)")
+    parser.add_argument("--stage", action="append", default=[], metavar="S", help="a stage in the layers' rules")
+    parser.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        metavar="BLOB=1,3,224,224",
+        help="the shape of an input, where the net leaves it out",
+    )
+
+
+def _add_half_policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--half-policy", default="ieee", metavar="NAME", help="ieee (default), or off: no verdict")
+
+
+def _add_printing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
+
+
+def _with_strict_value(arguments: Sequence[str]) -> List[str]:
+    """`--strict` alone means bn; argparse would take the next word for its value."""
+    return ["--strict=bn" if argument == "--strict" else argument for argument in arguments]
+
+
+def _fuse(options: argparse.Namespace) -> int:
+    from .convert import fuse, stem_of
+    from .report.document import to_json
+    from .report.terminal import fold_report
+
+    model = _load(options)
+    result = fuse(
+        model,
+        keep=options.keep,
+        half_policy=options.half_policy,
+        strict=[name for name in options.strict.split(",") if name],
+        prune=options.prune,
+    )
+    written: Tuple[str, ...] = ()
+    if not options.dry_run:
+        try:
+            written = result.save(_prefix(options.output, model.document.path), force=options.force)
+        except UnsafeResult:
+            pass  # the report says why, and its status is 1
+    report = result.report
+    if options.report:
+        _write_report(options.report, to_json(report, written), (*model.paths, *written))
+    _print(options, fold_report(report, written, options.verbose), report.warnings)
+    return report.status
+
+
+def _check(options: argparse.Namespace) -> int:
+    from .convert import check_half
+    from .report.document import check_to_json
+    from .report.terminal import check_report
+
+    model = _load(options)
+    half = check_half(model, half_policy=options.half_policy)
+    status = 0 if half.safe else 1
+    if options.report:
+        _write_report(options.report, check_to_json(model.paths, half, model.warnings, status), model.paths)
+    _print(options, check_report(half, options.verbose), model.warnings)
+    return status
+
+
+def _show(options: argparse.Namespace) -> int:
+    from .report.plan import plan_report
+
+    model = _load(options)
+    _print(argparse.Namespace(quiet=False), plan_report(model), model.warnings)
+    return 0
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from .loader import load
+
+    return load(
+        options.net,
+        options.weights,
+        phase=options.phase,
+        level=options.level,
+        stages=options.stage,
+        input_shapes=_input_shapes(options.input_shape),
+    )
+
+
+def _input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
+    shapes: Dict[str, Tuple[int, ...]] = {}
+    for text in given:
+        name, _, dims = text.rpartition("=")
+        try:
+            shape = tuple(int(dim) for dim in dims.split(","))
+        except ValueError:
+            shape = ()
+        if not name or not shape or min(shape) < 1:
+            raise InputError(f"--input-shape {text} is not BLOB=N,N,...", remedy="for example data=1,3,224,224")
+        shapes[name] = shape
+    return shapes
+
+
+def _prefix(output: Optional[str], net: str) -> str:
+    """Where to write: PREFIX, or the default name in the folder that was given, or in the current one."""
+    stem = os.path.splitext(os.path.basename(net))[0]
+    if stem in ANONYMOUS:
+        stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
+    default = f"{stem}_fused"
+    if output is None:
+        return default
+    return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output
+
+
+def _write_report(path: str, text: str, others: Sequence[str]) -> None:
+    from .emit import Outputs
+
+    with Outputs(others) as outputs:
+        outputs.create(path).write_all(memoryview(text.encode()))
+        outputs.commit()
+
+
+def _print(options: argparse.Namespace, text: str, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"caffe-fuse: warning: {warning}", file=sys.stderr)
+    if not options.quiet:
+        print(text, end="")
+
+
+def _complain(message: str) -> None:
+    print(f"caffe-fuse: error: {message}", file=sys.stderr)
+
+
+def _saved_traceback() -> str:
+    handle, path = tempfile.mkstemp(prefix="caffe_fuse_", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        traceback.print_exc(file=file)
+    return path
+
+
+def _interrupt(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+__all__ = ["main", "SystemFailure"]

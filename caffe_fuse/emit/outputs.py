@@ -1,0 +1,125 @@
+"""Files that appear complete and together, or not at all.
+
+Each output is written to a temporary file in its own folder. `commit` brings them to the disk, removes the old last
+file and renames in order, so that a kill at any moment never leaves a new net beside old weights.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from io import FileIO
+from types import TracebackType
+from typing import List, Optional, Sequence, Type
+
+from ..errors import InputError, SystemFailure
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An output on its way: `file` is open for reading and writing at `temporary`."""
+
+    file: FileIO
+    temporary: str
+    target: str
+
+    def write_all(self, data: memoryview) -> None:
+        """Raises OSError."""
+        while len(data):
+            data = data[self.file.write(data) :]
+
+
+class Outputs:
+    """Context manager: what was created and not committed is gone when it ends.
+
+    inputs: paths that no output may be, not even through a link.
+    """
+
+    def __init__(self, inputs: Sequence[str]) -> None:
+        self._inputs = tuple(inputs)
+        self._pending: List[Pending] = []
+
+    def create(self, target: str) -> Pending:
+        """Raises InputError for a target that is an input or no regular file, SystemFailure if the system refuses."""
+        self._check(target)
+        try:
+            handle, temporary = tempfile.mkstemp(
+                prefix=".caffe_fuse.", suffix=".tmp", dir=os.path.dirname(target) or "."
+            )
+        except OSError as error:
+            raise failure(error, target) from error
+        pending = Pending(FileIO(handle, "r+"), temporary, target)
+        self._pending.append(pending)
+        return pending
+
+    def commit(self) -> None:
+        """Renames all outputs to their targets, the last one last. Raises SystemFailure."""
+        mode = 0o666 & ~_umask()
+        for pending in self._pending:
+            try:
+                os.fchmod(pending.file.fileno(), mode)
+                os.fsync(pending.file.fileno())
+                pending.file.close()
+            except OSError as error:
+                raise failure(error, pending.target) from error
+        last = self._pending[-1].target
+        try:
+            if len(self._pending) > 1 and os.path.lexists(last):
+                os.unlink(last)
+            while self._pending:
+                os.replace(self._pending[0].temporary, self._pending[0].target)
+                self._pending.pop(0)
+            _sync_folder(os.path.dirname(last) or ".")
+        except OSError as error:
+            raise failure(error, last) from error
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        for pending in self._pending:
+            pending.file.close()
+            try:
+                os.unlink(pending.temporary)
+            except OSError:
+                pass  # the folder itself may be gone; the first error is the one to tell
+        self._pending.clear()
+
+    def _check(self, target: str) -> None:
+        folder = os.path.dirname(target) or "."
+        if not os.path.isdir(folder):
+            raise InputError(f"the folder {folder} does not exist", where=target, remedy="create it or use another -o")
+        if os.path.isdir(target):
+            raise InputError("this output is a folder", where=target, remedy="choose another name with -o")
+        for path in self._inputs:
+            if os.path.exists(target) and os.path.exists(path) and os.path.samefile(target, path):
+                raise InputError(
+                    f"this output is the input {path}", where=target, remedy="choose another name with -o"
+                )
+
+
+def failure(error: OSError, path: str) -> SystemFailure:
+    """The system's refusal as one of our errors."""
+    return SystemFailure(
+        f"cannot write: {error.strerror or error}", where=path, remedy="nothing was changed; free space or choose another folder with -o"
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,95 @@
+"""The difference of two nets as a plan for the weight file: what is kept, rewritten, and left out."""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Dict, List, Optional, Tuple, Union
+
+from .. import schema
+from ..blob import Blob
+from ..model import Model
+from ..net import Layer
+from ..weights.model import Kept, LayerRecord, Rewritten, WeightFile
+
+Entry = Union[Kept, Rewritten]
+
+
+def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
+    """What to write for each record of the file, and for changed layers that had none.
+
+    Layers that are gone take their records with them, as do Splits of blobs that are gone. Records of layers that
+    the net does not have stay, unless `prune`.
+    """
+    changed = _changed(model, weights)
+    by_record = {now.record.index: (was, now) for was, now in changed if now.record is not None}
+    taken = {now.name for _, now in changed}
+    names = {layer.name for layer in (*model.net.layers, *model.excluded)}
+    gone = {layer.name for layer in model.source.layers} - names
+    vanished = set(model.source.blob_names) - set(model.net.blob_names)
+    found: List[Entry] = []
+    for record in weights.layers:
+        if record.index in by_record:
+            found.append(_rewritten(model, *by_record[record.index]))
+        elif not (
+            record.name in taken  # a second record of a layer that changed: Caffe would load it over the first
+            or record.name in gone
+            or _is_split_of(record, vanished)
+            or (prune and record.name not in names)
+        ):
+            found.append(Kept(record))
+    return found + [Rewritten(None, now.name, now.blobs, now.type) for _, now in changed if now.record is None]
+
+
+def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
+    """Layers whose record has to change, each with what it was."""
+    source = {layer.index: layer for layer in model.source.layers}
+    pairs = [(source[layer.index], layer) for layer in model.net.layers]
+    different = [(was, now) for was, now in pairs if now is not was and now.blobs != was.blobs]
+    rewritten = {now.index for _, now in different}
+    unchanged = {
+        now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten
+    }
+    owners = {blob: record.index for record in weights.layers for blob in record.blobs}
+    orphans = [(was, now) for was, now in pairs if now.index not in rewritten and _orphaned(now, owners, unchanged)]
+    return different + orphans
+
+
+def _orphaned(layer: Layer, owners: Dict[Blob, int], unchanged: AbstractSet[int]) -> bool:
+    """Whether the layer shares numbers whose record is going to change or go, so that its own must hold them now."""
+    own = layer.record.blobs if layer.record is not None else ()
+    return any(blob not in own and blob in owners and owners[blob] not in unchanged for blob in layer.blobs)
+
+
+def _rewritten(model: Model, was: Layer, now: Layer) -> Rewritten:
+    record = now.record
+    assert record is not None
+    retyped = now.type != was.type
+    return Rewritten(
+        record,
+        now.name,
+        now.blobs,
+        type=now.type if retyped and record.type is not None else None,
+        bottoms=_bottoms(model, was, now),
+        tops=now.tops if record.tops == was.tops else None,
+        bias_term=True if len(now.blobs) > len(was.blobs) and not retyped else None,
+        parameters=_parameters(now) if retyped else None,
+    )
+
+
+def _bottoms(model: Model, was: Layer, now: Layer) -> Optional[Tuple[str, ...]]:
+    """The bottoms that the file has for them: the names of a Split's tops, where Caffe has put a Split in."""
+    if now.bottoms == was.bottoms:
+        return None
+    for layer in model.source.layers:
+        if layer.bottoms == now.bottoms and layer.record is not None and layer.record.bottoms:
+            return layer.record.bottoms
+    return now.bottoms
+
+
+def _parameters(layer: Layer) -> bytes:
+    parameter = schema.new("LayerParameter")
+    parameter.scale_param.CopyFrom(layer.parameter.scale_param)
+    return bytes(parameter.SerializeToString())
+
+
+def _is_split_of(record: LayerRecord, vanished: AbstractSet[str]) -> bool:
+    return record.type == "Split" and any(bottom in vanished for bottom in record.bottoms)

@@ -1,0 +1,82 @@
+"""The difference of two nets as edits of the prototxt: a field that changed is an edit, everything else stays."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any, Dict, List, Sequence
+
+from ..net import Layer, Net
+from ..textedit import append, remove, replace, replace_field
+from ..textproto import Document, Edit, Message, Scalar
+
+
+def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
+    """Edits that turn the text of `before` into that of `after`; `dropped` layers go as well."""
+    final = {layer.index: layer for layer in after.layers}
+    found = [remove(document, layer.field) for layer in dropped]
+    for layer in before.layers:
+        now = final.get(layer.index)
+        if now is None:
+            found.append(remove(document, layer.field))
+        elif now.parameter is not layer.parameter:
+            found += _message_edits(document, layer.node, layer.parameter, now.parameter)
+    return found
+
+
+def _message_edits(document: Document, node: Message, before: Any, after: Any) -> List[Edit]:
+    old: Dict[str, Any] = {field.name: value for field, value in before.ListFields()}
+    new: Dict[str, Any] = {field.name: value for field, value in after.ListFields()}
+    found: List[Edit] = []
+    for name in old.keys() & new.keys():
+        if old[name] != new[name]:
+            found += _changes(document, node, name, old[name], new[name])
+    gone = [field for field in node.fields if field.name in old and field.name not in new]
+    added = [name for name in new if name not in old]
+    # A parameter message that is new takes the place of one that goes, so that the layer keeps its order.
+    places = [field for field in gone if _is_message(old[field.name])]
+    for name, place in zip_longest(added, places[: len(added)]):
+        lines = _rendered(name, new[name])
+        found.append(append(document, node, lines) if place is None else replace_field(document, place, lines))
+    replaced = places[: len(added)]
+    return found + [remove(document, field) for field in gone if field not in replaced]
+
+
+def _changes(document: Document, node: Message, name: str, old: Any, new: Any) -> List[Edit]:
+    """Edits of a field that both have; a repeated one keeps its length."""
+    values = node.all(name)
+    if _is_message(new):
+        inner = values[-1]
+        assert isinstance(inner, Message)
+        return _message_edits(document, inner, old, new)
+    pairs = zip(old, new) if _is_list(new) else [(old, new)]
+    return [
+        replace(value, _scalar(now, value.text[:1]))
+        for value, (was, now) in zip(values, pairs)
+        if was != now and isinstance(value, Scalar)
+    ]
+
+
+def _rendered(name: str, value: Any) -> List[bytes]:
+    """A new field as lines; the lines of a message stand one level deeper."""
+    if not _is_message(value):
+        return [name.encode() + b": " + _scalar(value)]
+    inner = [line for field, item in value.ListFields() for line in _rendered(field.name, item)]
+    return [name.encode() + b" {", *(b"  " + line for line in inner), b"}"]
+
+
+def _scalar(value: Any, quote: str = '"') -> bytes:
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, str):
+        mark = quote if quote in "\"'" else '"'
+        escaped = value.replace("\\", "\\\\").replace(mark, "\\" + mark).replace("\n", "\\n")
+        return (mark + escaped + mark).encode("utf-8", "surrogateescape")
+    return str(value).encode()
+
+
+def _is_message(value: Any) -> bool:
+    return hasattr(value, "ListFields")
+
+
+def _is_list(value: Any) -> bool:
+    return not isinstance(value, (str, bytes)) and hasattr(value, "__len__")

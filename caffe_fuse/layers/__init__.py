@@ -1,0 +1,45 @@
+"""What the package knows about layer types: one row a type, in a file for each family.
+
+A new type is one row in the file of its family; a second name of a known type is one line in ALIASES.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+from . import activation, affine, arrange, data, detection, pooling, recurrent, reduce, weighted
+from .row import LayerType
+
+_FAMILIES = (weighted, affine, activation, pooling, arrange, reduce, recurrent, data, detection)
+
+LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family.ROWS}
+
+ALIASES: Dict[str, str] = {
+    "DepthwiseConv": "ConvolutionDepthwise",
+    "DepthwiseConvolution": "ConvolutionDepthwise",
+    "CuDNNBatchNorm": "BN",
+    "CuDNNConvolution": "Convolution",
+    "CuDNNDeconvolution": "Deconvolution",
+    "CuDNNDropout": "Dropout",
+    "CuDNNLRN": "LRN",
+    "CuDNNPooling": "Pooling",
+    "CuDNNReLU": "ReLU",
+    "CuDNNSigmoid": "Sigmoid",
+    "CuDNNSoftmax": "Softmax",
+    "CuDNNTanH": "TanH",
+    "MKLBatchNorm": "BatchNorm",
+    "MKLConcat": "Concat",
+    "MKLConvolution": "Convolution",
+    "MKLDeconvolution": "Deconvolution",
+    "MKLEltwise": "Eltwise",
+    "MKLInnerProduct": "InnerProduct",
+    "MKLLRN": "LRN",
+    "MKLPooling": "Pooling",
+    "MKLReLU": "ReLU",
+    "MKLSplit": "Split",
+}
+
+
+def row(type_name: str) -> Optional[LayerType]:
+    """The row of a type as a prototxt names it; None for a type that is not known."""
+    return LAYERS.get(ALIASES.get(type_name, type_name))

@@ -1,0 +1,294 @@
+"""Layers that are y = scale * x + shift along an axis, or can be: BatchNorm, Scale, Bias, Power, Dropout.
+
+BatchNorm: y = (x - mean / f) / sqrt(variance / f + eps), f the moving average factor; both 0 if f is 0
+Scale:     y = gamma * x + beta
+Bias:      y = x + beta
+Power:     y = (shift + scale * x) ^ power
+Dropout:   y = x, but for training
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, AbstractSet, Any, List, Optional, Sequence, Union
+
+import numpy as np
+
+from ..errors import InputError
+from ..schema import PHASES
+from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes
+from .shapes import agreed, axis_of, like_bottom, require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .row import Arrays, Doubles
+
+TEST = PHASES["TEST"]
+BATCH_NORM_FIELDS = frozenset({"use_global_stats", "moving_average_fraction", "eps"})
+# Of other Caffes: where the layer computes, and how it trains.
+HARMLESS_FIELDS = frozenset({"engine", "moving_averaging_fraction", "update_global_stats"})
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """A BatchNorm in inference, (x - mean) / sqrt(variance + eps) * scale + shift: arrays of shape (C,)."""
+
+    mean: Doubles
+    variance: Doubles
+    eps: float
+    scale: Doubles
+    shift: Doubles
+
+
+def statistics(parameter: Any, blobs: Arrays) -> Union[Statistics, Refusal]:
+    """The numbers of BVLC's BatchNorm with its three blobs (Caffe: batch_norm_layer.cpp:98-105, 150)."""
+    sizes = [blob.size for blob in blobs]
+    if len(sizes) != 3 or sizes[0] != sizes[1] or sizes[2] != 1:
+        found = ", ".join(map(str, sizes)) or "no"
+        return Refusal(f"it has blobs of {found} numbers, BVLC's BatchNorm has C, C and 1")
+    settings = parameter.batch_norm_param
+    refusal = _strange(settings, BATCH_NORM_FIELDS | HARMLESS_FIELDS)
+    if refusal is not None:
+        return refusal
+    if not _uses_stored(parameter):
+        cause = "use_global_stats is false" if settings.HasField("use_global_stats") else "the phase is TRAIN"
+        return Refusal(f"batch statistics: {cause}, so it depends on the batch")
+    mean, variance = (_averaged(blob, blobs[2]) for blob in blobs[:2])
+    return Statistics(mean, variance, _single(settings.eps), np.ones(mean.size), np.zeros(mean.size))
+
+
+def _uses_stored(parameter: Any) -> bool:
+    """Caffe: batch_norm_layer.cpp:14."""
+    settings = parameter.batch_norm_param
+    if settings.HasField("use_global_stats"):
+        return bool(settings.use_global_stats)
+    return bool(parameter.phase == TEST)
+
+
+def _averaged(total: NDArray[Any], factor: NDArray[Any]) -> Doubles:
+    """Caffe: batch_norm_layer.cpp:100, a factor of 0 means that nothing was summed up."""
+    total = np.asarray(total, dtype=np.float64).reshape(-1)
+    divisor = float(factor.reshape(-1)[0])
+    return np.zeros_like(total) if divisor == 0 else total / divisor
+
+
+def _batch_norm_affine(parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
+    found = statistics(parameter, blobs)
+    if isinstance(found, Refusal):
+        return found
+    with np.errstate(all="ignore"):
+        radicand = found.variance + found.eps
+        scale = found.scale / np.sqrt(radicand)
+        shift = found.shift - found.mean * scale
+    negative = np.flatnonzero(radicand < 0)
+    if negative.size:
+        channel = negative[0]
+        return Refusal(f"its variance + eps is negative, {radicand[channel]:g} in channel {channel}")
+    for name, values in (("scale", scale), ("shift", shift)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            return Refusal(f"its {name} is {values[bad[0]]:g} in channel {bad[0]}")
+    return Affine(1, scale, shift)
+
+
+def _batch_norm_blobs(_parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
+    """Caffe: batch_norm_layer.cpp:25."""
+    (bottom,) = require(bottoms, 1)
+    channels = None if bottom is None else bottom[axis_of(1, len(bottom))]
+    return [(channels,), (channels,), (1,)]
+
+
+def _batch_norm_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    (bottom,) = bottoms
+    others = tuple(axis for axis in range(bottom.ndim) if axis != 1)
+    if _uses_stored(parameter):
+        mean, variance = (
+            np.expand_dims(_averaged(blob, blobs[2]).astype(bottom.dtype), others) for blob in blobs[:2]
+        )
+    else:
+        mean = bottom.mean(others, keepdims=True)
+        variance = np.square(bottom - mean).mean(others, keepdims=True)
+    eps = bottom.dtype.type(_single(parameter.batch_norm_param.eps))
+    return [(bottom - mean) / np.sqrt(variance + eps)]
+
+
+def _bn_affine(_parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Refusal:
+    found = ", ".join(str(blob.size) for blob in blobs) or "no"
+    return Refusal(f"BN with blobs of {found} numbers is a dialect that is not understood")
+
+
+def _extent(settings: Any, bottom: Shape) -> Dims:
+    """The axes of the bottom that the blob of a Scale or Bias covers (Caffe: scale_layer.cpp:19-34)."""
+    if settings.num_axes < -1:
+        raise InputError(f"num_axes {settings.num_axes} has to be -1 or more")
+    if bottom is None or settings.num_axes == 0:
+        return (None,) * abs(int(settings.num_axes))
+    first = axis_of(settings.axis, len(bottom))
+    end = len(bottom) if settings.num_axes == -1 else first + settings.num_axes
+    if end > len(bottom):
+        raise InputError(f"num_axes {settings.num_axes} from axis {first} on is more than {len(bottom)} axes")
+    extent: Dims = bottom[first:end]
+    return extent
+
+
+def _scaled_shapes(settings: Any, bottoms: Shapes) -> Shapes:
+    """The first bottom's shape; the second bottom has to be the part of it that begins at `axis`."""
+    if len(bottoms) > 1 and bottoms[0] is not None and bottoms[1] is not None:
+        first = axis_of(settings.axis, len(bottoms[0])) if bottoms[1] else 0
+        agreed([bottoms[0][first : first + len(bottoms[1])], bottoms[1]])
+    return [require(bottoms, 1)[0]]
+
+
+def _scale_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    return _scaled_shapes(parameter.scale_param, bottoms)
+
+
+def _bias_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    return _scaled_shapes(parameter.bias_param, bottoms)
+
+
+def _scale_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
+    """Caffe: scale_layer.cpp:44-69; the bias has the shape of the scale, wherever that comes from."""
+    settings = parameter.scale_param
+    if len(bottoms) > 1:
+        return [bottoms[1] or ()] * settings.bias_term
+    return [_extent(settings, require(bottoms, 1)[0])] * (1 + settings.bias_term)
+
+
+def _bias_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
+    return [] if len(bottoms) > 1 else [_extent(parameter.bias_param, require(bottoms, 1)[0])]
+
+
+def _channel_axis(settings: Any, blob: NDArray[Any], bottom: Shape) -> Union[int, Refusal]:
+    """The one axis of the bottom along which a blob's numbers lie; axes of size 1 do not count."""
+    long = [place - blob.ndim for place, dim in enumerate(blob.shape) if dim != 1]
+    if not long:
+        return IDENTITY.axis
+    rank = None if bottom is None else len(bottom)
+    if rank is None and (settings.axis < 0 or settings.num_axes == -1):
+        return Refusal("the number of axes of its bottom is not known, and its own count from the end")
+    first = settings.axis if rank is None else axis_of(settings.axis, rank)
+    end = first + settings.num_axes if settings.num_axes != -1 else (rank or 0)
+    if len(long) > 1 or end + long[0] < first:
+        return Refusal(f"its blob of shape {'x'.join(map(str, blob.shape))} covers more than one axis")
+    return end + long[0]
+
+
+def _scale_affine(parameter: Any, blobs: Arrays, bottoms: Shapes) -> Union[Affine, Refusal]:
+    settings = parameter.scale_param
+    refusal = _strange(settings, {"axis", "num_axes", "filler", "bias_term", "bias_filler"})
+    return refusal or _covering(settings, blobs, bottoms, [True, False][: 1 + settings.bias_term])
+
+
+def _bias_affine(parameter: Any, blobs: Arrays, bottoms: Shapes) -> Union[Affine, Refusal]:
+    settings = parameter.bias_param
+    return _strange(settings, {"axis", "num_axes", "filler"}) or _covering(settings, blobs, bottoms, [False])
+
+
+def _covering(
+    settings: Any, blobs: Arrays, bottoms: Shapes, multiplies: Sequence[bool]
+) -> Union[Affine, Refusal]:
+    """The affine of a Scale or Bias; `multiplies` says of each blob whether it is the scale or the shift."""
+    if len(bottoms) != 1:
+        return Refusal(f"its numbers come from another layer: it has {len(bottoms)} bottoms")
+    sizes = {blob.size for blob in blobs}
+    if len(blobs) != len(multiplies) or len(sizes) != 1:
+        found = ", ".join(str(blob.size) for blob in blobs) or "no"
+        return Refusal(f"it has blobs of {found} numbers, expected {len(multiplies)} of one size")
+    axis = _channel_axis(settings, blobs[0], bottoms[0])
+    if isinstance(axis, Refusal):
+        return axis
+    found_scale = [blob for blob, is_scale in zip(blobs, multiplies) if is_scale]
+    found_shift = [blob for blob, is_scale in zip(blobs, multiplies) if not is_scale]
+    scale, shift = (found_scale or [np.ones(1)])[0], (found_shift or [np.zeros(1)])[0]
+    for name, values in (("scale", scale), ("shift", shift)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            return Refusal(f"its {name} is {values.flat[bad[0]]:g} in channel {bad[0]}")
+    return Affine(axis, scale, shift)
+
+
+def _spread(settings: Any, values: NDArray[Any], bottom: NDArray[Any], own: bool) -> NDArray[Any]:
+    """The numbers of a blob (own) or of a second bottom, repeated to the bottom's shape."""
+    extent = _extent(settings, bottom.shape) if own else values.shape
+    first = axis_of(settings.axis, bottom.ndim) if extent else 0
+    aligned = values.astype(bottom.dtype).reshape((*extent, *(1,) * (bottom.ndim - first - len(extent))))
+    return np.broadcast_to(aligned, bottom.shape)
+
+
+def _scale_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: scale_layer.cpp Forward_cpu."""
+    settings, own = parameter.scale_param, len(bottoms) == 1
+    scale = blobs[0] if own else bottoms[1]
+    top = bottoms[0] * _spread(settings, scale, bottoms[0], own)
+    if settings.bias_term:
+        beta = blobs[-1].reshape(scale.shape)
+        top = top + _spread(settings, beta, bottoms[0], own)
+    return [top]
+
+
+def _bias_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: bias_layer.cpp Forward_cpu."""
+    own = len(bottoms) == 1
+    added = blobs[0] if own else bottoms[1]
+    return [bottoms[0] + _spread(parameter.bias_param, added, bottoms[0], own)]
+
+
+def _power_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
+    settings = parameter.power_param
+    refusal = _strange(settings, {"power", "scale", "shift"})
+    if refusal is not None:
+        return refusal
+    if settings.power != 1:
+        return Refusal(f"its power is {settings.power:g}, only a power of 1 is y = scale * x + shift")
+    return Affine(1, np.array([_single(settings.scale)]), np.array([_single(settings.shift)]))
+
+
+def _power_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: power_layer.cpp Forward_cpu; where power * scale is 0 the top does not depend on the bottom."""
+    settings, kind = parameter.power_param, bottoms[0].dtype.type
+    power, scale, shift = (kind(_single(value)) for value in (settings.power, settings.scale, settings.shift))
+    with np.errstate(all="ignore"):
+        if power * scale == 0:
+            return [np.full_like(bottoms[0], 1 if power == 0 else shift**power)]
+        top = shift + scale * bottoms[0]
+        return [top if power == 1 else top**power]
+
+
+def _dropout_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
+    """Caffe: dropout_layer.cpp Forward_cpu."""
+    if parameter.phase != TEST:
+        return Refusal("Dropout drops in the TRAIN phase")
+    return _strange(parameter.dropout_param, {"dropout_ratio"}) or IDENTITY
+
+
+def _dropout_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    if parameter.phase != TEST:
+        raise InputError("Dropout is random in the TRAIN phase", remedy="use --phase TEST")
+    return [bottoms[0]]
+
+
+def _single(value: float) -> float:
+    """The value as the float32 that Caffe computes with; protobuf gives some defaults as doubles."""
+    return float(np.float32(value))
+
+
+def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
+    """A refusal if another field is set: it may change what the layer does."""
+    for field, _ in settings.ListFields():
+        if field.name not in understood:
+            return Refusal(
+                f"{field.name} is set in its {settings.DESCRIPTOR.name}, and may change what it does"
+            )
+    return None
+
+
+ROWS = (
+    LayerType("BatchNorm", like_bottom, _batch_norm_blobs, _batch_norm_affine, forward=_batch_norm_forward),
+    LayerType("BN", like_bottom, affine=_bn_affine),
+    LayerType("Scale", _scale_shapes, _scale_blobs, _scale_affine, forward=_scale_forward),
+    LayerType("Bias", _bias_shapes, _bias_blobs, _bias_affine, forward=_bias_forward),
+    LayerType("Power", like_bottom, affine=_power_affine, forward=_power_forward),
+    LayerType("Dropout", like_bottom, affine=_dropout_affine, forward=_dropout_forward),
+)

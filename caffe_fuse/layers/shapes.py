@@ -1,0 +1,63 @@
+"""The arithmetic of shapes that several layer types share."""
+
+from __future__ import annotations
+
+from typing import Any, Iterable, Sequence
+
+from ..errors import InputError
+from .row import BlobShapes, Dim, Dims, Shape, Shapes
+
+
+def require(bottoms: Shapes, count: int) -> Sequence[Shape]:
+    """The first `count` bottoms. InputError when there are fewer."""
+    if len(bottoms) < count:
+        raise InputError(f"needs {count} bottom{'s' * (count > 1)}, has {len(bottoms)}")
+    return bottoms[:count]
+
+
+def size(dims: Iterable[Dim]) -> Dim:
+    """The product, unknown if one factor is."""
+    product = 1
+    for dim in dims:
+        if dim is None:
+            return None
+        product *= dim
+    return product
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """A negative axis counts from the end (Caffe: blob.hpp CanonicalAxisIndex). InputError if outside."""
+    if not -rank <= axis < rank:
+        raise InputError(f"axis {axis} is outside its bottom of {rank} axes")
+    return axis % rank
+
+
+def text(shape: Shape) -> str:
+    """A shape for a message: 1x3x?x?"""
+    if shape is None:
+        return "an unknown shape"
+    return "x".join("?" if dim is None else str(dim) for dim in shape) or "a single number"
+
+
+def agreed(shapes: Sequence[Shape]) -> Shape:
+    """The one shape that all of these are; each contributes what it knows. InputError where two differ."""
+    result: Shape = None
+    for shape in shapes:
+        if result is None or shape is None:
+            result = shape if result is None else result
+            continue
+        if len(shape) != len(result) or any(a != b for a, b in zip(shape, result) if None not in (a, b)):
+            raise InputError(f"its bottoms have to be of one shape, found {text(result)} and {text(shape)}")
+        result = tuple(b if a is None else a for a, b in zip(result, shape))
+    return result
+
+
+def replaced(shape: Dims, axis: int, dim: Dim) -> Dims:
+    """The shape with another size on one axis."""
+    return (*shape[:axis], dim, *shape[axis + 1 :])
+
+
+def like_bottom(parameter: Any, bottoms: Shapes, _blob_shapes: BlobShapes) -> Shapes:
+    """Every top has the shape of the first bottom."""
+    (bottom,) = require(bottoms, 1)
+    return [bottom] * len(parameter.top)

@@ -1,0 +1,107 @@
+"""The window that slides over the axes of space: kernel, padding, stride and dilation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Optional, Sequence, Tuple
+
+from ..errors import InputError
+from .row import Dim
+
+
+class Window(NamedTuple):
+    """The window along one axis, in elements; the padding lies before and behind the bottom."""
+
+    kernel: int
+    before: int
+    behind: int
+    stride: int
+    dilation: int = 1
+
+    @property
+    def extent(self) -> int:
+        return self.dilation * (self.kernel - 1) + 1
+
+    def convolved(self, size: Dim) -> Dim:
+        """How often the window fits (Caffe: conv_layer.cpp compute_output_shape, division towards zero)."""
+        if size is None:
+            return None
+        return self._positive(int((size + self.before + self.behind - self.extent) / self.stride) + 1, size)
+
+    def deconvolved(self, size: Dim) -> Dim:
+        """Caffe: deconv_layer.cpp compute_output_shape."""
+        if size is None:
+            return None
+        return self._positive(self.stride * (size - 1) + self.extent - self.before - self.behind, size)
+
+    def pooled(self, size: Dim, round_up: bool, clipped: bool) -> Dim:
+        """clipped: no window begins behind the bottom (Caffe: pooling_layer.cpp Reshape)."""
+        if size is None:
+            return None
+        room = size + self.before + self.behind - self.kernel
+        steps = (-(-room // self.stride) if round_up else room // self.stride) + 1
+        if clipped and (steps - 1) * self.stride >= size + self.before:
+            steps -= 1
+        return self._positive(steps, size)
+
+    def _positive(self, steps: int, size: int) -> int:
+        if steps < 1:
+            raise InputError(
+                f"a window of {self.extent} with stride {self.stride} and padding {self.before} "
+                f"leaves nothing of a bottom of size {size}"
+            )
+        return steps
+
+
+def rank_of_space(settings: Any, weight_shapes: Sequence[Tuple[int, ...]]) -> Optional[int]:
+    """How many axes the window has, as far as a ConvolutionParameter or the weights (Co, C/g, k...) tell."""
+    if settings.HasField("kernel_h") or settings.HasField("kernel_w"):
+        return 2
+    if len(settings.kernel_size) > 1:
+        return len(settings.kernel_size)
+    return len(weight_shapes[0]) - 2 if weight_shapes else None
+
+
+def windows(settings: Any, rank: int) -> Tuple[Window, ...]:
+    """One for each of `rank` axes, from a ConvolutionParameter (Caffe: base_conv_layer.cpp LayerSetUp)."""
+    kernel = _each(settings, "kernel_size", ("kernel_h", "kernel_w"), rank)
+    before, behind = _padding(settings, rank)
+    stride = _each(settings, "stride", ("stride_h", "stride_w"), rank, 1)
+    dilation = _each(settings, "dilation", (), rank, 1)
+    if min((*kernel, *stride, *dilation), default=1) < 1:
+        raise InputError("kernel_size, stride and dilation have to be at least 1")
+    return tuple(map(Window, kernel, before, behind, stride, dilation))
+
+
+def sided_padding(settings: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, int]]]:
+    """Synopsys' padding for each side: (top, left), (bottom, right). None where it is not used."""
+    if not any(settings.HasField(name) for name in ("pad_t", "pad_l", "pad_b", "pad_r")):
+        return None
+    return (settings.pad_t, settings.pad_l), (settings.pad_b, settings.pad_r)
+
+
+def _padding(settings: Any, rank: int) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
+    sided = sided_padding(settings)
+    if sided is not None:
+        if rank != 2:
+            raise InputError(f"pad_l, pad_r, pad_t and pad_b go with two axes of space, found {rank}")
+        return sided
+    even = _each(settings, "pad", ("pad_h", "pad_w"), rank, 0)
+    return even, even
+
+
+def _each(
+    settings: Any, listed: str, pair: Sequence[str], rank: int, default: Optional[int] = None
+) -> Tuple[int, ...]:
+    """A setting that is written as a list, once for all axes, or as a pair _h and _w where there are two."""
+    values = tuple(getattr(settings, listed))
+    if any(settings.HasField(name) for name in pair):
+        if rank != 2 or values:
+            raise InputError(f"{' and '.join(pair)} go with two axes of space and without {listed}")
+        return tuple(getattr(settings, name) for name in pair)
+    if not values:
+        if default is None:
+            raise InputError(f"{listed} is missing")
+        return (default,) * rank
+    if len(values) not in (1, rank):
+        raise InputError(f"{listed} has {len(values)} values for {rank} axes of space")
+    return values if len(values) == rank else values * rank

@@ -1,0 +1,81 @@
+"""Reads the two files of a model; they are told apart by their content."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterable, Mapping, Optional, Sequence, Union
+
+from . import textproto
+from .build import State, build
+from .errors import InputError
+from .model import Model
+from .textproto import Document
+from .weights import read_weights
+from .weights.recognise import HEAD_SIZE, explain
+from .wire import Source
+
+PathLike = Union[str, "os.PathLike[str]"]
+SOLVER_FIELDS = {"net", "train_net", "test_net", "base_lr", "lr_policy", "max_iter", "snapshot_prefix"}
+
+
+def load(
+    net: PathLike,
+    weights: Optional[PathLike] = None,
+    *,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Iterable[str] = (),
+    input_shapes: Optional[Mapping[str, Sequence[int]]] = None,
+) -> Model:
+    """A model from its prototxt and, if given, its weights; the two paths may come in either order.
+
+    phase, level, stages: which layers take part, as in Caffe's NetState. input_shapes: blob name -> shape, for inputs
+    whose shape the net leaves out or which shall have another.
+    Raises InputError (TextError with a place in the text) for files that are no model.
+    """
+    if phase not in ("TEST", "TRAIN"):
+        raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
+    sources = [_open(os.fspath(path)) for path in (net, weights) if path is not None]
+    if len(sources) == 2 and _is_binary(sources[0]) and not _is_binary(sources[1]):
+        sources.reverse()
+    document = _read_text(sources[0])
+    stored = read_weights(sources[1]) if len(sources) == 2 else None
+    shapes = {name: tuple(int(dim) for dim in shape) for name, shape in (input_shapes or {}).items()}
+    built = build(document, stored, State(phase, level, frozenset(stages)), shapes)
+    warnings = built.warnings
+    if document.has_bom:
+        warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)
+    return Model(document, stored, built.net, built.net, built.excluded, (), warnings)
+
+
+def _open(path: str) -> Source:
+    """A pipe such as /dev/stdin is read to its end: a Source is read at any place."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+            with open(path, "rb") as file:
+                return Source(file.read(), path)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=path) from error
+    return Source(path)
+
+
+def _is_binary(source: Source) -> bool:
+    """Whether it has control characters that no text has; a caffemodel has them near its start."""
+    head = source.read(0, min(HEAD_SIZE, source.size))
+    return any(byte < 9 or 13 < byte < 32 for byte in head)
+
+
+def _read_text(source: Source) -> Document:
+    if _is_binary(source):
+        raise InputError(
+            "this is no prototxt: it is binary", where=source.name, remedy="give the .prototxt of the net"
+        )
+    head = source.read(0, min(HEAD_SIZE, source.size))
+    kind, remedy = explain(head) or ("", "")
+    if kind and not kind.startswith("is text"):
+        raise InputError(kind, where=source.name, remedy=remedy)
+    document = textproto.parse(source.read(0, source.size), source.name)
+    names = {field.name for field in document.root.fields}
+    if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
+        raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")
+    return document

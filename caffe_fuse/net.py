@@ -1,0 +1,199 @@
+"""The net as a graph: layers, the blobs between them, and who reads what.
+
+A blob's name is not a value: an in-place layer writes a new value under an old name. So each write of a name makes
+a new version of it, `conv1@0`, `conv1@1`, and a bottom means the newest version that stands before it in the text
+(Caffe: insert_splits.cpp:39, blob_name_to_last_top_idx).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from . import layers
+from .blob import Blob
+from .errors import InputError
+from .layers.row import LayerType, Shape
+from .schema import Unknown
+from .textproto import Field, Message
+from .weights.model import LayerRecord
+
+
+class Value(NamedTuple):
+    """One version of a blob."""
+
+    blob: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.blob}@{self.version}"
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer. `parameter` is a LayerParameter that nobody changes; a rewritten layer is a new Layer."""
+
+    index: int  # its place in the prototxt: stays the same through all rewriting
+    parameter: Any
+    unknown: Tuple[Unknown, ...]
+    field: Field
+    where: str  # FILE:LINE:COL
+    line: int
+    blobs: Tuple[Blob, ...] = ()
+    record: Optional[LayerRecord] = None
+
+    @property
+    def name(self) -> str:
+        return str(self.parameter.name)
+
+    @property
+    def type(self) -> str:
+        return str(self.parameter.type)
+
+    @property
+    def bottoms(self) -> Tuple[str, ...]:
+        return tuple(self.parameter.bottom)
+
+    @property
+    def tops(self) -> Tuple[str, ...]:
+        return tuple(self.parameter.top)
+
+    @property
+    def row(self) -> Optional[LayerType]:
+        return layers.row(self.type)
+
+    @property
+    def node(self) -> Message:
+        node = self.field.values[0]
+        assert isinstance(node, Message)
+        return node
+
+    def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
+        return replace(self, parameter=parameter, blobs=blobs)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What each layer reads and writes, as values."""
+
+    bottoms: Mapping[int, Tuple[Value, ...]]
+    tops: Mapping[int, Tuple[Value, ...]]
+    producers: Mapping[Value, Layer]
+    readers: Mapping[Value, Tuple[Layer, ...]]
+
+
+class Net:
+    """The layers that take part, in the order of the text, and the net's own `input` blobs. Frozen.
+
+    inputs: blob name -> shape for the net's `input` fields, and for every blob whose shape the user has given.
+    Raises InputError for a bottom that nothing produces (Caffe: net.cpp AppendBottom).
+    """
+
+    def __init__(
+        self, all_layers: Sequence[Layer], inputs: Mapping[str, Shape], given_shapes: Mapping[str, Shape]
+    ) -> None:
+        self.layers: Tuple[Layer, ...] = tuple(all_layers)
+        self.inputs = dict(inputs)
+        self.given_shapes = dict(given_shapes)
+        self.wiring = _wire(self.layers, self.inputs)
+
+    def with_layers(self, all_layers: Sequence[Layer]) -> Net:
+        return Net(all_layers, self.inputs, self.given_shapes)
+
+    def bottoms(self, layer: Layer) -> Tuple[Value, ...]:
+        return self.wiring.bottoms[layer.index]
+
+    def tops(self, layer: Layer) -> Tuple[Value, ...]:
+        return self.wiring.tops[layer.index]
+
+    def producer(self, value: Value) -> Optional[Layer]:
+        """The layer that wrote the value, None for an `input` of the net."""
+        return self.wiring.producers.get(value)
+
+    def readers(self, value: Value) -> Tuple[Layer, ...]:
+        """The layers that read the value, one entry for each bottom. None means: an output of the net."""
+        return self.wiring.readers.get(value, ())
+
+    @cached_property
+    def blob_names(self) -> Tuple[str, ...]:
+        names = dict.fromkeys(self.inputs)
+        for layer in self.layers:
+            names.update(dict.fromkeys(layer.tops))
+        return tuple(names)
+
+    @cached_property
+    def outputs(self) -> Tuple[Value, ...]:
+        values = [Value(name, 0) for name in self.inputs]
+        values += [value for layer in self.layers for value in self.tops(layer)]
+        return tuple(value for value in values if not self.readers(value))
+
+    @cached_property
+    def shapes(self) -> Mapping[Value, Shape]:
+        """The shape of every value; unknown where the files and the user do not say enough."""
+        shapes: Dict[Value, Shape] = {Value(name, 0): shape for name, shape in self.inputs.items()}
+        for layer in self.layers:
+            bottoms = [shapes[value] for value in self.bottoms(layer)]
+            for value, shape in zip(self.tops(layer), _top_shapes(layer, bottoms)):
+                shapes[value] = self.given_shapes.get(value.blob, shape) if not bottoms else shape
+        return shapes
+
+    @cached_property
+    def sharers(self) -> Mapping[str, Tuple[Tuple[Layer, int], ...]]:
+        """Each `param { name }` with the (layer, blob index) pairs that use it (Caffe: net.cpp AppendParam)."""
+        users: Dict[str, List[Tuple[Layer, int]]] = {}
+        for layer in self.layers:
+            for index, spec in enumerate(layer.parameter.param):
+                if spec.name:
+                    users.setdefault(spec.name, []).append((layer, index))
+        return {name: tuple(pairs) for name, pairs in users.items()}
+
+    def shared_with(self, layer: Layer) -> Tuple[Layer, ...]:
+        """The other layers of the net that use one of this layer's blobs."""
+        names = [spec.name for spec in layer.parameter.param if spec.name]
+        others = {other.index: other for name in names for other, _ in self.sharers[name]}
+        others.pop(layer.index, None)
+        return tuple(others.values())
+
+
+def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
+    newest: Dict[str, Value] = {name: Value(name, 0) for name in inputs}
+    bottoms: Dict[int, Tuple[Value, ...]] = {}
+    tops: Dict[int, Tuple[Value, ...]] = {}
+    producers: Dict[Value, Layer] = {}
+    readers: Dict[Value, List[Layer]] = {}
+    for layer in all_layers:
+        for name in layer.bottoms:
+            if name not in newest:
+                raise InputError(
+                    f"layer {layer.name} reads blob {name}, which no layer before it produces",
+                    where=layer.where,
+                    remedy="check the spelling, the order of the layers, and the phase (--phase, --level, --stage)",
+                )
+        bottoms[layer.index] = tuple(newest[name] for name in layer.bottoms)
+        for value in bottoms[layer.index]:
+            readers.setdefault(value, []).append(layer)
+        written = []
+        for name in layer.tops:
+            newest[name] = Value(name, newest[name].version + 1 if name in newest else 0)
+            producers[newest[name]] = layer
+            written.append(newest[name])
+        tops[layer.index] = tuple(written)
+    return Wiring(bottoms, tops, producers, {value: tuple(found) for value, found in readers.items()})
+
+
+def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
+    row = layer.row
+    unknown: Sequence[Shape] = [None] * len(layer.tops)
+    if row is None:
+        return unknown
+    try:
+        found = list(row.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
+    except InputError as error:
+        raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
+    return (found + list(unknown))[: len(layer.tops)]
+
+

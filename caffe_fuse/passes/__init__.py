@@ -1,0 +1,27 @@
+"""The passes, in their order. A pass is a pure function from Progress to Progress: no text, no files."""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Callable, Tuple
+
+from ..net import Net
+from .fold import fold_affines
+from .leftover import name_leftovers
+from .merge import merge_batch_norms
+from .progress import Progress, Refused, Rewrite
+
+__all__ = ["PIPELINE", "Progress", "Refused", "Rewrite", "run"]
+
+PIPELINE: Tuple[Callable[[Progress], Progress], ...] = (
+    fold_affines,  # first: a chain behind a weight layer costs nothing at run time once it is folded
+    merge_batch_norms,  # what is left of the chains that hold a BatchNorm becomes one Scale each
+    name_leftovers,  # last: whatever still stands gets its reason
+)
+
+
+def run(net: Net, kept: AbstractSet[str] = frozenset()) -> Progress:
+    """Applies the PIPELINE. `kept` names layers that stay exactly as they are."""
+    progress = Progress(net, frozenset(kept))
+    for apply in PIPELINE:
+        progress = apply(progress)
+    return progress

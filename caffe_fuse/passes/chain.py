@@ -1,0 +1,123 @@
+"""Chains: layers in a row, each the only reader of the one before, that are all y = scale*x + shift per channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import AbstractSet, List, Optional, Sequence, Tuple, Union
+
+from ..layers.row import Affine, Refusal
+from ..net import Layer, Net, Value
+from .progress import Refused
+
+
+@dataclass(frozen=True)
+class Link:
+    layer: Layer
+    affine: Affine
+
+
+def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, Refusal, None]:
+    """The layer's affine; a Refusal if its type has one but this layer's cannot be used; None for other types."""
+    row = layer.row
+    if row is None or row.affine is None:
+        return None
+    if layer.name in kept:
+        return Refusal("--keep names it")
+    strange = [unknown.path for unknown in layer.unknown if "." in unknown.path]
+    if strange:
+        return Refusal(f"its field {strange[0]} is not understood")
+    shapes = [net.shapes[value] for value in net.bottoms(layer)]
+    return row.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
+
+
+def follow(
+    net: Net, start: Value, axis: Optional[int], channels: Optional[int], kept: AbstractSet[str]
+) -> Tuple[List[Link], List[Refused]]:
+    """The longest chain that begins with the reader of `start`, and why it is not longer where that needs a reason.
+
+    axis, channels: the channel axis of the values and its size; None until a link decides them.
+    """
+    links: List[Link] = []
+    value = start
+    while True:
+        readers = net.readers(value)
+        if len(readers) > 1:
+            return links, _several_readers(net, value, readers, kept)
+        if not readers:
+            return links, []
+        layer = readers[0]
+        affine = affine_of(net, layer, kept)
+        if affine is None:
+            return links, []
+        if isinstance(affine, Refusal):
+            return links, [Refused(layer, "affine", affine.reason)]
+        misfit = _misfit(affine, axis, channels)
+        if misfit:
+            return links, [Refused(layer, "affine", misfit)]
+        if affine.scale.size > 1:
+            axis, channels = affine.axis, affine.scale.size
+        links.append(Link(layer, affine))
+        value = net.tops(layer)[0]
+
+
+def compose(links: Sequence[Link]) -> Affine:
+    """The one affine that the chain is."""
+    result = links[0].affine
+    for link in links[1:]:
+        result = result.then(link.affine)
+    return result
+
+
+def trimmed(links: Sequence[Link]) -> List[Link]:
+    """The chain without the identity layers at its end: they need not be touched."""
+    kept = list(links)
+    while kept and kept[-1].affine.is_identity and not kept[-1].layer.blobs:
+        kept.pop()
+    return kept
+
+
+def only_writers(net: Net, members: Sequence[Layer], own_top: Optional[Value]) -> bool:
+    """Whether the last member's top name can move up to another member: no layer outside writes that name between.
+
+    own_top: the value that the other member writes today; its earlier versions do not matter.
+    """
+    last = net.tops(members[-1])[0]
+    first = own_top.version if own_top is not None and own_top.blob == last.blob else 0
+    inside = {layer.index for layer in members}
+    writers = [net.producer(Value(last.blob, version)) for version in range(first, last.version + 1)]
+    return all(writer is not None and writer.index in inside for writer in writers)
+
+
+def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> Tuple[Tuple[str, Optional[str]], ...]:
+    """Blobs between the members, each with the name that holds its value afterwards.
+
+    affines: those of members[1:]. A value survives only if everything behind it in the chain is the identity.
+    """
+    last = members[-1].tops[0]
+    found: List[Tuple[str, Optional[str]]] = []
+    same = True
+    for member, behind in zip(reversed(members[:-1]), reversed(affines)):
+        same = same and behind.is_identity
+        name = member.tops[0]
+        if name != last:
+            found.append((name, last if same else None))
+    return tuple(reversed(found))
+
+
+def _several_readers(
+    net: Net, value: Value, readers: Sequence[Layer], kept: AbstractSet[str]
+) -> List[Refused]:
+    names = ", ".join(dict.fromkeys(reader.name for reader in readers))
+    reason = f"blob {value.blob} has {len(readers)} readers: {names}"
+    affine_readers = [layer for layer in readers if isinstance(affine_of(net, layer, kept), Affine)]
+    return [Refused(layer, "readers", reason) for layer in affine_readers]
+
+
+def _misfit(affine: Affine, axis: Optional[int], channels: Optional[int]) -> Optional[str]:
+    if affine.scale.size == 1:
+        return None
+    if axis is not None and affine.axis != axis:
+        return f"it works along axis {affine.axis}, and the channels are axis {axis}"
+    if channels is not None and affine.scale.size != channels:
+        return f"it has {affine.scale.size} channels, and the layer in front has {channels}"
+    return None

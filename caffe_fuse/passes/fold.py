@@ -1,0 +1,136 @@
+"""Folds the affine layers behind a Convolution, Deconvolution or InnerProduct into it.
+
+The chain behind the layer is y = scale*x + shift per output channel, so
+
+    w' = w * scale        b' = b * scale + shift
+
+Before:
+    layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4 kernel_size: 3 bias_term: false } }
+    layer { name: "b" type: "BatchNorm" bottom: "c" top: "b" }
+    layer { name: "s" type: "Scale" bottom: "b" top: "s" scale_param { bias_term: true } }
+After:
+    layer { name: "c" type: "Convolution" bottom: "x" top: "s" convolution_param { num_output: 4 kernel_size: 3 bias_term: true } }
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import AbstractSet, Dict, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from .. import half
+from ..blob import ScaledBlob
+from ..layers.row import Absorbed, Absorber, Affine, Refusal
+from ..net import Layer, Net
+from .chain import Link, compose, follow, only_writers, trimmed, vanished
+from .progress import Progress, Refused, Rewrite
+
+
+@dataclass(frozen=True)
+class Match:
+    layer: Layer
+    absorber: Absorber
+    links: Tuple[Link, ...]
+    affine: Affine
+    axis: int
+    rank: int
+
+
+def fold_affines(progress: Progress) -> Progress:
+    matches, refusals = _find(progress.net, progress.kept)
+    rewrites: List[Rewrite] = []
+    for match in matches.values():
+        answer = _rewrite(progress.net, match, matches)
+        if isinstance(answer, Refusal):
+            refusals += [Refused(link.layer, "fold", answer.reason) for link in match.links]
+        else:
+            rewrites.append(answer)
+    return progress.after(rewrites, refusals)
+
+
+def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refused]]:
+    matches: Dict[int, Match] = {}
+    refusals: List[Refused] = []
+    for layer in net.layers:
+        if layer.row is None or layer.row.absorb is None:
+            continue
+        absorber = layer.row.absorb
+        shape = net.shapes[net.tops(layer)[0]]
+        rank = 4 if shape is None else len(shape)
+        axis = absorber.channel_axis(layer.parameter, rank)
+        for top in net.tops(layer):
+            links, reasons = follow(net, top, axis, absorber.channels(layer.parameter), kept)
+            refusals += reasons
+            links = trimmed(links)
+            obstacle = _obstacle(net, layer, kept) if links else None
+            if obstacle:
+                refusals += [Refused(link.layer, "fold", obstacle) for link in links]
+            elif links:
+                matches[layer.index] = Match(layer, absorber, tuple(links), compose(links), axis, rank)
+    return matches, refusals
+
+
+def _obstacle(net: Net, layer: Layer, kept: AbstractSet[str]) -> Optional[str]:
+    """Why the weight layer itself can absorb nothing."""
+    if layer.name in kept:
+        return f"--keep names {layer}"
+    if len(layer.tops) != 1 or len(layer.bottoms) != 1:
+        return f"{layer} has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops that share its weights"
+    strange = [unknown.path for unknown in layer.unknown if "." in unknown.path]
+    if strange:
+        return f"field {strange[0]} of {layer} is not understood"
+    names = [spec.name for spec in layer.parameter.param if spec.name]
+    if len(names) != len(set(names)):
+        return f"the weights and the bias of {layer} are one shared blob"
+    return None
+
+
+def _rewrite(net: Net, match: Match, matches: Dict[int, Match]) -> Union[Rewrite, Refusal]:
+    layer = match.layer
+    members = [layer, *(link.layer for link in match.links)]
+    stranger = _different_sharer(net, match, matches)
+    if stranger is not None:
+        return Refusal(f"{layer} shares its weights with {stranger}, which does not get the same scale and shift")
+    if not only_writers(net, members, net.tops(layer)[0]):
+        return Refusal(f"blob {members[-1].tops[0]} is also written by a layer outside the chain")
+    absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine)
+    if isinstance(absorbed, Refusal):
+        return absorbed
+    if not _is_finite(absorbed, match.affine):
+        return Refusal(f"the folded weights of {layer} would not be finite in float32")
+    parameter = absorbed.parameter
+    parameter.top[0] = members[-1].tops[0]
+    del parameter.blobs[:]
+    gone = vanished(net, members, [link.affine for link in match.links])
+    after = layer.rewritten(parameter, tuple(absorbed.blobs))
+    return Rewrite("fold", tuple(members), after, gone, match.axis, match.rank)
+
+
+def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Optional[Layer]:
+    """A layer that shares a blob with this one and would need other numbers in it."""
+    for name in (spec.name for spec in match.layer.parameter.param if spec.name):
+        places = {layer.index: place for layer, place in net.sharers[name]}
+        for other, place in net.sharers[name]:
+            twin = matches.get(other.index)
+            same_place = place == places[match.layer.index] and other.type == match.layer.type
+            if twin is None or not same_place or not _equal(twin.affine, match.affine):
+                return other
+    return None
+
+
+def _equal(one: Affine, other: Affine) -> bool:
+    return np.array_equal(one.scale, other.scale) and np.array_equal(one.shift, other.shift)
+
+
+def _is_finite(absorbed: Absorbed, affine: Affine) -> bool:
+    """The product of the largest numbers bounds all; only if that is too large every product is looked at."""
+    weights: Sequence[ScaledBlob] = [blob for blob in absorbed.blobs if isinstance(blob, ScaledBlob)]
+    gain = float(np.max(np.abs(affine.scale)))
+    limit = float(np.finfo(np.float32).max)
+    for blob in weights:
+        if half.measure(blob.base).max_abs * gain <= limit:
+            continue
+        if not all(np.isfinite(chunk).all() for chunk in blob.chunks()):
+            return False
+    return True

@@ -1,0 +1,31 @@
+"""Gives a reason to each layer that could have been folded and stands as it was."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ..layers.row import Refusal
+from ..net import Layer, Net
+from .chain import affine_of
+from .progress import Progress, Refused
+
+IDENTITIES = frozenset({"Dropout", "Split"})
+
+
+def name_leftovers(progress: Progress) -> Progress:
+    refusals: List[Refused] = []
+    for layer in progress.net.layers:
+        affine = affine_of(progress.net, layer, progress.kept)
+        if affine is None or layer.type in IDENTITIES:
+            continue
+        reason = affine.reason if isinstance(affine, Refusal) else in_front(progress.net, layer)
+        refusals.append(Refused(layer, "affine", reason))
+    return progress.after((), refusals)
+
+
+def in_front(net: Net, layer: Layer) -> str:
+    """What the layer reads, as the reason why nothing absorbs it."""
+    source = net.producer(net.bottoms(layer)[0])
+    if source is None:
+        return f"it reads {layer.bottoms[0]}, an input of the net"
+    return f"it reads the output of {source}, which cannot absorb it"

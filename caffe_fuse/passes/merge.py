@@ -1,0 +1,94 @@
+"""Makes ONE Scale of a chain that holds a BatchNorm and could not be folded, so that no BatchNorm remains.
+
+Before:
+    layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" }
+    layer { name: "s" type: "Scale" bottom: "b" top: "s" scale_param { bias_term: true } }
+After:
+    layer { name: "b" type: "Scale" bottom: "x" top: "s" scale_param { bias_term: true } }
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Set, Union
+
+import numpy as np
+
+from ..blob import ArrayBlob
+from ..layers.row import Affine, Refusal
+from ..net import Layer, Net, Value
+from ..schema import copy_of
+from .chain import Link, affine_of, compose, follow, only_writers, trimmed, vanished
+from .leftover import in_front
+from .progress import Progress, Refused, Rewrite
+
+BATCH_NORMS = frozenset({"BatchNorm", "BN"})
+
+
+def merge_batch_norms(progress: Progress) -> Progress:
+    net = progress.net
+    rewrites: List[Rewrite] = []
+    refusals: List[Refused] = []
+    seen: Set[int] = set()
+    for layer in net.layers:
+        if layer.index in seen:
+            continue
+        links = _chain_from(net, layer, progress)
+        seen.update(link.layer.index for link in links)
+        norm = next((link.layer for link in links if link.layer.type in BATCH_NORMS), None)
+        if norm is None:
+            continue
+        answer = _rewrite(net, links, norm, _reason(net, links, progress))
+        if isinstance(answer, Refusal):
+            refusals += [Refused(link.layer, "merge", answer.reason) for link in links]
+        else:
+            rewrites.append(answer)
+    return progress.after(rewrites, refusals)
+
+
+def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:
+    affine = affine_of(net, layer, progress.kept)
+    if not isinstance(affine, Affine) or (affine.is_identity and not layer.blobs):
+        return []
+    sized = affine.scale.size > 1
+    axis, channels = (affine.axis, affine.scale.size) if sized else (None, None)
+    behind, _ = follow(net, net.tops(layer)[0], axis, channels, progress.kept)
+    return trimmed([Link(layer, affine), *behind])
+
+
+def _reason(net: Net, links: Sequence[Link], progress: Progress) -> str:
+    for link in links:
+        if link.layer.index in progress.refusals:
+            return progress.refusals[link.layer.index].reason
+    return in_front(net, links[0].layer)
+
+
+def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union[Rewrite, Refusal]:
+    members = [link.layer for link in links]
+    moved_up = members.index(norm)
+    affine = compose(links)
+    source = net.bottoms(members[0])[0]
+    if not only_writers(net, members[moved_up:], net.tops(norm)[0]) or _overwritten(net, source, members, norm):
+        return Refusal("another layer writes one of the blobs of this chain between its layers")
+    with np.errstate(over="ignore"):
+        scale, shift = affine.scale.astype(np.float32), affine.shift.astype(np.float32)
+    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        return Refusal("its scale or shift is not finite in float32")
+    parameter = copy_of(norm.parameter)
+    for field in ("batch_norm_param", "bn_param", "param", "blobs"):
+        parameter.ClearField(field)
+    parameter.type = "Scale"
+    parameter.bottom[0] = source.blob
+    parameter.top[0] = members[-1].tops[0]
+    parameter.scale_param.bias_term = True
+    after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
+    gone = vanished(net, members, [link.affine for link in links[1:]])
+    shape = net.shapes[source]
+    rank = affine.axis + 1 if shape is None else len(shape)
+    return Rewrite("merge", tuple(members), after, gone, affine.axis, rank, reason)
+
+
+def _overwritten(net: Net, source: Value, members: Sequence[Layer], norm: Layer) -> bool:
+    """Whether the chain's bottom means another value at the place of `norm` than at the chain's first layer."""
+    inside = {layer.index for layer in members}
+    writer: Optional[Layer] = net.producer(Value(source.blob, source.version + 1))
+    return writer is not None and writer.index < norm.index and writer.index not in inside

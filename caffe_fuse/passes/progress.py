@@ -1,0 +1,59 @@
+"""What a pass gets and gives: the net so far, what was rewritten, and what was refused with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from ..net import Layer, Net
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """The layers `before`, in the order of the data, became the one layer `after`.
+
+    rule: "fold" (before[0] is the weight layer that absorbed the others) or "merge" (they became one Scale).
+    vanished: each blob between them, with the blob that holds its value now, or None.
+    axis, rank: of the values between them; axis is that of the channels.
+    reason: for "merge", why nothing in front could absorb them.
+    """
+
+    rule: str
+    before: Tuple[Layer, ...]
+    after: Layer
+    vanished: Tuple[Tuple[str, Optional[str]], ...]
+    axis: int
+    rank: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A layer that a rule looked at and left as it is."""
+
+    layer: Layer
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    net: Net
+    kept: FrozenSet[str] = frozenset()
+    rewrites: Tuple[Rewrite, ...] = ()
+    refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
+
+    def after(self, rewrites: Sequence[Rewrite], refusals: Sequence[Refused]) -> Progress:
+        """The net with `rewrites` applied, and their layers no longer refused."""
+        replaced = {rewrite.after.index: rewrite.after for rewrite in rewrites}
+        gone = {layer.index for rewrite in rewrites for layer in rewrite.before} - set(replaced)
+        kept_layers: List[Layer] = [
+            replaced.get(layer.index, layer) for layer in self.net.layers if layer.index not in gone
+        ]
+        reasons: Dict[int, Refused] = dict(self.refusals)
+        for refused in refusals:
+            reasons.setdefault(refused.layer.index, refused)
+        for index in gone | set(replaced):
+            reasons.pop(index, None)
+        net = self.net.with_layers(kept_layers) if rewrites else self.net
+        return replace(self, net=net, rewrites=self.rewrites + tuple(rewrites), refusals=reasons)

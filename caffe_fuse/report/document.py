@@ -1,0 +1,123 @@
+"""The JSON form of a report, `"schema": 1`. Names are stable; a number that JSON has no word for is a string."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+from .. import __version__
+from ..half import HalfReport, HalfRow
+from ..passes import Refused, Rewrite
+from .report import Report
+
+Number = Union[int, float, str]
+
+
+def to_json(report: Report, outputs: Sequence[str]) -> str:
+    """outputs: the files that were written. Reads all files once more for their sha256."""
+    content = {
+        "schema": 1,
+        "tool": {"name": "caffe_fuse", "version": __version__},
+        "inputs": [_file(path) for path in report.inputs],
+        "outputs": [_file(path) for path in outputs],
+        "folded": [_folded(rewrite) for rewrite in report.folded],
+        "converted": [_converted(rewrite) for rewrite in report.converted],
+        "refused": [_refused(refused) for refused in report.refused],
+        "vanished_blobs": dict(report.vanished_blobs),
+        "half": half_document(report.after.policy.name, before=report.before, after=report.after),
+        "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
+        "warnings": list(report.warnings),
+        "problems": list(report.problems),
+        "status": report.status,
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def check_to_json(inputs: Sequence[str], half: HalfReport, warnings: Sequence[str], status: int) -> str:
+    """The report of `check`."""
+    content = {
+        "schema": 1,
+        "tool": {"name": "caffe_fuse", "version": __version__},
+        "inputs": [_file(path) for path in inputs],
+        "half": half_document(half.policy.name, before=half),
+        "warnings": list(warnings),
+        "status": status,
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def half_document(policy: str, **reports: HalfReport) -> Dict[str, Any]:
+    result: Dict[str, Any] = {"policy": policy}
+    result.update({name: [_half_row(row) for row in report.rows] for name, report in reports.items()})
+    return result
+
+
+def _file(path: str) -> Dict[str, str]:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return {"path": path, "sha256": digest.hexdigest()}
+
+
+def _folded(rewrite: Rewrite) -> Dict[str, Any]:
+    return {
+        "layer": rewrite.after.name,
+        "type": rewrite.after.type,
+        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.before[1:]],
+        "top": rewrite.after.tops[0],
+    }
+
+
+def _converted(rewrite: Rewrite) -> Dict[str, Any]:
+    first = next(layer for layer in rewrite.before if layer.index == rewrite.after.index)
+    others = [layer for layer in rewrite.before if layer.index != rewrite.after.index]
+    return {
+        "layer": rewrite.after.name,
+        "from": first.type,
+        "to": rewrite.after.type,
+        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in others],
+        "top": rewrite.after.tops[0],
+        "reason": rewrite.reason,
+    }
+
+
+def _refused(refused: Refused) -> Dict[str, Any]:
+    layer = refused.layer
+    return {
+        "layer": layer.name,
+        "type": layer.type,
+        "rule": refused.rule,
+        "reason": refused.reason,
+        "line": layer.line,
+    }
+
+
+def _half_row(row: HalfRow) -> Dict[str, Any]:
+    stats = row.stats
+    worst: Optional[Dict[str, Any]] = None
+    if stats.worst is not None:
+        worst = {"index": stats.worst.index, "channel": row.channel, "value": _number(stats.worst.value)}
+    return {
+        "layer": row.layer,
+        "blob": row.blob,
+        "max_abs": stats.max_abs,
+        "min_nonzero": stats.min_nonzero,
+        "overflow": stats.overflow,
+        "clipped": stats.clipped,
+        "subnormal": stats.subnormal,
+        "underflow": stats.underflow,
+        "nan": stats.nan,
+        "inf": stats.inf,
+        "worst": worst,
+        "max_relative_error": stats.max_relative_error,
+    }
+
+
+def _number(value: float) -> Number:
+    return value if math.isfinite(value) else str(value)
+
+
+__all__: List[str] = ["check_to_json", "half_document", "to_json"]

@@ -1,0 +1,52 @@
+"""The `show` command: a net's layers with their blobs and shapes, and what a fold would do with each."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from .. import passes
+from ..layers.row import Shape
+from ..model import Model
+from ..net import Layer, Net
+
+
+def plan_report(model: Model) -> str:
+    """One line a layer: name, type, bottoms -> tops with shapes, weights, and its fate."""
+    progress = passes.run(model.net)
+    fate: Dict[int, str] = {}
+    for rewrite in progress.rewrites:
+        for layer in rewrite.before:
+            fate[layer.index] = f"folds into {rewrite.after.name}" if rewrite.rule == "fold" else _merged(layer, rewrite)
+        if rewrite.rule == "fold":
+            absorbed = ", ".join(layer.name for layer in rewrite.before[1:])
+            fate[rewrite.after.index] = f"absorbs {absorbed}"
+    for index, refused in progress.refusals.items():
+        fate[index] = f"stays: {refused.reason}"
+    rows = [_row(model.net, layer, fate.get(layer.index, "")) for layer in model.net.layers]
+    widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    folded = sum(len(rewrite.before) - 1 for rewrite in progress.rewrites if rewrite.rule == "fold")
+    merged = sum(rewrite.rule == "merge" for rewrite in progress.rewrites)
+    excluded = f", {len(model.excluded)} of another phase" if model.excluded else ""
+    lines.append(
+        f"{len(model.net.layers)} layers{excluded}: {folded} fold, {merged} chains become a Scale, "
+        f"{len(progress.refusals)} stay"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _merged(layer: Layer, rewrite: passes.Rewrite) -> str:
+    if layer.index == rewrite.after.index:
+        return f"becomes a Scale: {rewrite.reason}"
+    return f"joins {rewrite.after.name}"
+
+
+def _row(net: Net, layer: Layer, fate: str) -> List[str]:
+    tops = ", ".join(f"{value.blob} {_dims(net.shapes[value])}" for value in net.tops(layer))
+    wires = f"{', '.join(layer.bottoms)} -> {tops}" if layer.bottoms else f"-> {tops}"
+    blobs = " ".join(_dims(blob.shape) for blob in layer.blobs)
+    return [layer.name, layer.type, wires, blobs, fate]
+
+
+def _dims(shape: Shape) -> str:
+    return "(?)" if shape is None else "(" + "x".join("?" if dim is None else str(dim) for dim in shape) + ")"

@@ -1,0 +1,35 @@
+"""Report: the facts of one fold, as data. Its forms are beside it: terminal.py, document.py (JSON)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+from ..half import HalfReport
+from ..net import Layer
+from ..passes import Refused, Rewrite
+
+
+@dataclass(frozen=True)
+class Report:
+    """inputs: the files as they were named. folded, converted: what was rewritten, in the order of the net.
+
+    vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
+    records of the weight file, that went with a fold. problems: why the result is not safe; empty if it is.
+    """
+
+    inputs: Tuple[str, ...]
+    folded: Tuple[Rewrite, ...]
+    converted: Tuple[Rewrite, ...]
+    refused: Tuple[Refused, ...]
+    vanished_blobs: Mapping[str, Optional[str]]
+    dropped: Tuple[Layer, ...]
+    before: HalfReport
+    after: HalfReport
+    warnings: Tuple[str, ...]
+    problems: Tuple[str, ...]
+
+    @property
+    def status(self) -> int:
+        """The command's exit status: 0, or 1 where the result is not safe."""
+        return 1 if self.problems else 0

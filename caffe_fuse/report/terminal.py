@@ -1,0 +1,116 @@
+"""The terminal form of a report: short, aligned, the verdict last."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Iterable, List, Sequence, Tuple
+
+from ..half import HalfReport, HalfRow
+from ..net import Layer
+from ..passes import Refused, Rewrite
+from .report import Report
+
+SHOWN = 8  # lines of a list, unless -v asks for all
+
+
+def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
+    lines = _folded(report.folded, verbose) + _converted(report.converted, verbose)
+    lines += _refused(report.refused, verbose)
+    if report.dropped:
+        names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
+        lines.append(f"dropped    {names}: of another phase, and on a blob that changed")
+    lines += _vanished(report, verbose)
+    lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
+    lines += [f"wrote      {path}" for path in outputs]
+    lines += [f"not safe   {problem}" for problem in report.problems]
+    return "\n".join([*lines, f"verdict    {_verdict(report, outputs)}"]) + "\n"
+
+
+def check_report(half: HalfReport, verbose: bool) -> str:
+    lines = half_lines("half", half, verbose)
+    verdict = "safe: every number rounds to a finite half" if half.safe else "NOT safe in half precision"
+    if not half.policy.checked:
+        verdict = "half range not checked"
+    return "\n".join([*lines, f"verdict    {verdict}"]) + "\n"
+
+
+def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
+    """One line of sums, then the blobs that do not survive."""
+    if not half.policy.checked:
+        return []
+    bad = [row for row in half.rows if not row.stats.safe]
+    sums: "Counter[str]" = Counter()
+    for row in half.rows:
+        for name in ("count", "overflow", "nan", "inf", "subnormal", "underflow"):
+            sums[name] += getattr(row.stats, name)
+    found = [f"{sums[name]:,} {name}" for name in ("overflow", "nan", "inf", "subnormal", "underflow") if sums[name]]
+    lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {sums['count']:,} numbers in {len(half.rows)} blobs"]
+    return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
+
+
+def _half_row(row: HalfRow) -> str:
+    stats = row.stats
+    kinds = [("overflow", stats.overflow), ("nan", stats.nan), ("inf", stats.inf)]
+    found = ", ".join(f"{count:,} {name}" for name, count in kinds if count)
+    place = "" if stats.worst is None else f", worst {stats.worst.value:.6g} at {stats.worst.index}"
+    channel = "" if row.channel is None else f", channel {row.channel}"
+    return f"{row.layer} blob {row.blob}: {found}{place}{channel}"
+
+
+def _folded(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
+    absorbed = [layer for rewrite in rewrites for layer in rewrite.before[1:]]
+    lines = [f"folded     {_kinds(absorbed) or 'nothing'}" + (f" into {_count(rewrites)}" if rewrites else "")]
+    if verbose:
+        for rewrite in rewrites:
+            lines.append(f"  {rewrite.after.name} <- {', '.join(layer.name for layer in rewrite.before[1:])}")
+    return lines
+
+
+def _converted(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
+    if not rewrites:
+        return []
+    merged = [layer for rewrite in rewrites for layer in rewrite.before]
+    lines = [f"  {rewrite.after.name}: {rewrite.reason}" for rewrite in rewrites]
+    return [f"converted  {_kinds(merged)} to {len(rewrites)} Scale", *_shortened(lines, verbose)]
+
+
+def _refused(refusals: Sequence[Refused], verbose: bool) -> List[str]:
+    if not refusals:
+        return []
+    lines = [f"  {refused.layer.where} {refused.layer}: {refused.reason}" for refused in refusals]
+    return [f"refused    {_kinds([refused.layer for refused in refusals])}", *_shortened(lines, verbose)]
+
+
+def _vanished(report: Report, verbose: bool) -> List[str]:
+    if not report.vanished_blobs:
+        return []
+    if not verbose:
+        return [f"vanished   {len(report.vanished_blobs)} blob names (-v lists them)"]
+    lines = [f"  {name}: {f'now {holder}' if holder else 'no blob holds its value'}" for name, holder in report.vanished_blobs.items()]
+    return ["vanished   blob names", *lines]
+
+
+def _verdict(report: Report, outputs: Sequence[str]) -> str:
+    if report.problems:
+        return "NOT safe; " + ("written all the same (--force)" if outputs else "no model file was written")
+    if not report.after.policy.checked:
+        return "done; half range not checked"
+    return "safe: every number rounds to a finite half"
+
+
+def _kinds(layers: Iterable[Layer]) -> str:
+    counts = Counter(layer.type for layer in layers)
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _count(rewrites: Sequence[Rewrite]) -> str:
+    return _kinds([rewrite.after for rewrite in rewrites])
+
+
+def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
+    if verbose or len(lines) <= SHOWN:
+        return list(lines)
+    return [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more (-v lists them)"]
+
+
+__all__: Tuple[str, ...] = ("check_report", "fold_report", "half_lines")

@@ -1,0 +1,39 @@
+"""Weight files: one module a format, all behind FORMATS."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from ..errors import InputError
+from ..wire import Source
+from . import caffemodel
+from .model import Format, Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
+from .recognise import HEAD_SIZE, explain
+
+__all__ = [
+    "FORMATS",
+    "Format",
+    "Kept",
+    "LayerRecord",
+    "Output",
+    "Plan",
+    "Rewritten",
+    "WeightFile",
+    "read_weights",
+]
+
+# In the order in which they are tried: a caffemodel has no magic number.
+FORMATS: Tuple[Format, ...] = (caffemodel.FORMAT,)
+
+
+def read_weights(source: Source) -> WeightFile:
+    """Scan a weight file of any format, told by its content; no blob's numbers are read.
+
+    InputError for a file that is none, with what it is instead; SystemFailure if it cannot be read.
+    """
+    head = source.read(0, min(HEAD_SIZE, source.size))
+    for candidate in FORMATS:
+        if candidate.recognises(head):
+            return candidate.read(source)
+    what, remedy = explain(head) or ("is of no known kind", "")
+    raise InputError(f"{what}, expected a caffemodel", where=source.name, remedy=remedy)

@@ -1,0 +1,89 @@
+"""What every weight format has in common: a file's layers with their blobs, and the plan of a new file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+
+from caffe_fuse.blob import Blob, Reader
+from caffe_fuse.wire import Source
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRecord:
+    """One layer of a weight file.
+
+    index: its place in the file; names may be there twice. span: its bytes in the source, [start, end).
+    type: as in a V2 prototxt, "V1:40" for a number of the V1 form that BVLC Caffe does not define, None if
+    the file does not say.
+    """
+
+    index: int
+    name: str
+    type: Optional[str]
+    bottoms: Tuple[str, ...]
+    tops: Tuple[str, ...]
+    blobs: Tuple[Blob, ...]
+    span: Tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightFile:
+    """A weight file that was scanned: its numbers are read from `source` when a blob is used.
+
+    format: a name of FORMATS. generation: "V2" (`layer`) or "V1" (`layers`). layers: in file order.
+    """
+
+    path: str
+    format: str
+    source: Source
+    generation: str
+    layers: Tuple[LayerRecord, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """This record goes to the new file byte for byte."""
+
+    record: LayerRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Rewritten:
+    """A layer that differs from its record, or (record None) one that no record stands for.
+
+    type, bottoms, tops: None leaves the record's. blobs: the record's own (the same objects) keep their
+    bytes, others are written as float32.
+    bias_term: what the record's convolution_param or inner_product_param shall say; None leaves it.
+    parameters: serialized fields of a LayerParameter. They replace all of the record's but name, type,
+    bottom, top, blobs, phase, include, exclude and propagate_down; None leaves them. Without a record, they
+    are added.
+    """
+
+    record: Optional[LayerRecord]
+    name: str
+    blobs: Tuple[Blob, ...]
+    type: Optional[str] = None
+    bottoms: Optional[Tuple[str, ...]] = None
+    tops: Optional[Tuple[str, ...]] = None
+    bias_term: Optional[bool] = None
+    parameters: Optional[bytes] = None
+
+
+Plan = Sequence[Union[Kept, Rewritten]]
+# Takes bytes and must be done with them when it returns: the buffer is used again.
+Output = Callable[[memoryview], object]
+
+
+class Format(NamedTuple):
+    """A kind of weight file.
+
+    recognises: from a file's first bytes (HEAD_SIZE at most).
+    write(original, plan, out, chunks): the new file's bytes in order; `chunks` is how blobs are read.
+    """
+
+    name: str
+    suffix: str
+    recognises: Callable[[bytes], bool]
+    read: Callable[[Source], WeightFile]
+    write: Callable[[WeightFile, Plan, Output, Reader], None]

@@ -1,0 +1,31 @@
+"""Profiles, places and fixtures that all tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+TESTS = Path(__file__).resolve().parent
+PROJECT = TESTS.parent
+SHARED = PROJECT.parent / "shared"
+
+settings.register_profile(
+    "unit",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fuzzing", max_examples=20_000, deadline=None, print_blob=True)
+settings.load_profile("unit")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of recorded results and real models, which only the authors' machines have."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of real models is not on this machine")
+    return SHARED

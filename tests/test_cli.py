@@ -1,0 +1,351 @@
+"""The command: exit status, messages, what is written and what is not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Callable, List, Tuple
+
+import pytest
+
+from caffe_fuse import cli
+from tests.truth import TRUTH
+
+Run = Callable[..., Tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> Tuple[int, str, str]:
+        status = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Tuple[Path, Path]:
+    """A small ResNet block in a folder of its own."""
+    folder = tmp_path / "block"
+    folder.mkdir()
+    for name in ("net.prototxt", "net.caffemodel"):
+        shutil.copy(TRUTH / "net-resnet-bottleneck" / name, folder / name)
+    return folder / "net.prototxt", folder / "net.caffemodel"
+
+
+def files(folder: Path) -> List[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_fuse_writes_both_files_and_says_what_it_did(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    status, out, err = run("fuse", *model, "-o", tmp_path / "small")
+    assert (0, "") == (status, err)
+    assert ["block", "small.caffemodel", "small.prototxt"] == files(tmp_path)
+    assert "BatchNorm" in out.splitlines()[0]
+    assert "verdict    safe: every number rounds to a finite half" == out.splitlines()[-1]
+
+
+def test_the_two_files_may_come_in_either_order(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    net, weights = model
+    assert 0 == run("fuse", net, weights, "-o", tmp_path / "a")[0]
+    assert 0 == run("fuse", weights, net, "-o", tmp_path / "b")[0]
+    for ending in (".prototxt", ".caffemodel"):
+        assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
+
+
+def test_a_prefix_may_carry_the_ending_that_is_added(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    run("fuse", *model, "-o", tmp_path / "a.caffemodel")
+    run("fuse", *model, "-o", tmp_path / "b.prototxt")
+    assert ["a.caffemodel", "a.prototxt", "b.caffemodel", "b.prototxt", "block"] == files(tmp_path)
+
+
+def test_the_default_name_is_the_nets(run: Run, model: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    net, weights = model
+    monkeypatch.chdir(net.parent)
+    run("fuse", "net.prototxt", "net.caffemodel")
+    assert ["net.caffemodel", "net.prototxt", "net_fused.caffemodel", "net_fused.prototxt"] == files(net.parent)
+
+
+def test_a_net_called_deploy_takes_its_folders_name(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    net, weights = model
+    deploy = net.rename(net.with_name("deploy.prototxt"))
+    (tmp_path / "out").mkdir()
+    run("fuse", deploy, weights, "-o", f"{tmp_path}/out/")
+    assert ["block_fused.caffemodel", "block_fused.prototxt"] == files(tmp_path / "out")
+
+
+def test_quiet_prints_nothing(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    assert (0, "", "") == run("fuse", *model, "-q", "-o", tmp_path / "a")
+
+
+def test_dry_run_writes_nothing_but_the_report(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    status, _, _ = run("fuse", *model, "-o", tmp_path / "a", "--dry-run", "--report", tmp_path / "r.json")
+    assert 0 == status
+    assert ["block", "r.json"] == files(tmp_path)
+    assert [] == json.loads((tmp_path / "r.json").read_text())["outputs"]
+
+
+def test_outputs_follow_the_umask(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        run("fuse", *model, "-o", tmp_path / "a")
+    finally:
+        os.umask(before)
+    assert 0o640 == (tmp_path / "a.caffemodel").stat().st_mode & 0o777
+    assert 0o640 == (tmp_path / "a.prototxt").stat().st_mode & 0o777
+
+
+def test_the_same_call_gives_the_same_bytes(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        run("fuse", *model, "-o", tmp_path / name)
+    assert (tmp_path / "a.prototxt").read_bytes() == (tmp_path / "b.prototxt").read_bytes()
+    assert (tmp_path / "a.caffemodel").read_bytes() == (tmp_path / "b.caffemodel").read_bytes()
+
+
+def test_a_second_fold_changes_nothing(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    run("fuse", *model, "-o", tmp_path / "a")
+    run("fuse", tmp_path / "a.prototxt", tmp_path / "a.caffemodel", "-o", tmp_path / "b")
+    assert (tmp_path / "a.prototxt").read_bytes() == (tmp_path / "b.prototxt").read_bytes()
+    assert (tmp_path / "a.caffemodel").read_bytes() == (tmp_path / "b.caffemodel").read_bytes()
+
+
+def test_an_existing_output_is_replaced(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "a.prototxt").write_text("old")
+    assert 0 == run("fuse", *model, "-o", tmp_path / "a")[0]
+    assert b"old" != (tmp_path / "a.prototxt").read_bytes()
+
+
+def test_strict_without_a_value_means_that_no_batch_norm_may_remain(run: Run, tmp_path: Path) -> None:
+    folder = TRUTH / "keep-batch-stats"
+    pair = (folder / "net.prototxt", folder / "net.caffemodel")
+    assert 0 == run("fuse", *pair, "-o", tmp_path / "a")[0]
+    status, out, _ = run("fuse", "--strict", *pair, "-o", tmp_path / "b")
+    assert 1 == status
+    assert "BatchNorm layers remain" in out
+    assert ["a.caffemodel", "a.prototxt"] == files(tmp_path)
+
+
+def test_an_unsafe_model_is_written_only_by_force(run: Run, tmp_path: Path) -> None:
+    folder = TRUTH / "half-weights-last-layer"
+    pair = (folder / "net.prototxt", folder / "net.caffemodel")
+    report = tmp_path / "r.json"
+    status, out, _ = run("fuse", *pair, "-o", tmp_path / "a", "--report", report)
+    assert 1 == status
+    assert ["r.json"] == files(tmp_path)
+    assert 1 == json.loads(report.read_text())["status"]
+    assert "verdict    NOT safe; no model file was written" == out.splitlines()[-1]
+    assert 1 == run("fuse", *pair, "-o", tmp_path / "a", "--force")[0]
+    assert ["a.caffemodel", "a.prototxt", "r.json"] == files(tmp_path)
+    assert 0 == run("fuse", *pair, "-o", tmp_path / "b", "--half-policy", "off")[0]
+
+
+def test_the_report_names_files_by_their_sha256(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    import hashlib
+
+    run("fuse", *model, "-o", tmp_path / "a", "--report", tmp_path / "r.json")
+    report = json.loads((tmp_path / "r.json").read_text())
+    paths = [*report["inputs"], *report["outputs"]]
+    assert 4 == len(paths)
+    for entry in paths:
+        assert hashlib.sha256(Path(entry["path"]).read_bytes()).hexdigest() == entry["sha256"]
+
+
+def test_show_ends_quietly_when_its_reader_has_seen_enough(model: Tuple[Path, Path]) -> None:
+    command = f'"{sys.executable}" -m caffe_fuse show {model[0]} {model[1]} | head -n 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_help_needs_neither_numpy_nor_protobuf_nor_h5py() -> None:
+    program = (
+        "import sys\nfrom caffe_fuse import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "sys.exit(bool({'numpy', 'google.protobuf', 'h5py'} & set(sys.modules)))"
+    )
+    assert 0 == subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
+
+
+# --- what cannot be used: status 2, a message, no file ---
+
+
+def fails(run: Run, folder: Path, *arguments: object) -> str:
+    before = files(folder)
+    status, out, err = run("fuse", *arguments, "-o", folder / "out")
+    assert (2, "") == (status, out)
+    assert err.startswith("caffe-fuse: error: ")
+    assert before == files(folder)
+    return err[len("caffe-fuse: error: ") :].replace(f"{folder}/", "")
+
+
+def test_a_truncated_caffemodel(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    net, weights = model
+    weights.write_bytes(weights.read_bytes()[:-100])
+    assert "truncated" in fails(run, tmp_path, net, weights)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\n\n<!DOCTYPE html><html>", "is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a git-LFS pointer"),
+        (b"", "is empty"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "is compressed with gzip"),
+    ],
+    ids=["html", "git-lfs", "empty", "gzip"],
+)
+def test_weights_that_are_something_else(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, content: bytes, expected: str
+) -> None:
+    net, weights = model
+    weights.write_bytes(content)
+    message = fails(run, tmp_path, net, weights)
+    assert message.startswith("block/net.caffemodel: ")
+    assert expected in message
+
+
+def test_a_net_that_is_empty(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    model[0].write_bytes(b"")
+    assert "block/net.prototxt: is empty; get it again\n" == fails(run, tmp_path, *model)
+
+
+def test_files_that_are_not_there(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    assert fails(run, tmp_path, tmp_path / "no.prototxt", model[1]).startswith("no.prototxt: ")
+    assert fails(run, tmp_path, model[0], tmp_path / "no.caffemodel").startswith("no.caffemodel: ")
+
+
+def test_a_folder_in_the_place_of_a_file(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    assert "folder" in fails(run, tmp_path, model[0], model[1].parent)
+    assert "folder" in fails(run, tmp_path, model[0].parent, model[1])
+
+
+def test_weights_of_another_net(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    other = TRUTH / "net-unet" / "net.caffemodel"
+    assert "layers with weights matched by name" in fails(run, tmp_path, model[0], other)
+
+
+def test_a_broken_prototxt_shows_the_place(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    model[0].write_text('name: "x"\nlayer { name: }\n')
+    message = fails(run, tmp_path, *model)
+    assert message.startswith("block/net.prototxt:2:15: ")
+    assert "  layer { name: }\n                ^" in message
+
+
+def test_a_solver_is_not_a_net(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    model[0].write_text('net: "train_val.prototxt"\nbase_lr: 0.1\n')
+    assert "is a solver, not a net" in fails(run, tmp_path, *model)
+
+
+def test_a_mean_image_is_not_a_model(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    model[1].write_bytes(b"\x08\x01\x10\x03\x18\x02\x20\x02\x2a\x30" + bytes(48))
+    assert "mean.binaryproto" in fails(run, tmp_path, *model)
+
+
+@pytest.mark.parametrize("link", [None, "symbolic", "hard"])
+def test_an_output_that_is_an_input(run: Run, model: Tuple[Path, Path], link: str) -> None:
+    net, weights = model
+    before = net.read_bytes(), weights.read_bytes()
+    prefix = net.with_suffix("")
+    if link is not None:
+        prefix = net.with_name("out")
+        place = net.with_name("out.caffemodel")
+        place.symlink_to(weights) if link == "symbolic" else os.link(weights, place)
+    listed = files(net.parent)
+    status, _, err = run("fuse", net, weights, "-o", prefix)
+    assert 2 == status
+    assert "this output is the input" in err
+    assert before == (net.read_bytes(), weights.read_bytes())
+    assert listed == files(net.parent)
+
+
+def test_an_output_folder_that_does_not_exist(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
+    status, _, err = run("fuse", *model, "-o", tmp_path / "no" / "a")
+    assert 2 == status
+    assert "does not exist" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--keep", "nothing"], ["--strict=everything"], ["--half-policy", "quarter"], ["--input-shape", "data"]],
+    ids=" ".join,
+)
+def test_options_that_do_not_fit(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, arguments: List[str]
+) -> None:
+    fails(run, tmp_path, *model, *arguments)
+
+
+# --- what the system refuses: status 3, nothing left behind ---
+
+
+def test_a_folder_that_cannot_be_written(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    status, _, err = run("fuse", *model, "-o", tmp_path / "a")
+    assert 3 == status
+    assert "Permission denied" in err
+
+
+def test_a_full_disk_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: a write ends short, then fails."""
+    program = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "from caffe_fuse import cli\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    (tmp_path / "a.prototxt").write_text("old")
+    command = [sys.executable, "-c", program, "fuse", *map(str, model), "-o", str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert 3 == done.returncode
+    assert "cannot write" in done.stderr
+    assert ["a.prototxt", "block"] == files(tmp_path)
+    assert "old" == (tmp_path / "a.prototxt").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path, number: int) -> None:
+    program = (
+        "import sys, time\nfrom caffe_fuse import cli, convert\n"
+        "def wait(*_):\n    print('writing', flush=True)\n    time.sleep(60)\n"
+        "convert.Result.prove_written = wait\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "fuse", *map(str, model), "-o", str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "writing\n" == process.stdout.readline()
+        assert 3 == len(files(tmp_path))
+        time.sleep(0.05)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert 130 == process.returncode
+    assert "interrupted" in err
+    assert ["block"] == files(tmp_path)
+
+
+def test_an_error_of_ours_names_the_file_with_its_traceback(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("caffe_fuse.convert.Result.prove_written", fail)
+    status, _, err = run("fuse", *model, "-o", tmp_path / "a")
+    assert 3 == status
+    trace = Path(err.strip().rsplit(" ", 1)[1])
+    assert "a defect" in trace.read_text()
+    trace.unlink()
+    assert ["block"] == files(tmp_path)

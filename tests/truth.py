@@ -1,0 +1,146 @@
+"""What Caffe itself answered for the nets in tests/data/caffe_truth, and the bound that a fold has to keep.
+
+truth.names("fold-*")                                        the nets
+truth.load("fold-ip")                                        one of them
+truth.compare(prototxt, weights, prototxt, weights, inputs)  a net before against the same net after
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, Mapping, Optional, Tuple
+
+import numpy as np
+from reference import Version, trace
+from reference.files import Weights
+
+FOLDER = Path(__file__).resolve().parent / "data" / "caffe_truth"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A net and what BVLC Caffe 1.0 gave for it on a CPU. Arrays are float32 and read-only."""
+
+    name: str
+    folder: Path
+    prototxt: bytes
+    weights: bytes
+    inputs: Dict[str, np.ndarray]
+    outputs: Dict[str, np.ndarray]  # the last value of every blob
+
+    @property
+    def prototxt_path(self) -> Path:
+        return self.folder / "net.prototxt"
+
+    @property
+    def weights_path(self) -> Path:
+        return self.folder / "net.caffemodel"
+
+
+def names(pattern: str = "*") -> Tuple[str, ...]:
+    """The nets whose names match, sorted."""
+    return tuple(sorted(path.name for path in FOLDER.iterdir() if fnmatch.fnmatch(path.name, pattern)))
+
+
+@lru_cache(maxsize=None)
+def load(name: str) -> Truth:
+    """One net with its results. Raises FileNotFoundError for a name that is not there."""
+    folder = FOLDER / name
+    parts: Dict[str, Dict[str, np.ndarray]] = {"in": {}, "out": {}}
+    with np.load(folder / "truth.npz") as stored:
+        for key in stored.files:
+            side, blob = key.split(":", 1)
+            array = stored[key]
+            array.flags.writeable = False
+            parts[side][blob] = array
+    prototxt, weights = (folder / "net.prototxt").read_bytes(), (folder / "net.caffemodel").read_bytes()
+    return Truth(name, folder, prototxt, weights, parts["in"], parts["out"])
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far one blob of the net after is from the net before, and how far it may be."""
+
+    blob: str
+    error: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A net before against a net after, by the blobs that both have."""
+
+    differences: Tuple[Difference, ...]
+    vanished: Tuple[str, ...]  # blobs that only the net before has
+    unknown: Tuple[str, ...]  # blobs behind layers that the judge cannot compute
+
+    @property
+    def violations(self) -> Tuple[Difference, ...]:
+        return tuple(each for each in self.differences if each.error > each.bound)
+
+    @property
+    def worst(self) -> float:
+        """The largest error as a share of its bound."""
+        return max(each.error / each.bound if each.error else 0.0 for each in self.differences)
+
+
+def bound(own_error: float, magnitude: float) -> float:
+    """How far a blob of a folded net may be from the float64 value of the original.
+
+    4 times what the original net itself loses in float32, plus 4 ulp (float32) of the largest magnitude that
+    the blob had, before the ReLU that ends in it if there is one.
+    """
+    return 4 * own_error + 4 * ulp(magnitude)
+
+
+def ulp(magnitude: float) -> float:
+    """The distance between neighbouring float32 numbers of this magnitude."""
+    return float(np.spacing(np.float32(magnitude)))
+
+
+def compare(
+    before_prototxt: bytes,
+    before_weights: Weights,
+    after_prototxt: bytes,
+    after_weights: Weights,
+    inputs: Mapping[str, np.ndarray],
+    phase: str = "TEST",
+) -> Comparison:
+    """Runs both nets in float32 and the first in float64, and compares the last value of every blob.
+
+    Raises ValueError where nothing is left to compare, CaffeAbort where Caffe would stop at one of the nets.
+    """
+    exact = trace(before_prototxt, before_weights, inputs, phase).versions
+    rounded = trace(before_prototxt, before_weights, inputs, phase, np.float32).last()
+    after = trace(after_prototxt, after_weights, inputs, phase, np.float32).versions
+    differences, unknown = [], []
+    for blob, kept in exact.items():
+        if blob not in after:
+            continue
+        if kept[-1].value is None:
+            unknown.append(blob)
+        else:
+            differences.append(_difference(kept[-1], rounded[blob], after[blob][-1].value))
+    if not differences:
+        raise ValueError("the two nets have no blob in common that can be computed")
+    return Comparison(tuple(differences), tuple(sorted(set(exact) - set(after))), tuple(unknown))
+
+
+def _difference(exact: Version, rounded: np.ndarray, after: Optional[np.ndarray]) -> Difference:
+    assert exact.value is not None
+    own_error = largest_error(exact.value, rounded)
+    if not np.isfinite(own_error):
+        raise ValueError(f"the original net itself does not survive float32 at blob {exact.blob}")
+    error = float("inf") if after is None else largest_error(exact.value, after)
+    return Difference(exact.blob, error, bound(own_error, exact.magnitude))
+
+
+def largest_error(expected: np.ndarray, actual: np.ndarray) -> float:
+    """The largest absolute difference; infinite where shapes differ or a number is NaN or infinite."""
+    if expected.shape != actual.shape:
+        return float("inf")
+    error = float(np.max(np.abs(expected.astype(np.float64) - actual), initial=0.0))
+    return error if np.isfinite(error) else float("inf")
