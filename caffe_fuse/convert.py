@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from . import half, passes
-from .blob import Blob
+from .blob import Blob, Layout
 from .emit import Outputs, dropped_layers, edits, failure, plan
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .model import Model
-from .net import Net
+from .net import Layer, Net
 from .passes import Progress, Rewrite
 from .passes.merge import BATCH_NORMS
 from .proof import prove
@@ -158,14 +158,19 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
 
 
 def _analyse(net: Net, policy: str) -> HalfReport:
-    entries: List[half.Entry] = []
-    for layer in net.layers:
-        row = layer.row
-        for number, blob in enumerate(layer.blobs):
-            weights = row is not None and row.absorb is not None and number == 0
-            layout = row.absorb.layout(layer.parameter, blob.shape) if weights and row and row.absorb else None
-            entries.append((layer.name, number, blob, layout))
+    entries = [
+        (layer.name, number, blob, _layout(layer, number, blob))
+        for layer in net.layers
+        for number, blob in enumerate(layer.blobs)
+    ]
     return half.analyse(entries, half.POLICIES[policy])
+
+
+def _layout(layer: Layer, number: int, blob: Blob) -> Optional[Layout]:
+    """Where the channels of a blob are: one number each, unless it holds the weights of a layer."""
+    if layer.row is not None and layer.row.absorb is not None and number == 0:
+        return layer.row.absorb.layout(layer.parameter, blob.shape)
+    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
 
 
 def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:

@@ -16,7 +16,7 @@ from typing import Callable, List, Tuple
 import pytest
 
 from caffe_fuse import cli
-from tests.truth import TRUTH
+from truth import FOLDER as TRUTH
 
 Run = Callable[..., Tuple[int, str, str]]
 
@@ -213,7 +213,7 @@ def test_weights_that_are_something_else(
 
 def test_a_net_that_is_empty(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
     model[0].write_bytes(b"")
-    assert "block/net.prototxt: is empty; get it again\n" == fails(run, tmp_path, *model)
+    assert "block/net.prototxt: is empty; get the file itself\n" == fails(run, tmp_path, *model)
 
 
 def test_files_that_are_not_there(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ def test_files_that_are_not_there(run: Run, model: Tuple[Path, Path], tmp_path: 
 
 
 def test_a_folder_in_the_place_of_a_file(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
-    assert "folder" in fails(run, tmp_path, model[0], model[1].parent)
-    assert "folder" in fails(run, tmp_path, model[0].parent, model[1])
+    assert "is a directory" in fails(run, tmp_path, model[0], model[1].parent)
+    assert "is a directory" in fails(run, tmp_path, model[0].parent, model[1])
 
 
 def test_weights_of_another_net(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, List, Mapping, Tuple
 
 import pytest
-from conftest import PROJECT, SHARED
+from conftest import PROJECT
 from google.protobuf import text_format, unknown_fields
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from hypothesis import given
@@ -37,9 +37,6 @@ def message(text: str, message_name: str = "LayerParameter") -> Any:
 
 def unknown_paths(text: str) -> List[str]:
     return [unknown.path for unknown in read(text).unknown]
-
-
-# Fields
 
 
 def test_every_kind_of_field_is_read() -> None:
@@ -127,9 +124,6 @@ def test_a_float_is_rounded_as_protobuf_rounds_it(number: float) -> None:
     assert expected.SerializeToString() == message(text).SerializeToString()
 
 
-# What is not known
-
-
 def test_an_unknown_name_is_listed_with_its_path_and_field() -> None:
     typed = read("convolution_param {\n  relu: true\n  num_output: 3\n}\nquantization_param { bw: 8 }")
     assert ["convolution_param.relu", "quantization_param"] == [unknown.path for unknown in typed.unknown]
@@ -177,9 +171,6 @@ def test_a_wrong_value_is_an_error_with_its_place(name: str) -> None:
     assert what in caught.value.what
 
 
-# Old layer types
-
-
 def test_v1_types_have_their_names_of_today() -> None:
     layer_type = schema.new("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"]
     names = {value.name: schema.v1_type_name(value.name) for value in layer_type.values}
@@ -213,21 +204,15 @@ def test_types_are_upgraded_as_bvlc_caffe_upgrades_them(shared: Path) -> None:
     assert [layer.type for layer in new] == [schema.v1_type_name(layer.type) for layer in old]
 
 
-# Against protobuf and real files
-
-
 def _net(path: Path) -> Any:
     document = parse(path.read_bytes(), str(path))
     return schema.read(document, document.root, "NetParameter").message
 
 
-def _prototxts() -> List[Path]:
-    return sorted(SHARED.rglob("*.prototxt"))
-
-
 def test_every_real_prototxt_reads_as_protobuf_reads_it(shared: Path) -> None:
     compared = []
-    for path in _prototxts():
+    # Of the larger files there is one, which takes as long as all others.
+    for path in sorted(path for path in shared.rglob("*.prototxt") if path.stat().st_size < 300_000):
         expected = schema.new("NetParameter")
         try:
             text_format.Merge(path.read_bytes().decode(), expected, allow_unknown_field=True)
@@ -265,9 +250,6 @@ def test_a_field_of_another_caffe_in_a_binary_is_not_misread() -> None:
     assert [] == [field.name for field, _ in layer.ListFields()]
 
 
-# caffe.desc
-
-
 def _check(project: Path) -> subprocess.CompletedProcess[str]:
     script = project / "proto" / "compile.py"
     command = [sys.executable, str(script), "--check"]
@@ -292,9 +274,6 @@ def test_a_stale_descriptor_is_noticed(tmp_path: Path) -> None:
     assert "caffe.desc is older than caffe.proto: run `make proto`\n" == result.stderr
 
 
-# Other protobufs, and another caffe_pb2 in the process
-
-BESIDE = """
 import sys
 from pathlib import Path
 from google.protobuf import descriptor_pool

@@ -32,13 +32,12 @@ def _message_edits(document: Document, node: Message, before: Any, after: Any) -
             found += _changes(document, node, name, old[name], new[name])
     gone = [field for field in node.fields if field.name in old and field.name not in new]
     added = [name for name in new if name not in old]
-    # A parameter message that is new takes the place of one that goes, so that the layer keeps its order.
-    places = [field for field in gone if _is_message(old[field.name])]
-    for name, place in zip_longest(added, places[: len(added)]):
+    # What is new takes the place of what goes, if anything does: a parameter message for a parameter message.
+    places = sorted(gone, key=lambda field: (not _is_message(old[field.name]), -field.start))[: len(added)]
+    for name, place in zip_longest(added, places):
         lines = _rendered(name, new[name])
         found.append(append(document, node, lines) if place is None else replace_field(document, place, lines))
-    replaced = places[: len(added)]
-    return found + [remove(document, field) for field in gone if field not in replaced]
+    return found + [remove(document, field) for field in gone if field not in places]
 
 
 def _changes(document: Document, node: Message, name: str, old: Any, new: Any) -> List[Edit]:

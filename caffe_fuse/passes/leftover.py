@@ -14,9 +14,10 @@ IDENTITIES = frozenset({"Dropout", "Split"})
 
 def name_leftovers(progress: Progress) -> Progress:
     refusals: List[Refused] = []
+    made = {rewrite.after.index for rewrite in progress.rewrites}
     for layer in progress.net.layers:
         affine = affine_of(progress.net, layer, progress.kept)
-        if affine is None or layer.type in IDENTITIES:
+        if affine is None or layer.index in made or layer.type in IDENTITIES:
             continue
         reason = affine.reason if isinstance(affine, Refusal) else in_front(progress.net, layer)
         refusals.append(Refused(layer, "affine", reason))

@@ -23,7 +23,7 @@ def plan_report(model: Model) -> str:
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"
     rows = [_row(model.net, layer, fate.get(layer.index, "")) for layer in model.net.layers]
-    widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)]
+    widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)] + [0]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     folded = sum(len(rewrite.before) - 1 for rewrite in progress.rewrites if rewrite.rule == "fold")
     merged = sum(rewrite.rule == "merge" for rewrite in progress.rewrites)

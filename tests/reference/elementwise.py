@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import List
 
 import numpy as np
@@ -87,15 +88,15 @@ def power(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 def exponential(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Caffe: exp_layer.cpp, base ** (shift + scale * x), base -1 stands for e."""
     p = layer.parameter.exp_param
-    log_base = 1.0 if p.base == -1 else np.log(p.base)
-    return [np.exp(bottoms[0] * (log_base * p.scale)) * np.exp(log_base * p.shift)]
+    log_base = 1.0 if p.base == -1 else math.log(p.base)
+    return [np.exp(bottoms[0] * (log_base * p.scale)) * math.exp(log_base * p.shift)]
 
 
 @layer_type("Log")
 def logarithm(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Caffe: log_layer.cpp, the logarithm of shift + scale * x, base -1 stands for e."""
     p = layer.parameter.log_param
-    log_base = 1.0 if p.base == -1 else np.log(p.base)
+    log_base = 1.0 if p.base == -1 else math.log(p.base)
     return [np.log(bottoms[0] * p.scale + p.shift) / log_base]
 
 
