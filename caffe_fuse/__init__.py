@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["CaffeFuseError", "HalfReport", "InputError", "InternalError", "Model", "Result", "SystemFailure", "TextError", "UnsafeResult", "check_half", "fuse", "load"]
+__all__ = [
+    "CaffeFuseError",
+    "HalfReport",
+    "InputError",
+    "InternalError",
+    "Model",
+    "Result",
+    "SystemFailure",
+    "TextError",
+    "UnsafeResult",
+    "check_half",
+    "fuse",
+    "load",
+]
 
 if TYPE_CHECKING:
     from .convert import Result, check_half, fuse

@@ -9,7 +9,6 @@ import numpy as np
 
 from .blob import ArrayBlob, Blob
 from .errors import InputError
-from .layers.row import Shape
 from .net import Layer, Net
 from .weights.model import LayerRecord, WeightFile
 

@@ -30,9 +30,7 @@ class Built:
     warnings: Tuple[str, ...]
 
 
-def build(
-    document: Document, weights: Optional[WeightFile], state: State, input_shapes: Mapping[str, Shape]
-) -> Built:
+def build(document: Document, weights: Optional[WeightFile], state: State, input_shapes: Mapping[str, Shape]) -> Built:
     """Raises InputError where the net is no net, or the weights are not this net's."""
     everything = _read_layers(document)
     if not everything:
@@ -105,7 +103,9 @@ def _meets(rule: Any, state: State) -> bool:
 def _net_inputs(document: Document) -> Dict[str, Shape]:
     """The `input` fields with their `input_shape` or, four each, `input_dim` (Caffe: upgrade_proto.cpp:968-1003)."""
     root = document.root
-    names = [value.string().decode("utf-8", "backslashreplace") for value in root.all("input") if isinstance(value, Scalar)]
+    names = [
+        value.string().decode("utf-8", "backslashreplace") for value in root.all("input") if isinstance(value, Scalar)
+    ]
     shapes: List[Shape] = []
     for value in root.all("input_shape"):
         if isinstance(value, Message):

@@ -11,7 +11,7 @@ import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from . import __version__
-from .errors import CaffeFuseError, InputError, SystemFailure, UnsafeResult
+from .errors import CaffeFuseError, InputError, UnsafeResult
 
 INTERRUPTED = 130
 # A net of one of these names says nothing about the model; its folder does.
@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs one command and returns its exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
+    """Runs one command. Returns the exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         options = _parser().parse_args(_with_strict_value(sys.argv[1:] if arguments is None else arguments))
@@ -113,7 +113,7 @@ def _with_strict_value(arguments: Sequence[str]) -> List[str]:
 
 
 def _fuse(options: argparse.Namespace) -> int:
-    from .convert import fuse, stem_of
+    from .convert import fuse
     from .report.document import to_json
     from .report.terminal import fold_report
 
@@ -226,6 +226,3 @@ def _saved_traceback() -> str:
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
-
-
-__all__ = ["main", "SystemFailure"]

@@ -67,9 +67,7 @@ def _is_binary(source: Source) -> bool:
 
 def _read_text(source: Source) -> Document:
     if _is_binary(source):
-        raise InputError(
-            "this is no prototxt: it is binary", where=source.name, remedy="give the .prototxt of the net"
-        )
+        raise InputError("this is no prototxt: it is binary", where=source.name, remedy="give the .prototxt of the net")
     head = source.read(0, min(HEAD_SIZE, source.size))
     kind, remedy = explain(head) or ("", "")
     if kind and not kind.startswith("is text"):

@@ -195,5 +195,3 @@ def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
     except InputError as error:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
     return (found + list(unknown))[: len(layer.tops)]
-
-

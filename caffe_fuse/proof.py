@@ -7,14 +7,13 @@ Nothing here uses the affines or the layouts that made the new numbers.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .blob import Blob
 from .errors import InternalError
-from .layers.row import LayerType
 from .net import Layer
 from .passes import Rewrite
 
@@ -77,16 +76,17 @@ def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Output
     shape[rewrite.axis] = start.values.shape[1]
     values, size = start.values, start.size
     for layer in chain:
-        row = layer.row
-        assert row is not None and row.forward is not None
-        blobs = [blob.array().astype(np.float64) for blob in layer.blobs]
-
-        def forward(vectors: Matrix, layer: Layer = layer, row: LayerType = row, blobs: Any = blobs) -> Matrix:
-            assert row.forward is not None
-            tops = [row.forward(layer.parameter, blobs, [vector.reshape(shape)])[0] for vector in vectors]
-            return np.stack([top.reshape(-1) for top in tops])
-
-        constant = forward(np.zeros_like(values))
-        size = np.abs(forward(size) - constant) + np.abs(constant)
-        values = forward(values)
+        constant = _forward(layer, np.zeros_like(values), shape)
+        size = np.abs(_forward(layer, size, shape) - constant) + np.abs(constant)
+        values = _forward(layer, values, shape)
     return Outputs(values, size)
+
+
+def _forward(layer: Layer, vectors: Matrix, shape: Sequence[int]) -> Matrix:
+    """The layer by its own definition, one vector of channels at a time."""
+    row = layer.row
+    assert row is not None
+    assert row.forward is not None
+    blobs = [blob.array().astype(np.float64) for blob in layer.blobs]
+    tops = [row.forward(layer.parameter, blobs, [vector.reshape(shape)])[0] for vector in vectors]
+    return np.stack([top.reshape(-1) for top in tops])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from .errors import InternalError, TextError
-from .textvalue import Scalar, Text
+from .textvalue import Scalar as Scalar
+from .textvalue import Text
 
 _DEEPEST = 100  # as protobuf's own parsers
 _BOM = b"\xef\xbb\xbf"

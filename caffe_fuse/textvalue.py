@@ -24,9 +24,7 @@ _SIMPLE = {
     b"?": b"?",
 }
 _PIECE = re.compile(rb"\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)'", re.DOTALL)
-_ESCAPE = re.compile(
-    rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL
-)
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
 _INTEGER = re.compile(r"-?\s*(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
 _INFINITIES = frozenset({"inf", "infinity"})
 
@@ -129,7 +127,7 @@ class Scalar:
     def _unexpected(self, wanted: str) -> TextError:
         return self.origin.error(f"expected {wanted}, found `{self.text}`", self.start)
 
-    def _unescaped(self, match: "re.Match[bytes]") -> bytes:
+    def _unescaped(self, match: re.Match[bytes]) -> bytes:
         octal, digits, short, long, simple = match.groups()
         if octal is not None and int(octal, 8) < 256:
             return bytes([int(octal, 8)])

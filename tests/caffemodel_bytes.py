@@ -1,4 +1,4 @@
-"""Caffemodels for tests, encoded here by hand or by protobuf: nothing is shared with the package's own encoder."""
+"""Caffemodels for tests, encoded by hand or by protobuf: nothing is shared with the package's encoder."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ ENCODINGS: Dict[str, bytes] = {
     "packed and unpacked": unpacked(VALUES[:2]) + field(5, singles(VALUES[2:5])) + unpacked(VALUES[5:]),
     "unpacked around the diff": unpacked(VALUES[:4]) + field(6, singles([9.0] * 6)) + unpacked(VALUES[4:]),
     "double": field(8, doubles(VALUES)),
-    "double in pieces": unpacked_doubles(VALUES[:1])
-    + field(8, doubles(VALUES[1:4]))
-    + unpacked_doubles(VALUES[4:]),
+    "double in pieces": unpacked_doubles(VALUES[:1]) + field(8, doubles(VALUES[1:4])) + unpacked_doubles(VALUES[4:]),
     "raw double": field(10, 0) + field(12, doubles(VALUES)),
     "raw float": field(12, singles(VALUES)) + field(10, 1),
     "raw half": field(10, 2) + field(12, HALVES),
@@ -114,7 +112,5 @@ def nets(draw: Any) -> Any:
             blob.data.extend(values)
             blob.shape.dim.append(len(values))
         # An unknown field and an unknown group.
-        message.MergeFromString(
-            field(7777, draw(st.binary(max_size=4))) + b"\x83\xe3\x03\x08\x01\x84\xe3\x03"
-        )
+        message.MergeFromString(field(7777, draw(st.binary(max_size=4))) + b"\x83\xe3\x03\x08\x01\x84\xe3\x03")
     return net

@@ -114,9 +114,7 @@ class TestBlobs:
             (field(10, b"\x01" * 6) + field(12, HALVES), "holds no numbers of a known form"),
         ],
     )
-    def test_a_blob_without_known_numbers_is_refused_only_when_used(
-        self, numbers: bytes, problem: str
-    ) -> None:
+    def test_a_blob_without_known_numbers_is_refused_only_when_used(self, numbers: bytes, problem: str) -> None:
         blob = only_blob(numbers, SHAPE)
         assert blob.shape == (2, 3)
         with pytest.raises(InputError, match=rf"^net\.caffemodel: layer conv1, blob 0: {problem}"):
@@ -150,9 +148,7 @@ class TestRead:
         for ours, theirs in zip(found, net.layer):
             assert (theirs.name, theirs.type) == (ours.name, ours.type)
             assert (tuple(theirs.bottom), tuple(theirs.top)) == (ours.bottoms, ours.tops)
-            assert [list(blob.data) for blob in theirs.blobs] == [
-                blob.array().tolist() for blob in ours.blobs
-            ]
+            assert [list(blob.data) for blob in theirs.blobs] == [blob.array().tolist() for blob in ours.blobs]
         assert list(range(len(net.layer))) == [record.index for record in found]
 
     def test_a_name_that_is_no_utf8_comes_back_as_it_was(self) -> None:
@@ -164,13 +160,7 @@ class TestRead:
         assert (record.name, record.type, record.bottoms, record.tops, record.blobs) == ("", None, (), (), ())
 
     def test_v1_layers_have_todays_types(self) -> None:
-        old = (
-            field(4, b"conv1")
-            + field(5, 4)
-            + field(2, b"data")
-            + field(3, b"out")
-            + field(6, unpacked([5.0]))
-        )
+        old = field(4, b"conv1") + field(5, 4) + field(2, b"data") + field(3, b"out") + field(6, unpacked([5.0]))
         stranger = field(4, b"bn1") + field(5, 47)
         weights = scan(field(2, old) + field(2, stranger))
         conv, other = weights.layers
@@ -198,9 +188,9 @@ class TestRead:
             (9, r"byte 44: field 100 needs \d+ bytes, but only 4 follow; the file is truncated"),
             (
                 12,
-                r"byte 44: layer conv2: field 100 needs \d+ bytes, but only 7 follow; the file is truncated",
+                r"byte 44: layer conv2: field 100 needs \d+ bytes, but only 7 follow; .*truncated",
             ),
-            (9000, r"byte 44: layer conv2: field 100 needs 40043 bytes, but only 8995 follow"),
+            (9000, r"byte 44: layer conv2: field 100 needs 40047 bytes, but only 8995 follow"),
         ],
     )
     def test_a_truncated_file_names_the_byte_and_the_layer_if_it_can(self, length: int, problem: str) -> None:
@@ -300,7 +290,8 @@ class TestRealFiles:
     def test_v1_types_are_those_that_caffe_upgrades_them_to(self, shared: Path) -> None:
         old = read_weights(Source(shared / "caffe_upgrade" / "v1-net.caffemodel"))
         new = read_weights(Source(shared / "caffe_upgrade" / "v1-net.upgraded.caffemodel"))
-        assert [(one.name, one.type) for one in new.layers] == [(one.name, one.type) for one in old.layers]
+        upgraded = [(one.name, one.type) for one in new.layers]
+        assert upgraded == [("input", "Input"), *((one.name, one.type) for one in old.layers)]
 
     @pytest.mark.parametrize(
         ("name", "problem"),

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Callable, List, Tuple
 
 import pytest
+from truth import FOLDER as TRUTH
 
 from caffe_fuse import cli
-from truth import FOLDER as TRUTH
 
 Run = Callable[..., Tuple[int, str, str]]
 
@@ -68,7 +68,7 @@ def test_a_prefix_may_carry_the_ending_that_is_added(run: Run, model: Tuple[Path
 
 
 def test_the_default_name_is_the_nets(run: Run, model: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    net, weights = model
+    net, _ = model
     monkeypatch.chdir(net.parent)
     run("fuse", "net.prototxt", "net.caffemodel")
     assert ["net.caffemodel", "net.prototxt", "net_fused.caffemodel", "net_fused.prototxt"] == files(net.parent)
@@ -276,9 +276,7 @@ def test_an_output_folder_that_does_not_exist(run: Run, model: Tuple[Path, Path]
     [["--keep", "nothing"], ["--strict=everything"], ["--half-policy", "quarter"], ["--input-shape", "data"]],
     ids=" ".join,
 )
-def test_options_that_do_not_fit(
-    run: Run, model: Tuple[Path, Path], tmp_path: Path, arguments: List[str]
-) -> None:
+def test_options_that_do_not_fit(run: Run, model: Tuple[Path, Path], tmp_path: Path, arguments: List[str]) -> None:
     fails(run, tmp_path, *model, *arguments)
 
 

@@ -10,9 +10,7 @@ import truth
 import caffe_fuse
 
 FOLDABLE = [
-    name
-    for pattern in ("fold-*", "net-*", "random-*", "keep-*", "half-*", "layer-*")
-    for name in truth.names(pattern)
+    name for pattern in ("fold-*", "net-*", "random-*", "keep-*", "half-*", "layer-*") for name in truth.names(pattern)
 ]
 BATCH_STATISTICS = {"keep-batch-stats", "layer-batchnorm-batch-stats"}
 

@@ -190,8 +190,9 @@ def test_a_v1_type_that_bvlc_caffe_does_not_have_is_none() -> None:
 
 
 def test_v0_types_have_their_names_of_today() -> None:
-    names = ["conv", "images", "padding"]
-    assert ["Convolution", "ImageData", None] == [schema.v0_type_name(name) for name in names]
+    names = ["conv", "images", "innerproduct", "pool", "softmax_loss", "padding"]
+    expected = ["Convolution", "ImageData", "InnerProduct", "Pooling", "SoftmaxWithLoss", None]
+    assert expected == [schema.v0_type_name(name) for name in names]
 
 
 def test_types_are_upgraded_as_bvlc_caffe_upgrades_them(shared: Path) -> None:
@@ -244,7 +245,7 @@ def test_bvlc_caffes_own_binaries_have_no_unknown_field_and_survive_byte_for_byt
 
 
 def test_a_field_of_another_caffe_in_a_binary_is_not_misread() -> None:
-    """Number 146 is scale_param in SenseTime's files; 149 is a string in Intel's and a message in others."""
+    """149 is a string in Intel's files and a message in others; 145 is an enum in NVIDIA's."""
     layer = schema.new("LayerParameter").FromString(b"\xaa\x09\x06MKLDNN\x88\x09\x02")
     assert [149, 145] == _unknown_numbers(layer)
     assert [] == [field.name for field, _ in layer.ListFields()]
@@ -274,6 +275,7 @@ def test_a_stale_descriptor_is_noticed(tmp_path: Path) -> None:
     assert "caffe.desc is older than caffe.proto: run `make proto`\n" == result.stderr
 
 
+BESIDE = """
 import sys
 from pathlib import Path
 from google.protobuf import descriptor_pool

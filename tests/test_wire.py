@@ -31,9 +31,7 @@ def test_varints_are_those_of_the_specification(value: int, encoded: bytes) -> N
     assert encoded == wire.varint_bytes(value)
 
 
-@pytest.mark.parametrize(
-    ("encoded", "expected"), [(5, 5), (2**63 - 1, 2**63 - 1), (2**64 - 1, -1), (2**63, -(2**63))]
-)
+@pytest.mark.parametrize(("encoded", "expected"), [(5, 5), (2**63 - 1, 2**63 - 1), (2**64 - 1, -1), (2**63, -(2**63))])
 def test_negative_numbers_are_varints_of_64_bits(encoded: int, expected: int) -> None:
     assert expected == wire.signed(encoded)
 

@@ -10,9 +10,7 @@ from ..passes import Rewrite
 
 def dropped_layers(source: Net, excluded: Sequence[Layer], rewrites: Sequence[Rewrite]) -> Tuple[Layer, ...]:
     """The excluded layers that read a value inside a rewritten chain, or write one of its blobs."""
-    inner: Set[Value] = {
-        value for rewrite in rewrites for layer in rewrite.before[:-1] for value in source.tops(layer)
-    }
+    inner: Set[Value] = {value for rewrite in rewrites for layer in rewrite.before[:-1] for value in source.tops(layer)}
     names = {value.blob for value in inner}
     found: List[Layer] = []
     for layer in excluded:

@@ -99,15 +99,15 @@ class Outputs:
             raise InputError("this output is a folder", where=target, remedy="choose another name with -o")
         for path in self._inputs:
             if os.path.exists(target) and os.path.exists(path) and os.path.samefile(target, path):
-                raise InputError(
-                    f"this output is the input {path}", where=target, remedy="choose another name with -o"
-                )
+                raise InputError(f"this output is the input {path}", where=target, remedy="choose another name with -o")
 
 
 def failure(error: OSError, path: str) -> SystemFailure:
     """The system's refusal as one of our errors."""
     return SystemFailure(
-        f"cannot write: {error.strerror or error}", where=path, remedy="nothing was changed; free space or choose another folder with -o"
+        f"cannot write: {error.strerror or error}",
+        where=path,
+        remedy="nothing was changed; make room, or choose another folder with -o",
     )
 
 

@@ -45,9 +45,7 @@ def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
     pairs = [(source[layer.index], layer) for layer in model.net.layers]
     different = [(was, now) for was, now in pairs if now is not was and now.blobs != was.blobs]
     rewritten = {now.index for _, now in different}
-    unchanged = {
-        now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten
-    }
+    unchanged = {now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten}
     owners = {blob: record.index for record in weights.layers for blob in record.blobs}
     orphans = [(was, now) for was, now in pairs if now.index not in rewritten and _orphaned(now, owners, unchanged)]
     return different + orphans

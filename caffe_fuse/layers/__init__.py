@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import Dict, Optional
 
-from . import activation, affine, arrange, data, detection, pooling, recurrent, reduce, weighted
+from .activation import ROWS as ACTIVATION
+from .affine import ROWS as AFFINE
+from .arrange import ROWS as ARRANGE
+from .data import ROWS as DATA
+from .detection import ROWS as DETECTION
+from .pooling import ROWS as POOLING
+from .recurrent import ROWS as RECURRENT
+from .reduce import ROWS as REDUCE
 from .row import LayerType
+from .weighted import ROWS as WEIGHTED
 
-_FAMILIES = (weighted, affine, activation, pooling, arrange, reduce, recurrent, data, detection)
+_FAMILIES = (WEIGHTED, AFFINE, ACTIVATION, POOLING, ARRANGE, REDUCE, RECURRENT, DATA, DETECTION)
 
-LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family.ROWS}
+LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
 
 ALIASES: Dict[str, str] = {
     "DepthwiseConv": "ConvolutionDepthwise",

@@ -104,9 +104,7 @@ def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> T
     return tuple(reversed(found))
 
 
-def _several_readers(
-    net: Net, value: Value, readers: Sequence[Layer], kept: AbstractSet[str]
-) -> List[Refused]:
+def _several_readers(net: Net, value: Value, readers: Sequence[Layer], kept: AbstractSet[str]) -> List[Refused]:
     names = ", ".join(dict.fromkeys(reader.name for reader in readers))
     reason = f"blob {value.blob} has {len(readers)} readers: {names}"
     affine_readers = [layer for layer in readers if isinstance(affine_of(net, layer, kept), Affine)]

@@ -5,11 +5,11 @@ The chain behind the layer is y = scale*x + shift per output channel, so
     w' = w * scale        b' = b * scale + shift
 
 Before:
-    layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { num_output: 4 kernel_size: 3 bias_term: false } }
+    layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { bias_term: false ... } }
     layer { name: "b" type: "BatchNorm" bottom: "c" top: "b" }
     layer { name: "s" type: "Scale" bottom: "b" top: "s" scale_param { bias_term: true } }
 After:
-    layer { name: "c" type: "Convolution" bottom: "x" top: "s" convolution_param { num_output: 4 kernel_size: 3 bias_term: true } }
+    layer { name: "c" type: "Convolution" bottom: "x" top: "s" convolution_param { bias_term: true ... } }
 """
 
 from __future__ import annotations

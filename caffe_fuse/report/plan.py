@@ -16,7 +16,9 @@ def plan_report(model: Model) -> str:
     fate: Dict[int, str] = {}
     for rewrite in progress.rewrites:
         for layer in rewrite.before:
-            fate[layer.index] = f"folds into {rewrite.after.name}" if rewrite.rule == "fold" else _merged(layer, rewrite)
+            fate[layer.index] = (
+                f"folds into {rewrite.after.name}" if rewrite.rule == "fold" else _merged(layer, rewrite)
+            )
         if rewrite.rule == "fold":
             absorbed = ", ".join(layer.name for layer in rewrite.before[1:])
             fate[rewrite.after.index] = f"absorbs {absorbed}"

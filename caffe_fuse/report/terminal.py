@@ -39,7 +39,7 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     if not half.policy.checked:
         return []
     bad = [row for row in half.rows if not row.stats.safe]
-    sums: "Counter[str]" = Counter()
+    sums: Counter[str] = Counter()
     for row in half.rows:
         for name in ("count", "overflow", "nan", "inf", "subnormal", "underflow"):
             sums[name] += getattr(row.stats, name)
@@ -86,7 +86,10 @@ def _vanished(report: Report, verbose: bool) -> List[str]:
         return []
     if not verbose:
         return [f"vanished   {len(report.vanished_blobs)} blob names (-v lists them)"]
-    lines = [f"  {name}: {f'now {holder}' if holder else 'no blob holds its value'}" for name, holder in report.vanished_blobs.items()]
+    lines = [
+        f"  {name}: {f'now {holder}' if holder else 'no blob holds its value'}"
+        for name, holder in report.vanished_blobs.items()
+    ]
     return ["vanished   blob names", *lines]
 
 

@@ -154,9 +154,7 @@ def _with_bias_term(source: Source, parameter: Sequence[WireField], bias_term: O
     return others + wire.tag(_BIAS_TERM, VARINT) + wire.varint_bytes(int(bool(bias_term)))
 
 
-def _blobs(
-    generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]
-) -> List[_Piece]:
+def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[_Piece]:
     messages = _messages(fields, generation.blobs)
     stored = {blob: _Copy(message.start, message.end) for blob, message in zip(old.blobs, messages)}
     # Only as num, channels, height and width may a shape have more axes than Caffe's layer has

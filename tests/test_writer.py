@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterator, List, Tuple
+
+import numpy as np
+import pytest
+from caffemodel_bytes import ENCODINGS, NUMBERS, SHAPE, VALUES, field, layer, nets, parsed, scan, singles
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caffe_fuse.blob import ArrayBlob, Blob, Layout, Reader, ScaledBlob
+from caffe_fuse.errors import InputError, InternalError
+from caffe_fuse.weights import FORMATS, Kept, LayerRecord, Plan, Rewritten, WeightFile, read_weights
+from caffe_fuse.wire import Source
+
+PACKED = ENCODINGS["packed"] + SHAPE
+BIAS = np.array([0.5, -0.25], np.float32)
+CONVOLUTION = field(106, field(1, 2) + field(2, 0) + field(4, 3))
+FOREIGN = field(7777, b"vendor") + b"\x83\xe3\x03\x08\x01\x84\xe3\x03"
+
+
+def written(original: WeightFile, plan: Plan, chunks: Reader = Blob.chunks) -> bytes:
+    content = bytearray()
+    FORMATS[0].write(original, plan, content.extend, chunks)
+    return bytes(content)
+
+
+def same(record: LayerRecord, **changes: Any) -> Rewritten:
+    return Rewritten(record, **{"name": record.name, "blobs": record.blobs, **changes})
+
+
+def only_layer(original: bytes, **changes: Any) -> Any:
+    """The only layer of the new file, as protobuf reads it."""
+    weights = scan(original)
+    return parsed(written(weights, [same(weights.layers[0], **changes)])).layer[0]
+
+
+class TestKept:
+    @given(nets())
+    def test_a_file_whose_layers_are_kept_is_the_same(self, net: Any) -> None:
+        content = net.SerializeToString()
+        weights = scan(content)
+        assert content == written(weights, [Kept(record) for record in weights.layers])
+
+    @given(nets())
+    def test_a_layer_that_is_rewritten_without_a_change_is_the_same(self, net: Any) -> None:
+        content = net.SerializeToString()
+        weights = scan(content)
+        assert content == written(weights, [same(record) for record in weights.layers])
+
+    def test_what_stands_between_layers_stays_there(self) -> None:
+        one, two, three = layer("one", PACKED), layer("two"), layer("three")
+        parts = [field(1, b"net"), one, field(9, 5), two, FOREIGN, three, field(6, b"")]
+        weights = scan(b"".join(parts))
+        plan = [Kept(weights.layers[0]), Kept(weights.layers[2])]
+        assert b"".join(part for part in parts if part is not two) == written(weights, plan)
+
+    def test_the_order_of_the_plan_does_not_matter(self) -> None:
+        content = layer("one", PACKED) + layer("two")
+        weights = scan(content)
+        assert content == written(weights, [Kept(record) for record in reversed(weights.layers)])
+
+    def test_an_encoding_that_nobody_changes_stays(self) -> None:
+        content = b"".join(layer(name, code + SHAPE) for name, code in ENCODINGS.items())
+        weights = scan(content)
+        plan = [same(record, tops=("renamed",)) for record in weights.layers]
+        expected = [code + SHAPE for code in ENCODINGS.values()]
+        new = scan(written(weights, plan))
+        assert [("renamed",)] * len(expected) == [record.tops for record in new.layers]
+        assert all(code in written(weights, plan) for code in expected)
+
+    def test_real_files_come_out_as_they_are(self, shared: Path) -> None:
+        for path in sorted(shared.glob("models/[!n]*/*.caffemodel")):
+            content = path.read_bytes()
+            weights = read_weights(Source(path))
+            plan = [same(record) if record.index % 2 else Kept(record) for record in weights.layers]
+            assert content == written(weights, plan), path
+
+
+class TestRewritten:
+    @given(nets(), st.data())
+    def test_protobuf_makes_the_same_file_of_the_same_changes(self, net: Any, data: st.DataObject) -> None:
+        weights = scan(net.SerializeToString())
+        plan: List[Any] = []
+        for record, message in zip(weights.layers, net.layer):
+            tops = data.draw(st.none() | st.lists(st.sampled_from("xyz"), max_size=2))
+            changes: Any = {
+                "bottoms": ("b1", "b2"),
+                "bias_term": True,
+                "blobs": (*record.blobs, ArrayBlob(BIAS)),
+            }
+            plan.append(same(record, tops=None if tops is None else tuple(tops), **changes))
+            message.bottom[:] = ["b1", "b2"]
+            message.top[:] = message.top if tops is None else tops
+            if message.HasField("convolution_param"):
+                message.convolution_param.bias_term = True
+            bias = message.blobs.add()
+            bias.data.extend(BIAS.tolist())
+            bias.shape.dim.append(2)
+        assert net == parsed(written(weights, plan))
+
+    @pytest.mark.parametrize("encoding", ENCODINGS)
+    def test_numbers_of_any_encoding_are_written_as_float32(self, encoding: str) -> None:
+        weights = scan(layer("conv1", ENCODINGS[encoding] + SHAPE))
+        scaled = ScaledBlob(weights.layers[0].blobs[0], Layout(1, 1, 2, 3), np.array([2.0, 4.0]))
+        blob = parsed(written(weights, [same(weights.layers[0], blobs=(scaled,))])).layer[0].blobs[0]
+        assert (NUMBERS * [[2], [4]]).ravel().tolist() == list(blob.data)
+        assert list(blob.shape.dim) == [2, 3]
+
+    def test_a_float64_blob_is_rounded_once_without_a_warning(self) -> None:
+        blob = ArrayBlob(np.array([1 / 3, 1e300, -1e300]))
+        expected = [float(np.float32(1 / 3)), float("inf"), float("-inf")]
+        assert expected == list(only_layer(layer("conv1"), blobs=(blob,)).blobs[0].data)
+
+    @pytest.mark.parametrize("shape", [(), (1,), (2, 1, 3), (0, 3)])
+    def test_shapes_come_back(self, shape: Tuple[int, ...]) -> None:
+        numbers = np.arange(int(np.prod(shape)), dtype=np.float32).reshape(shape)
+        weights = scan(layer("conv1", PACKED))
+        new = scan(written(weights, [same(weights.layers[0], blobs=(ArrayBlob(numbers),))]))
+        array = new.layers[0].blobs[0].array()
+        assert (shape, numbers.tolist()) == (array.shape, array.tolist())
+
+    def test_new_numbers_lie_where_the_old_ones_lay(self) -> None:
+        content = layer("conv1", PACKED, more=CONVOLUTION) + field(1, b"net")
+        weights = scan(content)
+        new = ArrayBlob(-NUMBERS)
+        expected = content.replace(singles(VALUES), singles([-value for value in VALUES]))
+        assert expected == written(weights, [same(weights.layers[0], blobs=(new,))])
+
+    def test_blobs_can_be_reordered_and_dropped(self) -> None:
+        first, second, third = (field(5, singles([number])) for number in (1.0, 2.0, 3.0))
+        weights = scan(layer("bn", first, second, third))
+        blobs = weights.layers[0].blobs
+        plan = [same(weights.layers[0], blobs=(blobs[2], blobs[0]))]
+        assert layer("bn", third, first) == written(weights, plan)
+
+    def test_fields_nobody_knows_stay_in_a_changed_layer(self) -> None:
+        content = layer("conv1", PACKED, more=FOREIGN + CONVOLUTION)
+        weights = scan(content)
+        new = written(weights, [same(weights.layers[0], blobs=(ArrayBlob(BIAS),), bias_term=True)])
+        assert FOREIGN in new
+
+    def test_bias_term_is_set_beside_what_else_the_parameter_holds(self) -> None:
+        changed = only_layer(layer("conv1", more=CONVOLUTION), bias_term=True).convolution_param
+        assert (changed.num_output, changed.bias_term, list(changed.kernel_size)) == (2, True, [3])
+
+    def test_a_parameter_that_is_there_twice_is_merged(self) -> None:
+        twice = field(117, field(1, 4) + field(2, 0)) + FOREIGN + field(117, field(1, 5))
+        changed = only_layer(layer("ip1", more=twice), bias_term=True)
+        assert (changed.inner_product_param.num_output, changed.inner_product_param.bias_term) == (5, True)
+        assert not changed.HasField("convolution_param")
+
+    def test_another_type_takes_its_own_parameters_and_keeps_the_conditions(self) -> None:
+        conditions = field(8, field(1, 1)) + field(9, field(1, 0)) + field(10, 1) + field(11, 1)
+        other = field(6, field(1, b"shared")) + field(139, field(3, 0.5)) + FOREIGN + field(5, 1.0)
+        content = layer("bn1", PACKED, kind="BatchNorm", more=conditions + other)
+        weights = scan(content)
+        scale = field(142, field(4, 1))
+        gamma, beta = ArrayBlob(BIAS), ArrayBlob(-BIAS)
+        new = same(weights.layers[0], type="Scale", parameters=scale, blobs=(gamma, beta))
+        texts = field(1, b"bn1") + field(2, b"Scale") + field(3, b"data") + field(4, b"bn1")
+        shape = field(7, field(1, b"\x02"))
+        blobs = field(7, field(5, singles(BIAS)) + shape) + field(7, field(5, singles(-BIAS)) + shape)
+        assert field(100, texts + conditions + blobs + scale) == written(weights, [new])
+        assert parsed(written(weights, [new])).layer[0].scale_param.bias_term
+
+    def test_a_layer_without_a_type_gets_none(self) -> None:
+        weights = scan(field(100, field(1, b"conv1")))
+        assert field(100, field(1, b"conv1") + field(4, b"t")) == written(
+            weights, [same(weights.layers[0], tops=("t",))]
+        )
+
+    def test_a_name_that_is_no_utf8_is_written_as_it_was(self) -> None:
+        weights = scan(field(100, field(1, b"conv1") + field(3, b"\xc4\xe3")))
+        plan = [same(weights.layers[0], bottoms=("x", *weights.layers[0].bottoms))]
+        expected = field(100, field(1, b"conv1") + field(3, b"x") + field(3, b"\xc4\xe3"))
+        assert expected == written(weights, plan)
+
+
+class TestLegacyShapes:
+    LEGACY = field(1, 1) + field(2, 1) + field(3, 1) + field(4, 2) + field(5, singles([7.0, 8.0]))
+
+    def new_bias(self, *blobs: bytes, shape: Tuple[int, ...]) -> Any:
+        weights = scan(layer("conv1", *blobs))
+        own = weights.layers[0].blobs
+        plan = [same(weights.layers[0], blobs=(own[0], ArrayBlob(BIAS.reshape(shape))))]
+        return parsed(written(weights, plan)).layer[0].blobs[1]
+
+    def test_a_padded_shape_is_written_in_the_form_that_allows_it(self) -> None:
+        blob = self.new_bias(self.LEGACY, self.LEGACY, shape=(1, 1, 1, 2))
+        assert (blob.num, blob.channels, blob.height, blob.width) == (1, 1, 1, 2)
+        assert not blob.HasField("shape")
+
+    def test_a_blob_of_fewer_axes_has_a_shape(self) -> None:
+        blob = self.new_bias(self.LEGACY, self.LEGACY, shape=(2,))
+        assert (list(blob.shape.dim), blob.HasField("num")) == ([2], False)
+
+    def test_a_blob_beside_blobs_with_shapes_has_a_shape(self) -> None:
+        assert list(self.new_bias(PACKED, PACKED, shape=(1, 1, 1, 2)).shape.dim) == [1, 1, 1, 2]
+
+
+class TestNewLayers:
+    PARAMETERS = field(142, field(4, 1))
+    NEW = Rewritten(None, "new", (ArrayBlob(BIAS),), type="Scale", tops=("top",), parameters=PARAMETERS)
+
+    def test_a_new_layer_follows_the_last_one(self) -> None:
+        weights = scan(field(1, b"net") + layer("one") + layer("two") + field(6, b""))
+        net = parsed(written(weights, [self.NEW, *map(Kept, weights.layers)]))
+        assert [message.name for message in net.layer] == ["one", "two", "new"]
+        new = net.layer[2]
+        assert (
+            *(new.type, list(new.top), list(new.bottom)),
+            new.scale_param.bias_term,
+        ) == ("Scale", ["top"], [], True)
+        assert BIAS.tolist() == list(new.blobs[0].data)
+        assert (net.name, net.HasField("state")) == ("net", True)
+
+    def test_in_a_v1_file_it_is_of_v1_too(self) -> None:
+        weights = scan(field(2, field(4, b"one") + field(5, 4)))
+        new = Rewritten(None, "new", (ArrayBlob(BIAS),), type="Convolution")
+        net = parsed(written(weights, [Kept(weights.layers[0]), new]))
+        assert [message.name for message in net.layers] == ["one", "new"]
+        assert BIAS.tolist() == list(net.layers[1].blobs[0].data)
+
+    def test_a_v1_file_of_which_nothing_is_kept_becomes_v2(self) -> None:
+        weights = scan(field(1, b"net") + field(2, field(4, b"one") + field(5, 4) + field(6, PACKED)))
+        new = Rewritten(None, "one", weights.layers[0].blobs, type="Convolution")
+        net = parsed(written(weights, [new]))
+        assert (net.name, [message.name for message in net.layer], len(net.layers)) == ("net", ["one"], 0)
+        assert list(net.layer[0].blobs[0].data) == VALUES
+
+
+class TestV1:
+    OLD = field(2, b"data") + field(3, b"conv1") + field(4, b"conv1") + field(5, 4) + field(7, 1.0)
+
+    def test_a_layer_is_changed_in_its_own_form(self) -> None:
+        parameter = field(10, field(1, 2) + field(2, 0))
+        weights = scan(field(2, self.OLD + parameter + field(6, PACKED)))
+        record = weights.layers[0]
+        changes: Any = {"bias_term": True, "tops": ("relu1",), "blobs": (*record.blobs, ArrayBlob(BIAS))}
+        message = parsed(written(weights, [same(record, type=record.type, **changes)])).layers[0]
+        assert (
+            *(message.name, message.type, list(message.bottom)),
+            list(message.top),
+        ) == ("conv1", 4, ["data"], ["relu1"])
+        assert (message.convolution_param.num_output, message.convolution_param.bias_term) == (2, True)
+        assert [VALUES, BIAS.tolist()] == [list(blob.data) for blob in message.blobs]
+        assert list(message.blobs_lr) == [1.0]
+
+    def test_another_type_is_an_internal_error(self) -> None:
+        weights = scan(field(2, self.OLD))
+        with pytest.raises(InternalError, match="layer conv1 of the V1 form cannot become another type"):
+            written(weights, [same(weights.layers[0], type="Scale", parameters=b"")])
+
+
+class TestLimits:
+    def test_a_file_that_caffe_could_not_read_is_refused_before_it_is_written(self) -> None:
+        weights = scan(layer("conv1"))
+        huge = ArrayBlob(np.broadcast_to(np.float32(0), (1 << 29,)))
+        out: List[memoryview] = []
+        with pytest.raises(InputError, match=r"would become 21474\d+ bytes, but Caffe reads 2147483647"):
+            FORMATS[0].write(weights, [same(weights.layers[0], blobs=(huge,))], out.append, Blob.chunks)
+        assert not out
+
+    def test_a_record_of_another_file_is_an_internal_error(self) -> None:
+        content = layer("conv1")
+        with pytest.raises(InternalError, match=r"layers \['conv1'\] are of another file"):
+            written(scan(content), [Kept(scan(content).layers[0])])
+
+    def test_numbers_that_do_not_all_come_are_an_internal_error(self) -> None:
+        weights = scan(layer("conv1"))
+        with pytest.raises(InternalError, match="a blob of 2 numbers gave 0"):
+            written(weights, [same(weights.layers[0], blobs=(ArrayBlob(BIAS),))], lambda blob: iter(()))
+
+    def test_a_blob_without_numbers_cannot_be_written_anew(self) -> None:
+        weights = scan(layer("one", field(6, singles(VALUES)) + SHAPE) + layer("two"))
+        plan = [same(weights.layers[1], blobs=weights.layers[0].blobs)]
+        with pytest.raises(InputError, match=r"layer one, blob 0: holds gradients"):
+            written(weights, plan)
+
+
+def test_all_numbers_that_are_written_go_through_the_given_reader() -> None:
+    weights = scan(layer("one", PACKED) + layer("two", PACKED) + layer("three", PACKED))
+    one, two, three = weights.layers
+    scaled = ScaledBlob(one.blobs[0], Layout(1, 1, 2, 3), np.array([2.0, 4.0]))
+    added = ArrayBlob(BIAS)
+    seen: List[Tuple[Blob, List[float]]] = []
+
+    def watched(blob: Blob) -> Iterator[np.ndarray]:
+        for chunk in blob.chunks(read=watched):
+            seen.append((blob, chunk.tolist()))
+            yield chunk
+
+    written(weights, [same(one, blobs=(scaled,)), same(two, blobs=(*two.blobs, added)), Kept(three)], watched)
+    product = (NUMBERS * [[2], [4]]).ravel().tolist()
+    assert [(one.blobs[0], VALUES), (scaled, product), (added, BIAS.tolist())] == seen
