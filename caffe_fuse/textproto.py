@@ -16,20 +16,23 @@ from .textvalue import Text
 
 _DEEPEST = 100  # as protobuf's own parsers
 _BOM = b"\xef\xbb\xbf"
-_TOKEN = re.compile(
-    rb"(?:[ \t\r\n\f\v]+|\#[^\n]*)*"
-    rb"(?:(?P<identifier>[A-Za-z_][A-Za-z0-9_]*)"
+# Each byte can match in one way only, or a long run of blanks before a stray byte would take exponential time.
+_BLANK = rb"[ \t\r\n\f\v]*(?:\#[^\n]*(?:\n[ \t\r\n\f\v]*|\Z))*"
+_SCALARS = (
+    rb"(?P<identifier>[A-Za-z_][A-Za-z0-9_]*)"
     rb"|(?P<number>(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?)(?![A-Za-z0-9_.]))"
     rb"|(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
-    rb"|(?P<mark>[{}<>\[\]:;,./-])"
-    rb"|(?P<end>\Z))",
-    re.DOTALL,
 )
+_TOKEN = re.compile(_BLANK + rb"(?:" + _SCALARS + rb"|(?P<mark>[{}<>\[\]:;,./-])|(?P<end>\Z))", re.DOTALL)
+# Most of a text is `name: scalar`; read at once, they take a third of the time that their tokens would.
+_SIMPLE_FIELD = re.compile(
+    _BLANK + rb"(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*:[ \t]*(?:" + _SCALARS + rb")(?!" + _BLANK + rb"[\"'])", re.DOTALL
+)
+_SEPARATOR = re.compile(_BLANK + rb"[;,]")
 _CLOSING = {b"{": b"}", b"<": b">"}
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """A message value with its braces; the root has none and is the whole text. Its body is what lies between."""
 
     fields: Tuple[Field, ...]
@@ -51,8 +54,7 @@ class Message:
 Value = Union[Scalar, Message]
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(NamedTuple):
     """One `name: value`, or `name: [value, ...]`. An extension's name keeps its brackets."""
 
     name: str
@@ -137,12 +139,32 @@ class _Parser:
     def fields(self, closing: Optional[bytes], depth: int) -> Tuple[Field, ...]:
         found: List[Field] = []
         while self.kind != "end" and (self.kind != "mark" or self.token != closing):
+            if self.kind == "identifier" and self.simple_fields(found):
+                continue
             found.append(self.field(depth))
-            if self.token in (b";", b",") and self.kind == "mark":
+            if self.kind == "mark" and self.token in (b";", b","):
                 self.advance()
         if self.kind == "end" and closing is not None:
             raise self.error(f"expected `{closing.decode()}`, found the end of the file")
         return tuple(found)
+
+    def simple_fields(self, found: List[Field]) -> bool:
+        """Takes as many `name: scalar` as follow here, and tells whether there was one."""
+        end = self.start
+        match = _SIMPLE_FIELD.match(self.source, end)
+        if match is None:
+            return False
+        while match is not None:
+            kind = match.lastgroup or ""
+            value = Scalar(kind, *match.span(kind), self.text)
+            end = match.end()
+            found.append(Field(match.group("name").decode(), (value,), match.start("name"), end, False))
+            separator = _SEPARATOR.match(self.source, end)
+            end = end if separator is None else separator.end()
+            match = _SIMPLE_FIELD.match(self.source, end)
+        self.end = end
+        self.advance()
+        return True
 
     def field(self, depth: int) -> Field:
         start = self.start
@@ -228,8 +250,8 @@ class _Parser:
         return self.text.error(what, self.start)
 
     def _stray(self) -> TextError:
-        blank = re.compile(rb"(?:[ \t\r\n\f\v]+|\#[^\n]*)*").match(self.source, self.end)
-        start = blank.end() if blank is not None else self.end
+        blank = re.match(_BLANK, self.source[self.end :])
+        start = self.end + (blank.end() if blank is not None else 0)
         character = self.source[start : start + 4].decode("utf-8", "replace")[:1]
         if character in "\"'":
             return self.text.error("this string does not end on its line", start)

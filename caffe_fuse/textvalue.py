@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import List, Tuple
+from typing import List, NamedTuple, Tuple
 
 from .errors import TextError
 
@@ -57,8 +57,7 @@ class Text:
         return TextError(what, where=f"{self.path}:{line}:{column}", line=shown, column=column)
 
 
-@dataclass(frozen=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A value that is no message. kind: "string", "number" or "identifier"; a sign belongs to it.
 
     What is asked for and is not there raises TextError with the place.
@@ -67,7 +66,7 @@ class Scalar:
     kind: str
     start: int
     end: int
-    origin: Text = field(repr=False, compare=False)
+    origin: Text
 
     @property
     def text(self) -> str:
@@ -78,7 +77,10 @@ class Scalar:
         """Adjacent strings are one; escapes are resolved."""
         if self.kind != "string":
             raise self._unexpected("a string in quotes")
-        pieces = _PIECE.finditer(_without_comments(self.origin.source[self.start : self.end]))
+        source = self.origin.source[self.start : self.end]
+        if b"\\" not in source and source.count(source[:1]) == 2 and source.endswith(source[:1]):
+            return source[1:-1]
+        pieces = _PIECE.finditer(_without_comments(source))
         return b"".join(
             _ESCAPE.sub(self._unescaped, match.group(1) if match.group(1) is not None else match.group(2))
             for match in pieces

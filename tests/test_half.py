@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300 - assertions read expected == actual
 from __future__ import annotations
 
 import gc
@@ -241,7 +240,7 @@ def test_any_doubles_agree_with_rounding_them_all(values: np.ndarray, exponent: 
 @pytest.mark.parametrize("scale", [1e-7, 1e-4, 1.0, 3e4])
 @pytest.mark.parametrize("floor", [0.0, 0.01])
 def test_many_random_numbers_agree_with_rounding_them_all(dtype: type, scale: float, floor: float) -> None:
-    values = (np.random.RandomState(5).standard_normal(20_000) + floor).astype(dtype)
+    values: np.ndarray = (np.random.RandomState(5).standard_normal(20_000) + floor).astype(dtype)
     values = (values[np.abs(values) > floor] * scale).astype(dtype)
     for size in (700, 3000, 20_000):
         assert repr(expected_stats(values)) == repr(half.measure(Pieces(values, size)))
@@ -251,6 +250,15 @@ def test_a_largest_error_in_a_later_chunk_is_found_when_nothing_is_small() -> No
     values = np.full(CHUNK + 50, 1.7, np.float32)
     values[CHUNK + 20] = 1 + 2.0**-11
     assert Worst(CHUNK + 20, 1 + 2.0**-11) == half.measure(ArrayBlob(values)).worst
+
+
+@pytest.mark.parametrize("dtype", FLOAT_TYPES)
+@pytest.mark.parametrize("index", [1500, half._PIECE - 1, half._PIECE, half._PIECE + 1500])
+def test_a_tiny_error_does_not_hide_a_larger_one_behind_it(dtype: type, index: int) -> None:
+    values: np.ndarray = np.ones(half._PIECE + 3000, dtype)
+    values[3] = np.nextafter(dtype(1), dtype(2))
+    values[index] = 1.1
+    assert repr(expected_stats(values)) == repr(half.measure(ArrayBlob(values)))
 
 
 @pytest.mark.parametrize("index", [0, CHUNK - 1, CHUNK, 2 * CHUNK, 2 * CHUNK + 4])

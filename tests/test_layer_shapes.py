@@ -107,6 +107,11 @@ SHAPES = {
         [(3, 6, 5)],
         [(3, 2, 3, 5)],
     ),
+    "reshape-part-keeps": (
+        "type: 'Reshape' reshape_param { shape { dim: 0 dim: -1 } axis: 1 }",
+        [(3, 6, 5, 2)],
+        [(3, 6, 10)],
+    ),
     "reshape-unknown": (
         "type: 'Reshape' reshape_param { shape { dim: 0 dim: 8 dim: -1 } }",
         [None],
@@ -149,8 +154,7 @@ SHAPES = {
         [(2, 1, 4, 5), (2,)],
     ),
     "prior-box": (
-        "type: 'PriorBox' prior_box_param { min_size: 3 max_size: 5 "
-        "aspect_ratio: 2 aspect_ratio: 1 aspect_ratio: 3 }",
+        "type: 'PriorBox' prior_box_param { min_size: 3 max_size: 5 aspect_ratio: 2 aspect_ratio: 1 aspect_ratio: 3 }",
         [(1, 9, 2, 3), (1, 3, 20, 30)],
         [(1, 2, 2 * 3 * 6 * 4)],
     ),
@@ -191,9 +195,7 @@ def test_a_convolution_takes_its_rank_from_the_weights_where_the_bottom_is_unkno
 
 
 def test_a_convolution_gives_a_top_for_each_bottom():
-    assert [(1, 4, 3, 3), (2, 4, 5, 5)] == shapes(
-        CONVOLUTION % "kernel_size: 3", (1, 3, 5, 5), (2, 3, 7, 7), tops=2
-    )
+    assert [(1, 4, 3, 3), (2, 4, 5, 5)] == shapes(CONVOLUTION % "kernel_size: 3", (1, 3, 5, 5), (2, 3, 7, 7), tops=2)
 
 
 def test_a_slice_ends_where_the_bottom_ends():
@@ -405,6 +407,11 @@ BLOBS = {
     "scale-two-bottoms": ("type: 'Scale' scale_param { bias_term: true }", [(2, 3, 4), (3, 4)], [(3, 4)]),
     "bias-two-bottoms": ("type: 'Bias'", [(2, 3, 4), (3,)], []),
     "prelu-shared": ("type: 'PReLU' prelu_param { channel_shared: true }", [(2, 3)], [()]),
+    "lstm-exposed-has-states-and-no-static-input": (
+        "type: 'LSTM' recurrent_param { num_output: 5 expose_hidden: true }",
+        [(4, 2, 3), (4, 2), (1, 2, 5), (1, 2, 5)],
+        [(20, 3), (20,), (20, 5)],
+    ),
     "lstm-static": (
         "type: 'LSTM' recurrent_param { num_output: 5 }",
         [(4, 2, 3), (4, 2), (2, 7)],

@@ -33,7 +33,7 @@ def _layers_of(name):
 
 
 def _walk(name):
-    """Each layer with its row, the shapes of its bottoms and its stored blobs; then the shapes of all blobs."""
+    """Each layer with its row, the shapes of its bottoms and its stored blobs; then all shapes."""
     found = {blob: array.shape for blob, array in truth.load(name).inputs.items()}
     steps = []
     for parameter, stored in _layers_of(name):
@@ -69,9 +69,7 @@ def test_blob_shapes_are_those_of_caffe(name):
 AFFINE_NETS = [
     name
     for name in NETS
-    if any(
-        fnmatch.fnmatch(name, f"layer-{kind}*") for kind in ("batchnorm", "scale", "bias", "power", "dropout")
-    )
+    if any(fnmatch.fnmatch(name, f"layer-{kind}*") for kind in ("batchnorm", "scale", "bias", "power", "dropout"))
 ]
 
 

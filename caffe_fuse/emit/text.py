@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import zip_longest
 from typing import Any, Dict, List, Sequence
 
@@ -20,6 +21,17 @@ def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer])
             found.append(remove(document, layer.field))
         elif now.parameter is not layer.parameter:
             found += _message_edits(document, layer.node, layer.parameter, now.parameter)
+    return _without_overlaps(found)
+
+
+def _without_overlaps(edits: Sequence[Edit]) -> List[Edit]:
+    """Of neighbours on one line that both go, each takes the blank between them: they become one edit."""
+    found: List[Edit] = []
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        if found and edit.start < found[-1].end and not edit.text + found[-1].text:
+            found[-1] = Edit(found[-1].start, edit.end, b"")
+        else:
+            found.append(edit)
     return found
 
 
@@ -68,8 +80,9 @@ def _scalar(value: Any, quote: str = '"') -> bytes:
         return b"true" if value else b"false"
     if isinstance(value, str):
         mark = quote if quote in "\"'" else '"'
-        escaped = value.replace("\\", "\\\\").replace(mark, "\\" + mark).replace("\n", "\\n")
-        return (mark + escaped + mark).encode("utf-8", "surrogateescape")
+        # schema.read gives bytes that are not UTF-8 as \xNN: written so, they are these bytes again.
+        escaped = re.sub(r"\\(?!x[89a-f][0-9a-f])", r"\\\\", value).replace(mark, "\\" + mark).replace("\n", "\\n")
+        return (mark + escaped + mark).encode()
     return str(value).encode()
 
 

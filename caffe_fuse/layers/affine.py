@@ -103,9 +103,7 @@ def _batch_norm_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[
     (bottom,) = bottoms
     others = tuple(axis for axis in range(bottom.ndim) if axis != 1)
     if _uses_stored(parameter):
-        mean, variance = (
-            np.expand_dims(_averaged(blob, blobs[2]).astype(bottom.dtype), others) for blob in blobs[:2]
-        )
+        mean, variance = (np.expand_dims(_averaged(blob, blobs[2]).astype(bottom.dtype), others) for blob in blobs[:2])
     else:
         mean = bottom.mean(others, keepdims=True)
         variance = np.square(bottom - mean).mean(others, keepdims=True)
@@ -186,9 +184,7 @@ def _bias_affine(parameter: Any, blobs: Arrays, bottoms: Shapes) -> Union[Affine
     return _strange(settings, {"axis", "num_axes", "filler"}) or _covering(settings, blobs, bottoms, [False])
 
 
-def _covering(
-    settings: Any, blobs: Arrays, bottoms: Shapes, multiplies: Sequence[bool]
-) -> Union[Affine, Refusal]:
+def _covering(settings: Any, blobs: Arrays, bottoms: Shapes, multiplies: Sequence[bool]) -> Union[Affine, Refusal]:
     """The affine of a Scale or Bias; `multiplies` says of each blob whether it is the scale or the shift."""
     if len(bottoms) != 1:
         return Refusal(f"its numbers come from another layer: it has {len(bottoms)} bottoms")
@@ -278,9 +274,7 @@ def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
     """A refusal if another field is set: it may change what the layer does."""
     for field, _ in settings.ListFields():
         if field.name not in understood:
-            return Refusal(
-                f"{field.name} is set in its {settings.DESCRIPTOR.name}, and may change what it does"
-            )
+            return Refusal(f"{field.name} is set in its {settings.DESCRIPTOR.name}, and may change what it does")
     return None
 
 

@@ -33,9 +33,7 @@ def _argmax_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shape
         rest = (1,) * (len(bottom) - 3)
         top = (bottom[0], 2 if settings.out_max_val else 1, settings.top_k, *rest)
     if settings.top_k < 1 or (searched is not None and settings.top_k > searched):
-        raise InputError(
-            f"top_k {settings.top_k} has to be between 1 and the {searched or '?'} values there are"
-        )
+        raise InputError(f"top_k {settings.top_k} has to be between 1 and the {searched or '?'} values there are")
     return [top]
 
 

@@ -29,9 +29,7 @@ def _convolution_shapes(
     return [_convolved(resized, parameter.convolution_param, bottom, blob_shapes) for bottom in bottoms]
 
 
-def _convolved(
-    resized: Callable[[Window, Dim], Dim], settings: Any, bottom: Shape, blob_shapes: BlobShapes
-) -> Shape:
+def _convolved(resized: Callable[[Window, Dim], Dim], settings: Any, bottom: Shape, blob_shapes: BlobShapes) -> Shape:
     if bottom is None:
         space = rank_of_space(settings, blob_shapes)
         if space is None or settings.axis < 0:
@@ -218,9 +216,7 @@ def _absorb(
     return Absorbed(changed, (ScaledBlob(blobs[0], placed, scale), new_blob))
 
 
-def _not_finite(
-    scale: NDArray[np.float64], shift: NDArray[np.float64], bias: NDArray[np.float64]
-) -> Optional[Refusal]:
+def _not_finite(scale: NDArray[np.float64], shift: NDArray[np.float64], bias: NDArray[np.float64]) -> Optional[Refusal]:
     for name, values in (("scale", scale), ("shift", shift), ("new bias", bias)):
         with np.errstate(over="ignore"):
             bad = np.flatnonzero(~np.isfinite(values.astype(np.float32)))

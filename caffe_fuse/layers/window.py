@@ -89,9 +89,7 @@ def _padding(settings: Any, rank: int) -> Tuple[Tuple[int, ...], Tuple[int, ...]
     return even, even
 
 
-def _each(
-    settings: Any, listed: str, pair: Sequence[str], rank: int, default: Optional[int] = None
-) -> Tuple[int, ...]:
+def _each(settings: Any, listed: str, pair: Sequence[str], rank: int, default: Optional[int] = None) -> Tuple[int, ...]:
     """A setting that is written as a list, once for all axes, or as a pair _h and _w where there are two."""
     values = tuple(getattr(settings, listed))
     if any(settings.HasField(name) for name in pair):

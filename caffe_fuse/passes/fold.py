@@ -39,14 +39,14 @@ class Match:
 
 def fold_affines(progress: Progress) -> Progress:
     matches, refusals = _find(progress.net, progress.kept)
-    rewrites: List[Rewrite] = []
-    for match in matches.values():
-        answer = _rewrite(progress.net, match, matches)
-        if isinstance(answer, Refusal):
-            refusals += [Refused(link.layer, "fold", answer.reason) for link in match.links]
-        else:
-            rewrites.append(answer)
-    return progress.after(rewrites, refusals)
+    while True:
+        answers = {index: _rewrite(progress.net, match, matches) for index, match in matches.items()}
+        refused = {index: answer for index, answer in answers.items() if isinstance(answer, Refusal)}
+        if not refused:
+            return progress.after([answer for answer in answers.values() if isinstance(answer, Rewrite)], refusals)
+        # Others may share weights with a layer that turned out to absorb nothing: they have to be asked again.
+        for index, refusal in refused.items():
+            refusals += [Refused(link.layer, "fold", refusal.reason) for link in matches.pop(index).links]
 
 
 def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refused]]:

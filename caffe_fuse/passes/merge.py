@@ -74,12 +74,14 @@ def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union
     if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
         return Refusal("its scale or shift is not finite in float32")
     parameter = copy_of(norm.parameter)
-    for field in ("batch_norm_param", "bn_param", "param", "blobs"):
+    for field in ("batch_norm_param", "bn_param", "scale_param", "param", "blobs"):
         parameter.ClearField(field)
     parameter.type = "Scale"
     parameter.bottom[0] = source.blob
     parameter.top[0] = members[-1].tops[0]
     parameter.scale_param.bias_term = True
+    if affine.channels > 1 and affine.axis != parameter.scale_param.axis:  # behind a BatchNorm of one channel
+        parameter.scale_param.axis = affine.axis
     after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
     gone = vanished(net, members, [link.affine for link in links[1:]])
     shape = net.shapes[source]

@@ -1,0 +1,163 @@
+"""Small nets from a few lines of prototxt: their numbers, their weight file, and what a fold makes of them in memory.
+
+A fold in memory skips the proof that `save` makes: what these tests find, they find by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import truth
+from reference.files import message_class, read_net
+
+import caffe_fuse
+from caffe_fuse import textproto
+from caffe_fuse.build import State, build
+from caffe_fuse.convert import Result
+from caffe_fuse.emit import plan
+from caffe_fuse.model import Model
+from caffe_fuse.weights import read_weights
+from caffe_fuse.weights.writer import write
+from caffe_fuse.wire import Source
+
+Blobs = Mapping[str, Sequence[np.ndarray]]
+
+
+def spread(shape: Sequence[int], seed: int, low: float = -2, high: float = 2) -> np.ndarray:
+    """float32 numbers in a shuffled order, all different, none of them 0."""
+    count = int(np.prod(shape))
+    places = low + (high - low) * (np.arange(count) + 0.37) / count
+    return np.random.RandomState(seed).permutation(places).astype(np.float32).reshape(tuple(shape))
+
+
+def text(*layers: str, shape: Sequence[int] = (2, 4, 5, 6), newline: str = "\n") -> bytes:
+    """A net of these layers, one line each, whose input is blob x."""
+    dims = " ".join(f"dim: {dim}" for dim in shape)
+    return newline.join(['input: "x"', f"input_shape {{ {dims} }}", *layers, ""]).encode()
+
+
+def layer(name: str, type_name: str, bottom: str, top: str, rest: str = "") -> str:
+    """One line of prototxt; several bottoms or tops are separated by spaces."""
+    bottoms = " ".join(f'bottom: "{blob}"' for blob in bottom.split())
+    tops = " ".join(f'top: "{blob}"' for blob in top.split())
+    return " ".join(f'layer {{ name: "{name}" type: "{type_name}" {bottoms} {tops} {rest} }}'.split())
+
+
+def convolution(name: str = "c", bottom: str = "x", top: str = "c", rest: str = "", settings: str = "") -> str:
+    inner = f"convolution_param {{ num_output: 6 kernel_size: 3 {settings} }}"
+    return layer(name, "Convolution", bottom, top, f"{inner} {rest}")
+
+
+def batch_norm(name: str = "b", bottom: str = "c", top: str = "b", rest: str = "") -> str:
+    return layer(name, "BatchNorm", bottom, top, rest)
+
+
+def scale(name: str = "s", bottom: str = "b", top: str = "s", rest: str = "scale_param { bias_term: true }") -> str:
+    return layer(name, "Scale", bottom, top, rest)
+
+
+def numbers(prototxt: bytes, seed: int = 0) -> Dict[str, List[np.ndarray]]:
+    """Numbers for every layer that has some, of the shapes that the net asks for."""
+    found: Dict[str, List[np.ndarray]] = {}
+    for place, each in enumerate(model(prototxt, None).net.layers):
+        shapes = [blob.shape for blob in each.blobs]
+        if each.type == "BatchNorm":
+            factor = np.array([(1, 999.98, 0.25)[(seed + place) % 3]], np.float32)
+            mean = spread(shapes[0], seed + place)
+            variance = spread(shapes[1], seed + place + 7, 0.02, 3)
+            found[each.name] = [mean * factor, variance * factor, factor]
+        elif shapes:
+            found[each.name] = [spread(shape, seed + 31 * place + index) for index, shape in enumerate(shapes)]
+    return found
+
+
+def caffemodel(prototxt: bytes, blobs: Blobs) -> bytes:
+    """The weight file as Caffe writes it: every layer of the net with its parameters, and its numbers."""
+    net = message_class("NetParameter")()
+    rest = dict(blobs)
+    for parameter in read_net(prototxt).layer:
+        record = net.layer.add()
+        record.CopyFrom(parameter)
+        del record.blobs[:]
+        _fill(record, rest.pop(parameter.name, ()))
+    for name, arrays in rest.items():
+        _fill(net.layer.add(name=name), arrays)
+    return bytes(net.SerializeToString())
+
+
+def _fill(record: Any, arrays: Sequence[np.ndarray]) -> None:
+    for array in arrays:
+        blob = record.blobs.add()
+        blob.shape.dim.extend(array.shape)
+        blob.data.extend(array.ravel().tolist())
+
+
+def records(content: bytes) -> Dict[str, Any]:
+    """The layers of a weight file by name, read by protobuf alone; of two with one name, the last."""
+    return {record.name: record for record in message_class("NetParameter").FromString(content).layer}
+
+
+def arrays_of(content: bytes) -> Dict[str, List[np.ndarray]]:
+    """The numbers of a weight file by layer, read by protobuf alone."""
+    return {
+        name: [np.array(blob.data, np.float32).reshape(tuple(blob.shape.dim)) for blob in record.blobs]
+        for name, record in records(content).items()
+        if record.blobs
+    }
+
+
+def model(prototxt: bytes, weights: Optional[bytes], state: Optional[State] = None) -> Model:
+    document = textproto.parse(prototxt, "net.prototxt")
+    stored = None if weights is None else read_weights(Source(weights, "net.caffemodel"))
+    built = build(document, stored, state or State(), {})
+    return Model(document, stored, built.net, built.net, built.excluded, (), built.warnings)
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A net before and after a fold, both as the bytes of their files."""
+
+    before: Tuple[bytes, bytes]
+    prototxt: bytes
+    weights: bytes
+    result: Result
+
+    @property
+    def lines(self) -> List[str]:
+        """The layers of the new prototxt, where each is a line of its own."""
+        return self.prototxt.decode().splitlines()[2:]
+
+    @property
+    def refused(self) -> Dict[str, str]:
+        return {each.layer.name: each.reason for each in self.result.report.refused}
+
+    @property
+    def arrays(self) -> Dict[str, List[np.ndarray]]:
+        return arrays_of(self.weights)
+
+    def compared(self, shape: Sequence[int] = (2, 4, 5, 6), phase: str = "TEST") -> truth.Comparison:
+        inputs = {"x": spread(shape, 99)}
+        return truth.compare(*self.before, self.prototxt, self.weights, inputs, phase)
+
+    def violations(self, shape: Sequence[int] = (2, 4, 5, 6), phase: str = "TEST") -> Sequence[truth.Difference]:
+        return self.compared(shape, phase).violations
+
+
+def fuse(
+    prototxt: bytes, blobs: Optional[Blobs] = None, *, state: Optional[State] = None, weights: bytes = b"", **options: Any
+) -> Fused:
+    """Folds a net with these numbers (`numbers` if there are none), or with this weight file."""
+    content = weights or caffemodel(prototxt, numbers(prototxt) if blobs is None else blobs)
+    options.setdefault("half_policy", "off")
+    result = caffe_fuse.fuse(model(prototxt, content, state), **options)
+    return Fused((prototxt, content), result.rendered(), _written(result), result)
+
+
+def _written(result: Result) -> bytes:
+    pieces: List[bytes] = []
+    stored = result.model.weights
+    assert stored is not None
+    write(stored, plan(result.model, stored, result.prune), lambda piece: pieces.append(bytes(piece)))
+    return b"".join(pieces)
