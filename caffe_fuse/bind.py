@@ -9,6 +9,7 @@ import numpy as np
 
 from .blob import ArrayBlob, Blob
 from .errors import InputError
+from .layers.row import Dims
 from .net import Layer, Net
 from .weights.model import LayerRecord, WeightFile
 
@@ -50,13 +51,17 @@ def _embedded_blobs(layer: Layer) -> Tuple[Blob, ...]:
 
 
 def _with_shared(net: Net) -> Net:
-    """Layers that share a `param` name share the numbers that Caffe read last (net.cpp:947-954 ShareWeights)."""
+    """Layers that share a `param` name share the numbers that Caffe read last (net.cpp:947-954 ShareWeights).
+
+    Without a record the owner's count, those of the first layer that uses the name.
+    """
     changed: Dict[int, Layer] = {layer.index: layer for layer in net.layers}
-    for pairs in net.sharers.values():
+    # By place: a layer that gets all its blobs from others gets them in their order.
+    for pairs in sorted(net.sharers.values(), key=lambda pairs: max(place for _, place in pairs)):
         stored = [
-            (layer.record.index, layer.blobs[place])
-            for layer, place in pairs
-            if layer.record is not None and place < len(layer.blobs)
+            (-number if layer.record is None else layer.record.index, layer.blobs[place])
+            for number, (layer, place) in enumerate(pairs, 1)
+            if place < len(layer.blobs)
         ]
         if len(pairs) < 2 or not stored:
             continue
@@ -70,24 +75,37 @@ def _with_shared(net: Net) -> Net:
 
 
 def with_placeholders(net: Net) -> Net:
-    """Blobs of the right shape that hold zeros and take no memory: enough to plan a fold without weights."""
+    """Blobs of the right shape that take no memory: enough to plan a fold without weights.
+
+    Each layer has numbers of its own, or sharers of a weight would seem to get the same scale and shift.
+    """
     planned: List[Layer] = []
     for layer in net.layers:
-        row = layer.row
-        expected = row.blobs(layer.parameter, [net.shapes[v] for v in net.bottoms(layer)]) if row and row.blobs else []
-        zeros = [np.broadcast_to(np.float32(0), tuple(dim or 1 for dim in shape)) for shape in expected]
-        planned.append(replace(layer, blobs=tuple(ArrayBlob(array) for array in zeros)))
-    return net.with_layers(planned)
+        shapes = [tuple(dim or 1 for dim in shape) for shape in _expected(net, layer) or []]
+        numbers = [np.float32(1 + layer.index + place) for place in range(len(shapes))]
+        arrays = [np.broadcast_to(number, shape) for number, shape in zip(numbers, shapes)]
+        planned.append(replace(layer, blobs=tuple(ArrayBlob(array) for array in arrays)))
+    return _with_shared(net.with_layers(planned))
+
+
+def _expected(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
+    """The shapes of the blobs that the layer needs; None if its type has none, or dialects disagree."""
+    if layer.row is None or layer.row.blobs is None:
+        return None
+    bottoms = [net.shapes[value] for value in net.bottoms(layer)]
+    try:
+        return layer.row.blobs(layer.parameter, bottoms)
+    except InputError as error:
+        raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
 
 
 def _check_blobs(net: Net, weights: WeightFile) -> None:
     """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
     missing: List[Layer] = []
     for layer in net.layers:
-        row = layer.row
-        if row is None or row.blobs is None:
+        expected = _expected(net, layer)
+        if expected is None:
             continue
-        expected = [tuple(shape) for shape in row.blobs(layer.parameter, [net.shapes[v] for v in net.bottoms(layer)])]
         if expected and not layer.blobs:
             missing.append(layer)
         elif missing:
@@ -98,7 +116,7 @@ def _check_blobs(net: Net, weights: WeightFile) -> None:
         _refuse_missing(net, missing, weights)
 
 
-def _check_shapes(layer: Layer, expected: Sequence[Tuple[Optional[int], ...]], weights: WeightFile) -> None:
+def _check_shapes(layer: Layer, expected: Sequence[Dims], weights: WeightFile) -> None:
     if len(expected) != len(layer.blobs):
         raise InputError(
             f"layer {layer.name} ({layer.type}) has {len(expected)} blobs in the net and {len(layer.blobs)} in "
@@ -117,7 +135,7 @@ def _check_shapes(layer: Layer, expected: Sequence[Tuple[Optional[int], ...]], w
             )
 
 
-def _same_shape(expected: Tuple[Optional[int], ...], stored: Tuple[int, ...]) -> bool:
+def _same_shape(expected: Dims, stored: Tuple[int, ...]) -> bool:
     """Axes of size 1 may be missing or added: legacy blobs are padded to 4-D (Caffe: blob.cpp:411-429)."""
     wanted = [dim for dim in expected if dim != 1]
     found = [dim for dim in stored if dim != 1]

@@ -116,9 +116,10 @@ class StoredBlob(Blob):
         self._require_numbers()
         result = np.empty(len(indices), FLOAT64)
         buffer = np.empty(min(self.count, CHUNK), self.dtype)
-        for number in np.unique(indices // CHUNK):
+        edges = np.searchsorted(indices, np.arange(0, self.count + CHUNK, CHUNK))
+        for number in np.flatnonzero(np.diff(edges)):
             first = int(number) * CHUNK
-            wanted = slice(*np.searchsorted(indices, [first, first + CHUNK]))
+            wanted = slice(edges[number], edges[number + 1])
             chunk = buffer[: self.count - first]
             self._fill(first, chunk)
             result[wanted] = chunk[indices[wanted] - first]
@@ -154,14 +155,15 @@ class ArrayBlob(Blob):
 
     def __init__(self, array: np.ndarray) -> None:
         super().__init__(array.shape, array.dtype)
-        self._array = array.copy() if array.flags.writeable else array
+        # One number broadcast to a shape stays one number: reshape gives a view of it.
+        self._flat = (array.copy() if array.flags.writeable else array).reshape(-1)
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         for first in range(0, self.count, CHUNK):
-            yield self._array.flat[first : first + CHUNK]
+            yield self._flat[first : first + CHUNK]
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        result: np.ndarray = self._array.flat[indices].astype(FLOAT64)
+        result: np.ndarray = self._flat[indices].astype(FLOAT64)
         return result
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+import dataclasses
+from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import schema
 from .bind import bind, strangers, with_placeholders
@@ -14,8 +14,7 @@ from .textproto import Document, Message, Scalar
 from .weights.model import WeightFile
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """Which of the layers take part (Caffe: NetState, net.cpp:261-353)."""
 
     phase: str = "TEST"
@@ -23,8 +22,7 @@ class State:
     stages: FrozenSet[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Built:
+class Built(NamedTuple):
     net: Net
     excluded: Tuple[Layer, ...]
     warnings: Tuple[str, ...]
@@ -73,7 +71,7 @@ def _in_phase(layer: Layer, state: State) -> Layer:
         return layer
     parameter = schema.copy_of(layer.parameter)
     parameter.phase = schema.PHASES[state.phase]
-    return replace(layer, parameter=parameter)
+    return dataclasses.replace(layer, parameter=parameter)
 
 
 def _takes_part(layer: Layer, state: State) -> bool:

@@ -6,8 +6,6 @@ import argparse
 import os
 import signal
 import sys
-import tempfile
-import traceback
 from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from . import __version__
@@ -202,7 +200,7 @@ def _write_report(path: str, text: str, others: Sequence[str]) -> None:
     from .emit import Outputs
 
     with Outputs(others) as outputs:
-        outputs.create(path).write_all(memoryview(text.encode()))
+        outputs.create(path).write(0, memoryview(text.encode()))
         outputs.commit()
 
 
@@ -218,6 +216,9 @@ def _complain(message: str) -> None:
 
 
 def _saved_traceback() -> str:
+    import tempfile
+    import traceback
+
     handle, path = tempfile.mkstemp(prefix="caffe_fuse_", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         traceback.print_exc(file=file)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from . import half, passes
+from . import half, parallel, passes
 from .blob import Blob, Layout
 from .emit import Outputs, dropped_layers, edits, failure, plan
 from .errors import InputError, InternalError, UnsafeResult
@@ -104,9 +104,9 @@ class Result:
         with Outputs(self.model.paths) as outputs:
             numbers, text = (outputs.create(target) for target in targets)
             try:
-                out = numbers.write_all
-                format.write(weights, plan(self.model, weights, self.prune), out, half.metered)
-                text.write_all(memoryview(self.rendered()))
+                format.write(weights, plan(self.model, weights, self.prune), numbers.write, half.metered)
+                numbers.sync_soon()
+                text.write(0, memoryview(self.rendered()))
             except OSError as error:
                 raise failure(error, targets[0]) from error
             self.prove_written(numbers.temporary)
@@ -125,10 +125,13 @@ class Result:
         stored: Dict[str, Sequence[Blob]] = {
             record.name: record.blobs for record in read_weights(Source(path)).layers if record.blobs
         }
-        for rewrite in self.progress.rewrites:
+
+        def prove_one(rewrite: Rewrite) -> None:
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
             prove(rewrite, stored[rewrite.after.name])
+
+        parallel.each(prove_one, self.progress.rewrites)
 
 
 def stem_of(prefix: str) -> str:

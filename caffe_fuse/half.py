@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import dataclass
-from typing import Dict, Iterable, Iterator, List, MutableMapping, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, MutableMapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from caffe_fuse.blob import Blob, Layout
+from . import parallel
+from .blob import Blob, Layout
 
 LARGEST = 65504.0
 OVERFLOW = 65520.0
@@ -32,8 +33,7 @@ _PIECE = 1 << 16
 _SAMPLE = 1024
 
 
-@dataclass(frozen=True)
-class Policy:
+class Policy(NamedTuple):
     """How a device treats halves. name: as in `--half-policy`. checked: whether there is a verdict at all."""
 
     name: str
@@ -99,6 +99,9 @@ class _Meter:
         self._largest: Optional[Worst] = None
         self._first_not_finite: Optional[Worst] = None
         self._buffer = np.empty(0, np.float32)
+        self._small: List[Tuple[np.ndarray, np.ndarray]] = []
+        self._waiting = 0
+        self._patience = 1  # the first ones are studied at once: their errors rule out nearly all normal elements
 
     def add(self, chunk: np.ndarray) -> None:
         """Take in the next numbers (1-D, float16, float32 or float64)."""
@@ -127,6 +130,8 @@ class _Meter:
 
     def stats(self) -> BlobStats:
         """The sums so far."""
+        if self._small:
+            self._study_small()
         return BlobStats(
             count=self._count,
             max_abs=self._max_abs,
@@ -164,11 +169,24 @@ class _Meter:
 
     def _add_small(self, chunk: np.ndarray, magnitude: np.ndarray) -> None:
         positions = np.flatnonzero(magnitude < SMALLEST_NORMAL)
-        values = magnitude[positions].astype(np.float64)
-        zeros = int(np.count_nonzero(values == 0))
-        if zeros:
-            self._zeros += zeros
-            positions, values = positions[values > 0], values[values > 0]
+        self._small.append((positions + self._count, chunk[positions]))
+        self._waiting += positions.size
+        if self._waiting >= self._patience:
+            self._study_small()
+        if positions.size == magnitude.size or self._min_nonzero < SMALLEST_NORMAL:
+            return
+        if not magnitude[positions].any():
+            others = magnitude[magnitude > 0]
+            self._min_nonzero = min(self._min_nonzero, float(others.min(initial=np.inf)))
+
+    def _study_small(self) -> None:
+        """Rounds the small elements that wait: many at a time, for a call of numpy costs more than a few numbers."""
+        places, small = (np.concatenate(parts) for parts in zip(*self._small))
+        self._small, self._waiting, self._patience = [], 0, _PIECE
+        values = np.abs(small).astype(np.float64)
+        nonzero = values > 0
+        self._zeros += int(values.size - np.count_nonzero(nonzero))
+        places, small, values = places[nonzero], small[nonzero], values[nonzero]
         if values.size:
             self._min_nonzero = min(self._min_nonzero, float(values.min()))
             # Down here halves are the multiples of 2^-24; a processor is slow to convert to them.
@@ -176,10 +194,7 @@ class _Meter:
             underflow = int(np.count_nonzero(halves == 0))
             self._underflow += underflow
             self._subnormal += int(np.count_nonzero(halves < SMALLEST_NORMAL)) - underflow
-            self._note_errors(chunk, positions, halves)
-        elif self._min_nonzero >= SMALLEST_NORMAL:
-            others = magnitude[magnitude > 0]
-            self._min_nonzero = min(self._min_nonzero, float(others.min(initial=np.inf)))
+            self._note_errors(places, small, halves)
 
     def _normal_may_matter(self) -> bool:
         """Whether a normal element of these can have the largest error, or be the first with it."""
@@ -208,16 +223,17 @@ class _Meter:
         normal = (values >= SMALLEST_NORMAL) & (values < OVERFLOW)
         positions, values = positions[normal], values[normal]
         if values.size:
-            self._note_errors(chunk, positions, values.astype(np.float16).astype(np.float64))
+            halves = values.astype(np.float16).astype(np.float64)
+            self._note_errors(positions + self._count, chunk[positions], halves)
 
-    def _note_errors(self, chunk: np.ndarray, positions: np.ndarray, halves: np.ndarray) -> None:
+    def _note_errors(self, places: np.ndarray, elements: np.ndarray, halves: np.ndarray) -> None:
         """Keep the largest relative error and its element. halves: magnitudes, of these elements."""
-        values = np.abs(chunk[positions]).astype(np.float64)
+        values = np.abs(elements).astype(np.float64)
         # Exact but for the division: a half that is not 0 is within a factor of 2 of its number.
         errors = np.abs(halves - values) / values
         best = int(np.argmax(errors))
         error = float(errors[best])
-        candidate = self._element(chunk, int(positions[best]))
+        candidate = Worst(int(places[best]), float(elements[best]))
         earlier = self._lossiest is not None and candidate.index < self._lossiest.index
         if error > self._error or (error == self._error and earlier):
             self._error, self._lossiest = error, candidate
@@ -256,8 +272,7 @@ def measure(blob: Blob) -> BlobStats:
 Entry = Tuple[str, int, Blob, Optional[Layout]]
 
 
-@dataclass(frozen=True)
-class HalfRow:
+class HalfRow(NamedTuple):
     """The stats of one blob of a layer. channel: the output channel of the worst element, None if unknown."""
 
     layer: str
@@ -266,8 +281,7 @@ class HalfRow:
     channel: Optional[int]
 
 
-@dataclass(frozen=True)
-class HalfReport:
+class HalfReport(NamedTuple):
     """The verdict on a net. rows: one for each blob in the order given, none under the policy "off"."""
 
     policy: Policy
@@ -286,7 +300,9 @@ class HalfReport:
 def analyse(entries: Iterable[Entry], policy: Policy = IEEE) -> HalfReport:
     """Measure these blobs. Under the policy "off" nothing is read."""
     rows: List[HalfRow] = []
-    for layer, number, blob, layout in entries if policy.checked else ():
+    wanted = list(entries) if policy.checked else []
+    parallel.each(measure, sorted({blob for _, _, blob, _ in wanted}, key=lambda blob: -blob.count))
+    for layer, number, blob, layout in wanted:
         stats = measure(blob)
         channel = None
         if layout is not None and stats.worst is not None:

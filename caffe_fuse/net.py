@@ -76,8 +76,7 @@ class Layer:
         return f"{self.type} {self.name}"
 
 
-@dataclass(frozen=True)
-class Wiring:
+class Wiring(NamedTuple):
     """What each layer reads and writes, as values."""
 
     bottoms: Mapping[int, Tuple[Value, ...]]

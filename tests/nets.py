@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 import truth
 from reference.files import message_class, read_net
+from reference.net import is_included
 
 import caffe_fuse
 from caffe_fuse import textproto
@@ -74,10 +75,16 @@ def numbers(prototxt: bytes, seed: int = 0) -> Dict[str, List[np.ndarray]]:
 
 
 def caffemodel(prototxt: bytes, blobs: Blobs) -> bytes:
-    """The weight file as Caffe writes it: every layer of the net with its parameters, and its numbers."""
+    """The weight file as Caffe writes it: every layer of the TEST net with its parameters, and its numbers.
+
+    A layer whose numbers are in the prototxt itself and not in `blobs` has no record.
+    """
     net = message_class("NetParameter")()
     rest = dict(blobs)
     for parameter in read_net(prototxt).layer:
+        embedded = parameter.blobs and parameter.name not in rest
+        if embedded or not is_included(parameter, "TEST", 0, ()):
+            continue
         record = net.layer.add()
         record.CopyFrom(parameter)
         del record.blobs[:]
@@ -146,7 +153,12 @@ class Fused:
 
 
 def fuse(
-    prototxt: bytes, blobs: Optional[Blobs] = None, *, state: Optional[State] = None, weights: bytes = b"", **options: Any
+    prototxt: bytes,
+    blobs: Optional[Blobs] = None,
+    *,
+    state: Optional[State] = None,
+    weights: bytes = b"",
+    **options: Any,
 ) -> Fused:
     """Folds a net with these numbers (`numbers` if there are none), or with this weight file."""
     content = weights or caffemodel(prototxt, numbers(prototxt) if blobs is None else blobs)
@@ -156,8 +168,8 @@ def fuse(
 
 
 def _written(result: Result) -> bytes:
-    pieces: List[bytes] = []
+    pieces: Dict[int, bytes] = {}
     stored = result.model.weights
     assert stored is not None
-    write(stored, plan(result.model, stored, result.prune), lambda piece: pieces.append(bytes(piece)))
-    return b"".join(pieces)
+    write(stored, plan(result.model, stored, result.prune), lambda place, data: pieces.update({place: bytes(data)}))
+    return b"".join(pieces[place] for place in sorted(pieces))

@@ -286,10 +286,15 @@ def test_options_that_do_not_fit(run: Run, model: Tuple[Path, Path], tmp_path: P
 def test_a_folder_that_cannot_be_written(
     run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied")
+    """To root no folder is closed, so the system's answer is played."""
+    real = os.open
 
-    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    def refuse(path: str, flags: int, *rest: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path, flags, *rest)
+
+    monkeypatch.setattr("caffe_fuse.emit.outputs.os.open", refuse)
     status, _, err = run("fuse", *model, "-o", tmp_path / "a")
     assert 3 == status
     assert "Permission denied" in err

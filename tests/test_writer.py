@@ -145,6 +145,11 @@ class TestRewritten:
         changed = only_layer(layer("conv1", more=CONVOLUTION), bias_term=True).convolution_param
         assert (changed.num_output, changed.bias_term, list(changed.kernel_size)) == (2, True, [3])
 
+    def test_bias_term_is_there_once(self) -> None:
+        weights = scan(layer("conv1", more=CONVOLUTION))
+        expected = layer("conv1", more=field(106, field(1, 2) + field(4, 3) + field(2, 1)))
+        assert expected == written(weights, [same(weights.layers[0], bias_term=True)])
+
     def test_a_parameter_that_is_there_twice_is_merged(self) -> None:
         twice = field(117, field(1, 4) + field(2, 0)) + FOREIGN + field(117, field(1, 5))
         changed = only_layer(layer("ip1", more=twice), bias_term=True)

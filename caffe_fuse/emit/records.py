@@ -23,7 +23,7 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
     by_record = {now.record.index: (was, now) for was, now in changed if now.record is not None}
     taken = {now.name for _, now in changed}
     names = {layer.name for layer in (*model.net.layers, *model.excluded)}
-    gone = {layer.name for layer in model.source.layers} - names
+    gone = {layer.name for layer in (*model.source.layers, *model.dropped)} - names
     vanished = set(model.source.blob_names) - set(model.net.blob_names)
     found: List[Entry] = []
     for record in weights.layers:

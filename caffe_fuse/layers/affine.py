@@ -9,8 +9,7 @@ Dropout:   y = x, but for training
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, AbstractSet, Any, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, AbstractSet, Any, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -30,8 +29,7 @@ BATCH_NORM_FIELDS = frozenset({"use_global_stats", "moving_average_fraction", "e
 HARMLESS_FIELDS = frozenset({"engine", "moving_averaging_fraction", "update_global_stats"})
 
 
-@dataclass(frozen=True, eq=False)
-class Statistics:
+class Statistics(NamedTuple):
     """A BatchNorm in inference, (x - mean) / sqrt(variance + eps) * scale + shift: arrays of shape (C,)."""
 
     mean: Doubles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -24,8 +24,7 @@ Shapes = Sequence[Shape]
 BlobShapes = Sequence[Tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why something cannot be done. The reason says what was found, and ends up in the report."""
 
     reason: str
@@ -82,16 +81,14 @@ class Affine:
 IDENTITY = Affine(1, np.ones(1), np.zeros(1))
 
 
-@dataclass(frozen=True)
-class Absorbed:
+class Absorbed(NamedTuple):
     """A weight layer that has taken an affine in: its new LayerParameter and its new blobs."""
 
     parameter: Any
     blobs: Tuple[Blob, ...]
 
 
-@dataclass(frozen=True)
-class Absorber:
+class Absorber(NamedTuple):
     """How a layer with weights takes in the affine behind it.
 
     channel_axis(parameter, rank of the top): the axis of the output channels
@@ -112,8 +109,7 @@ class Absorber:
     columns: Callable[[Any, Sequence[int], int, np.random.Generator], NDArray[np.int64]]
 
 
-@dataclass(frozen=True)
-class LayerType:
+class LayerType(NamedTuple):
     """One layer type. A facet that is None is not known for this type.
 
     `parameter` is a LayerParameter whose phase is set, as Caffe does from the net's (net.cpp Init).

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import AbstractSet, List, Optional, Sequence, Tuple, Union
+from typing import AbstractSet, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
 from .progress import Refused
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     layer: Layer
     affine: Affine
 
@@ -27,7 +25,10 @@ def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, R
     if strange:
         return Refusal(f"its field {strange[0]} is not understood")
     shapes = [net.shapes[value] for value in net.bottoms(layer)]
-    return row.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
+    affine = row.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
+    if isinstance(affine, Affine) and (len(layer.bottoms), len(layer.tops)) != (1, 1):
+        return Refusal(f"it has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected one each")
+    return affine
 
 
 def follow(

@@ -14,8 +14,7 @@ After:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import AbstractSet, Dict, List, Optional, Sequence, Tuple, Union
+from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -27,8 +26,7 @@ from .chain import Link, compose, follow, only_writers, trimmed, vanished
 from .progress import Progress, Refused, Rewrite
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     layer: Layer
     absorber: Absorber
     links: Tuple[Link, ...]
@@ -63,7 +61,7 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
             links, reasons = follow(net, top, axis, absorber.channels(layer.parameter), kept)
             refusals += reasons
             links = trimmed(links)
-            obstacle = _obstacle(net, layer, kept) if links else None
+            obstacle = _obstacle(layer, axis, kept) if links else None
             if obstacle:
                 refusals += [Refused(link.layer, "fold", obstacle) for link in links]
             elif links:
@@ -71,8 +69,10 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
     return matches, refusals
 
 
-def _obstacle(net: Net, layer: Layer, kept: AbstractSet[str]) -> Optional[str]:
+def _obstacle(layer: Layer, axis: int, kept: AbstractSet[str]) -> Optional[str]:
     """Why the weight layer itself can absorb nothing."""
+    if axis == 0:
+        return f"the output channels of {layer} are axis 0, the batch"
     if layer.name in kept:
         return f"--keep names {layer}"
     if len(layer.tops) != 1 or len(layer.bottoms) != 1:
@@ -129,7 +129,8 @@ def _is_finite(absorbed: Absorbed, affine: Affine) -> bool:
     gain = float(np.max(np.abs(affine.scale)))
     limit = float(np.finfo(np.float32).max)
     for blob in weights:
-        if half.measure(blob.base).max_abs * gain <= limit:
+        found = half.measure(blob.base)
+        if not found.nan and not found.inf and found.max_abs * gain <= limit:
             continue
         if not all(np.isfinite(chunk).all() for chunk in blob.chunks()):
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List
 
-from ..layers.row import Refusal
+from ..layers.row import Affine, Refusal
 from ..net import Layer, Net
 from .chain import affine_of
 from .progress import Progress, Refused
@@ -18,6 +18,8 @@ def name_leftovers(progress: Progress) -> Progress:
     for layer in progress.net.layers:
         affine = affine_of(progress.net, layer, progress.kept)
         if affine is None or layer.index in made or layer.type in IDENTITIES:
+            continue
+        if isinstance(affine, Affine) and affine.is_identity and not layer.blobs:
             continue
         reason = affine.reason if isinstance(affine, Refusal) else in_front(progress.net, layer)
         refusals.append(Refused(layer, "affine", reason))

@@ -52,7 +52,16 @@ def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:
     sized = affine.scale.size > 1
     axis, channels = (affine.axis, affine.scale.size) if sized else (None, None)
     behind, _ = follow(net, net.tops(layer)[0], axis, channels, progress.kept)
-    return trimmed([Link(layer, affine), *behind])
+    return trimmed(_within_its_name(net, trimmed([Link(layer, affine), *behind])))
+
+
+def _within_its_name(net: Net, links: List[Link]) -> List[Link]:
+    """A chain that overwrites the blob it reads ends there: the name is still there afterwards, and keeps its value."""
+    source = net.bottoms(links[0].layer)[0].blob if links else ""
+    for end in range(len(links), 0, -1):
+        if links[end - 1].layer.tops[0] == source:
+            return links[:end]
+    return links
 
 
 def _reason(net: Net, links: Sequence[Link], progress: Progress) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..net import Layer, Net
 
 
-@dataclass(frozen=True)
-class Rewrite:
+class Rewrite(NamedTuple):
     """The layers `before`, in the order of the data, became the one layer `after`.
 
     rule: "fold" (before[0] is the weight layer that absorbed the others) or "merge" (they became one Scale).
@@ -27,8 +26,7 @@ class Rewrite:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(NamedTuple):
     """A layer that a rule looked at and left as it is."""
 
     layer: Layer

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
 
 from ..half import HalfReport
 from ..net import Layer
 from ..passes import Refused, Rewrite
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """inputs: the files as they were named. folded, converted: what was rewritten, in the order of the net.
 
     vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and

@@ -27,8 +27,7 @@ class LayerRecord:
     span: Tuple[int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class WeightFile:
+class WeightFile(NamedTuple):
     """A weight file that was scanned: its numbers are read from `source` when a blob is used.
 
     format: a name of FORMATS. generation: "V2" (`layer`) or "V1" (`layers`). layers: in file order.
@@ -41,15 +40,13 @@ class WeightFile:
     layers: Tuple[LayerRecord, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
+class Kept(NamedTuple):
     """This record goes to the new file byte for byte."""
 
     record: LayerRecord
 
 
-@dataclass(frozen=True, eq=False)
-class Rewritten:
+class Rewritten(NamedTuple):
     """A layer that differs from its record, or (record None) one that no record stands for.
 
     type, bottoms, tops: None leaves the record's. blobs: the record's own (the same objects) keep their
@@ -71,8 +68,9 @@ class Rewritten:
 
 
 Plan = Sequence[Union[Kept, Rewritten]]
-# Takes bytes and must be done with them when it returns: the buffer is used again.
-Output = Callable[[memoryview], object]
+# Takes an offset in the new file and the bytes that belong there, from several threads in any order. It must be done
+# with the bytes when it returns: the buffer is used again.
+Output = Callable[[int, memoryview], object]
 
 
 class Format(NamedTuple):

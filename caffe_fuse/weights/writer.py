@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from itertools import accumulate
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from .. import wire
+from .. import parallel, wire
 from ..blob import FLOAT32, Blob, Reader
 from ..errors import InputError, InternalError
 from ..wire import DELIMITED, VARINT, Source, WireField
@@ -36,6 +37,8 @@ _Piece = Union[bytes, _Copy, Blob]
 def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.chunks) -> None:
     """Write the file that `original` becomes; bytes outside of changed records are the original's, in order.
 
+    Several threads call `out` and `chunks`.
+
     plan: what becomes of the original's records, which keep their order (one that is not in the plan is
     dropped), and new layers, which follow the last record.
     chunks: how a blob is read, so that a caller can watch its numbers go by.
@@ -46,26 +49,36 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     if size > LARGEST_FILE:
         problem = f"would become {size} bytes, but Caffe reads {LARGEST_FILE} at most"
         raise InputError(problem, where=original.path)
-    buffer = memoryview(bytearray(_COPIED_AT_ONCE))
-    for piece in pieces:
+    offsets = [0, *accumulate(map(_size, pieces))]
+
+    def write_piece(place: Tuple[int, _Piece]) -> None:
+        offset, piece = place
         if isinstance(piece, bytes):
-            out(memoryview(piece))
+            out(offset, memoryview(piece))
         elif isinstance(piece, Blob):
-            _write_numbers(piece, out, chunks)
+            _write_numbers(piece, offset, out, chunks)
         else:
-            for start in range(piece.start, piece.end, _COPIED_AT_ONCE):
-                part = buffer[: piece.end - start]
-                original.source.read_into(start, part)
-                out(part)
+            _write_copy(original.source, piece, offset, out)
+
+    # The longest first: then no thread is left alone with one at the end.
+    parallel.each(write_piece, sorted(zip(offsets, pieces), key=lambda place: -_size(place[1])))
 
 
-def _write_numbers(blob: Blob, out: Output, chunks: Reader) -> None:
+def _write_copy(source: Source, piece: _Copy, offset: int, out: Output) -> None:
+    buffer = memoryview(bytearray(min(_COPIED_AT_ONCE, piece.end - piece.start)))
+    for start in range(piece.start, piece.end, _COPIED_AT_ONCE):
+        part = buffer[: piece.end - start]
+        source.read_into(start, part)
+        out(offset + start - piece.start, part)
+
+
+def _write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None:
     written = 0
     for chunk in chunks(blob):
         # The half analysis tells of numbers beyond float32; numpy's warning would only repeat it.
         with np.errstate(all="ignore"):
             numbers = chunk.astype(FLOAT32, copy=False)
-        out(numbers.data.cast("B"))
+        out(offset + FLOAT32.itemsize * written, numbers.data.cast("B"))
         written += len(numbers)
     if written != blob.count:
         raise InternalError(f"a blob of {blob.count} numbers gave {written}")

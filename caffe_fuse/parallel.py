@@ -1,0 +1,42 @@
+"""Runs one function over many items in a few threads: numpy and the system work without Python's lock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from itertools import islice
+from typing import Callable, Iterable, List, TypeVar
+
+Item = TypeVar("Item")
+
+WORKERS = min(4, os.cpu_count() or 1)  # each holds a few buffers of a chunk
+
+
+def each(function: Callable[[Item], object], items: Iterable[Item]) -> None:
+    """Calls function(item) once for each item, in any order; the caller's thread works as well.
+
+    The first exception stops the others after their item and is raised; so does an interrupt.
+    """
+    pending = iter(list(items))
+    failures: List[BaseException] = []
+    lock = threading.Lock()
+
+    def work() -> None:
+        while not failures:
+            with lock:
+                rest = list(islice(pending, 1))
+            if not rest:
+                return
+            try:
+                function(rest[0])
+            except BaseException as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(WORKERS - 1)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]

@@ -1,0 +1,103 @@
+"""The proof lets right numbers pass, and finds one wrong number in one channel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List, Tuple
+
+import numpy as np
+import pytest
+from nets import batch_norm, caffemodel, fuse, layer, model, numbers, scale, text
+
+import caffe_fuse
+from caffe_fuse.blob import ArrayBlob
+from caffe_fuse.errors import InternalError
+from caffe_fuse.passes import Rewrite
+from caffe_fuse.proof import prove
+
+SHAPE = (2, 4, 2, 2)  # no channel has more weights than the proof looks at
+KINDS = {
+    "convolution": ("Convolution", "convolution_param { num_output: 6 kernel_size: 2 }"),
+    "convolution of groups": ("Convolution", "convolution_param { num_output: 6 kernel_size: 2 group: 2 }"),
+    "deconvolution": ("Deconvolution", "convolution_param { num_output: 6 kernel_size: 2 }"),
+    "deconvolution of groups": ("Deconvolution", "convolution_param { num_output: 6 kernel_size: 2 group: 2 }"),
+    "inner product": ("InnerProduct", "inner_product_param { num_output: 6 }"),
+    "transposed": ("InnerProduct", "inner_product_param { num_output: 6 transpose: true }"),
+    "merged": ("ReLU", ""),
+}
+
+
+def folded(kind: str) -> Tuple[Rewrite, List[np.ndarray]]:
+    """The one rewrite of a small net, and copies of its right numbers."""
+    type_name, settings = KINDS[kind]
+    fused = fuse(text(layer("c", type_name, "x", "c", settings), batch_norm(), scale(), shape=SHAPE))
+    (rewrite,) = fused.result.progress.rewrites
+    return rewrite, [array.copy() for array in fused.arrays[rewrite.after.name]]
+
+
+def run(rewrite: Rewrite, arrays: List[np.ndarray]) -> None:
+    prove(rewrite, [ArrayBlob(array) for array in arrays])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_right_numbers_pass(kind: str) -> None:
+    run(*folded(kind))
+
+
+@pytest.mark.parametrize("blob", [0, 1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_wrong_number_is_found(kind: str, blob: int) -> None:
+    for place in (0, -1):
+        rewrite, arrays = folded(kind)
+        arrays[blob].flat[place] *= np.float32(1 + 1e-4)
+        with pytest.raises(InternalError, match=f"the proof of layer {rewrite.after.name} failed: channel "):
+            run(rewrite, arrays)
+
+
+def test_the_channel_and_both_numbers_are_named() -> None:
+    rewrite, arrays = folded("deconvolution of groups")
+    arrays[1][4] = 1e6
+    with pytest.raises(InternalError, match=r"failed: channel 4 gives .* instead of .*; nothing was written; please"):
+        run(rewrite, arrays)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_channels_that_changed_places_are_found(kind: str) -> None:
+    rewrite, arrays = folded(kind)
+    arrays[1][[1, 2]] = arrays[1][[2, 1]]
+    with pytest.raises(InternalError, match="channel 1 "):
+        run(rewrite, arrays)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_number_that_is_not_finite_is_found(wrong: float) -> None:
+    rewrite, arrays = folded("convolution")
+    arrays[1][3] = wrong
+    with pytest.raises(InternalError, match="channel 3 "):
+        run(rewrite, arrays)
+
+
+def test_a_large_layer_is_proved_by_samples_of_each_channel() -> None:
+    big = layer("c", "InnerProduct", "x", "c", "inner_product_param { num_output: 3 }")
+    prototxt = text(big, batch_norm(), shape=(1, 5000))
+    fused = fuse(prototxt)
+    (rewrite,) = fused.result.progress.rewrites
+    arrays = [array.copy() for array in fused.arrays["c"]]
+    run(rewrite, arrays)
+    arrays[0][2] *= np.float32(1 + 1e-3)
+    with pytest.raises(InternalError, match="channel 2 "):
+        run(rewrite, arrays)
+
+
+def test_save_proves_what_it_has_written_and_leaves_nothing_where_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prototxt = text(layer("c", *("Deconvolution", "x", "c"), KINDS["deconvolution of groups"][1]), batch_norm())
+    blobs = numbers(prototxt)
+    result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), half_policy="off")
+    (rewrite,) = result.progress.rewrites
+    rewrite.after.blobs[0].factors.setflags(write=True)  # type: ignore[attr-defined]
+    rewrite.after.blobs[0].factors[5] *= 1.001  # type: ignore[attr-defined]
+    with pytest.raises(InternalError, match="the proof of layer c failed: channel 5"):
+        result.save(str(tmp_path / "out"))
+    assert [] == list(tmp_path.iterdir())
