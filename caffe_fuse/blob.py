@@ -15,8 +15,8 @@ import numpy as np
 from .errors import InputError, InternalError
 from .wire import Source
 
-# Elements of a chunk: 1 MB of float32, which stays in a processor's cache between the steps that use it.
-CHUNK = 1 << 18
+# Elements of a chunk: 512 KB of float32, which stay in a core's cache between the steps that use them.
+CHUNK = 1 << 17
 
 FLOAT16 = np.dtype("<f2")
 FLOAT32 = np.dtype("<f4")

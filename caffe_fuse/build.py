@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import schema
+from . import names, schema
 from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
@@ -36,8 +36,8 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
             "there is no layer in it", where=document.path, remedy="give the deploy prototxt of a Caffe net"
         )
     included = [_in_phase(layer, state) for layer in everything if _takes_part(layer, state)]
-    names = {layer.index for layer in included}
-    excluded = tuple(layer for layer in everything if layer.index not in names)
+    taking_part = {layer.index for layer in included}
+    excluded = tuple(layer for layer in everything if layer.index not in taking_part)
     inputs = _net_inputs(document)
     _check_given(input_shapes, inputs, included)
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
@@ -101,9 +101,7 @@ def _meets(rule: Any, state: State) -> bool:
 def _net_inputs(document: Document) -> Dict[str, Shape]:
     """The `input` fields with their `input_shape` or, four each, `input_dim` (Caffe: upgrade_proto.cpp:968-1003)."""
     root = document.root
-    names = [
-        value.string().decode("utf-8", "backslashreplace") for value in root.all("input") if isinstance(value, Scalar)
-    ]
+    inputs = [names.decode(value.string()) for value in root.all("input") if isinstance(value, Scalar)]
     shapes: List[Shape] = []
     for value in root.all("input_shape"):
         if isinstance(value, Message):
@@ -111,8 +109,8 @@ def _net_inputs(document: Document) -> Dict[str, Shape]:
     dims = [value.integer(0, 2**31 - 1) for value in root.all("input_dim") if isinstance(value, Scalar)]
     if not shapes:
         shapes = [tuple(dims[start : start + 4]) for start in range(0, len(dims) - 3, 4)]
-    known = shapes + [None] * len(names)
-    return {name: known[place] for place, name in enumerate(names)}
+    known = shapes + [None] * len(inputs)
+    return {name: known[place] for place, name in enumerate(inputs)}
 
 
 def _check_given(given: Mapping[str, Shape], inputs: Mapping[str, Shape], included: Sequence[Layer]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one command. Returns the exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not have the letters of a layer's name
     try:
         options = _parser().parse_args(_with_strict_value(sys.argv[1:] if arguments is None else arguments))
         command: Callable[[argparse.Namespace], int] = options.command
@@ -40,6 +43,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         # The reader has seen enough (`show | head`). Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        _complain(f"the system refused: {error}")
+        return 3
     except Exception:
         _complain(f"internal error; please report {_saved_traceback()}")
         return 3
@@ -123,10 +129,13 @@ def _fuse(options: argparse.Namespace) -> int:
         strict=[name for name in options.strict.split(",") if name],
         prune=options.prune,
     )
+    prefix = _prefix(options.output, model.document.path)
+    if options.report:
+        _check_report(options.report, model.paths, () if options.dry_run else result.targets(prefix))
     written: Tuple[str, ...] = ()
     if not options.dry_run:
         try:
-            written = result.save(_prefix(options.output, model.document.path), force=options.force)
+            written = result.save(prefix, force=options.force)
         except UnsafeResult:
             pass  # the report says why, and its status is 1
     report = result.report
@@ -194,6 +203,17 @@ def _prefix(output: Optional[str], net: str) -> str:
     if output is None:
         return default
     return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output
+
+
+def _check_report(path: str, inputs: Sequence[str], targets: Sequence[str]) -> None:
+    """Says so before the model is written, if the report could not be."""
+    from .emit import Outputs
+
+    for target in targets:
+        if os.path.realpath(path) == os.path.realpath(target):
+            raise InputError("this report is a file of the model", where=path, remedy="give --report another name")
+    with Outputs(inputs) as outputs:
+        outputs.create(path)
 
 
 def _write_report(path: str, text: str, others: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from .blob import Blob, Layout
 from .emit import Outputs, dropped_layers, edits, failure, plan
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
+from .loader import PathLike
 from .model import Model
 from .net import Layer, Net
 from .passes import Progress, Rewrite
@@ -54,7 +55,7 @@ def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
     return _analyse(model.net, half_policy)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """What `fuse` gives: the new model, what was done, and `save`."""
 
@@ -64,6 +65,11 @@ class Result:
     half_policy: str
     strict: FrozenSet[str]
     prune: bool
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result {len(self.progress.rewrites)} rewritten, {len(self.progress.refusals)} refused: {self.model!r}>"
+        )
 
     @property
     def safe(self) -> bool:
@@ -89,8 +95,8 @@ class Result:
             problems=tuple(_problems(self.model.net, after, len(refused), self.strict)),
         )
 
-    def save(self, prefix: str, *, force: bool = False) -> Tuple[str, str]:
-        """Writes PREFIX.prototxt and the weight file, both or neither, and returns their paths.
+    def save(self, prefix: PathLike, *, force: bool = False) -> Tuple[str, str]:
+        """Writes PREFIX.prototxt and the weight file, both or neither. Returns the paths of the weights and of the net.
 
         Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
         unless `force`; InputError for an output that is an input; SystemFailure when the system refuses; InternalError
@@ -99,8 +105,7 @@ class Result:
         weights = self.model.weights
         assert weights is not None
         format = _format_of(weights.format)
-        stem = stem_of(prefix)
-        targets = (stem + format.suffix, stem + ".prototxt")
+        targets = self.targets(prefix)
         with Outputs(self.model.paths) as outputs:
             numbers, text = (outputs.create(target) for target in targets)
             try:
@@ -114,6 +119,14 @@ class Result:
                 raise UnsafeResult("; ".join(self.report.problems), remedy="save it with force=True if you must")
             outputs.commit()
         return targets
+
+    def targets(self, prefix: PathLike) -> Tuple[str, str]:
+        """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
+        assert self.model.weights is not None
+        stem = stem_of(os.fspath(prefix))
+        if not os.path.basename(stem):
+            raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
+        return stem + _format_of(self.model.weights.format).suffix, stem + ".prototxt"
 
     def rendered(self) -> bytes:
         """The new prototxt."""

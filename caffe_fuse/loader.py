@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Iterable, Mapping, Optional, Sequence, Union
+from operator import index
+from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from . import textproto
 from .build import State, build
@@ -40,12 +41,24 @@ def load(
         sources.reverse()
     document = _read_text(sources[0])
     stored = read_weights(sources[1]) if len(sources) == 2 else None
-    shapes = {name: tuple(int(dim) for dim in shape) for name, shape in (input_shapes or {}).items()}
+    shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
     built = build(document, stored, State(phase, level, frozenset(stages)), shapes)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)
     return Model(document, stored, built.net, built.net, built.excluded, (), warnings)
+
+
+def _checked(name: str, shape: Sequence[int]) -> Tuple[int, ...]:
+    try:
+        dims = tuple(index(dim) for dim in shape)
+    except TypeError:
+        dims = ()
+    if not dims or min(dims) < 1:
+        raise InputError(
+            f"the shape {shape} of input {name} is not a row of sizes", remedy="for example (1, 3, 224, 224)"
+        )
+    return dims
 
 
 def _open(path: str) -> Source:
@@ -76,4 +89,11 @@ def _read_text(source: Source) -> Document:
     names = {field.name for field in document.root.fields}
     if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
         raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")
+    old = next((field for field in document.root.fields if field.name == "layers"), None)
+    if old is not None:
+        raise InputError(
+            "`layers` is the old form of a net, V0 or V1, which is not supported yet",
+            where=document.where(old.start),
+            remedy="turn both files into the new form with Caffe's upgrade_net_proto_text and upgrade_net_proto_binary",
+        )
     return document

@@ -10,7 +10,7 @@ from .textproto import Document
 from .weights.model import WeightFile
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """What `load` gives. Nothing in it changes; a fold is a new Model over the same files.
 
@@ -25,6 +25,9 @@ class Model:
     excluded: Tuple[Layer, ...] = ()
     dropped: Tuple[Layer, ...] = ()
     warnings: Tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Model {' '.join(self.paths)}: {len(self.net.layers)} layers>"
 
     @property
     def paths(self) -> Tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 from google.protobuf import descriptor_pool, message_factory
 
+from . import names
 from .errors import TextError
 from .textproto import Document, Field, Message, Scalar, Value
 
@@ -99,26 +100,32 @@ class _Reader:
                 self.unknown.append(Unknown(path + field.name, field))
 
     def _set(self, message: Any, slot: _Slot, field: Field, path: str, foreign: bool) -> None:
-        if field.is_list and not slot.repeated:
-            raise self._wrong(field, f"{slot.name} takes one value, found a list")
-        if slot.convert is not None:
-            values = [slot.convert(self._scalar(value, slot)) for value in field.values]
-            if slot.repeated:
-                getattr(message, slot.name).extend(values)
-            else:
-                setattr(message, slot.name, values[0])
-            return
-        for value in field.values:
-            if not isinstance(value, Message):
-                raise self._wrong(value, f"expected {slot.name} {{ ... }}, found `{value.text}`")
-            part = getattr(message, slot.name)
-            part = part.add() if slot.repeated else part
-            part.SetInParent()
-            self.fill(part, value, f"{path}{slot.name}.", foreign)
+        name, repeated, _, convert = slot
+        _, values, _, _, is_list = field
+        if is_list and not repeated:
+            raise self._wrong(field, f"{name} takes one value, found a list")
+        if convert is None:
+            for value in values:
+                self._add(message, slot, value, path, foreign)
+        elif is_list:
+            # All are converted before the first is added: a wrong one leaves the field as it is.
+            getattr(message, name).extend([convert(self._scalar(value, name)) for value in values])
+        elif repeated:
+            getattr(message, name).append(convert(self._scalar(values[0], name)))
+        else:
+            setattr(message, name, convert(self._scalar(values[0], name)))
 
-    def _scalar(self, value: Value, slot: _Slot) -> Scalar:
+    def _add(self, message: Any, slot: _Slot, value: Value, path: str, foreign: bool) -> None:
+        if not isinstance(value, Message):
+            raise self._wrong(value, f"expected {slot.name} {{ ... }}, found `{value.text}`")
+        part = getattr(message, slot.name)
+        part = part.add() if slot.repeated else part
+        part.SetInParent()
+        self.fill(part, value, f"{path}{slot.name}.", foreign)
+
+    def _scalar(self, value: Value, name: str) -> Scalar:
         if isinstance(value, Message):
-            raise self._wrong(value, f"expected a value for {slot.name}, found {{ ... }}")
+            raise self._wrong(value, f"expected a value for {name}, found {{ ... }}")
         return value
 
     def _wrong(self, node: Union[Field, Value], what: str) -> TextError:
@@ -168,7 +175,7 @@ def _converter(field: Any) -> Optional[Callable[[Scalar], Any]]:
     if field.type == field.TYPE_ENUM:
         return _enum_converter({value.name: value.number for value in field.enum_type.values})
     return {
-        field.TYPE_STRING: lambda scalar: scalar.string().decode("utf-8", "backslashreplace"),
+        field.TYPE_STRING: lambda scalar: names.decode(scalar.string()),
         field.TYPE_BYTES: Scalar.string,
         field.TYPE_BOOL: Scalar.boolean,
         field.TYPE_FLOAT: Scalar.floating,

@@ -1,35 +1,21 @@
 """Protobuf text, losslessly: a tree of places in the original bytes. There is no Caffe word in it.
 
-The language: https://protobuf.dev/reference/protobuf/textformat-spec/, as `google.protobuf.text_format` reads it. The
-tree keeps byte offsets and nothing is ever printed anew: what no edit names is copied.
+The language: https://protobuf.dev/reference/protobuf/textformat-spec/, as protobuf's C++ and Python parsers read it.
+The tree keeps byte offsets and nothing is ever printed anew: what no edit names is copied.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Iterable, List, NamedTuple, Optional, Tuple, Union
+from typing import Iterable, List, Match, NamedTuple, Optional, Tuple, Union
 
-from .errors import InternalError, TextError
+from . import textgrammar as grammar
+from .errors import InternalError
+from .textgrammar import BOM
 from .textvalue import Scalar as Scalar
 from .textvalue import Text
 
-_DEEPEST = 100  # as protobuf's own parsers
-_BOM = b"\xef\xbb\xbf"
-# Each byte can match in one way only, or a long run of blanks before a stray byte would take exponential time.
-_BLANK = rb"[ \t\r\n\f\v]*(?:\#[^\n]*(?:\n[ \t\r\n\f\v]*|\Z))*"
-_SCALARS = (
-    rb"(?P<identifier>[A-Za-z_][A-Za-z0-9_]*)"
-    rb"|(?P<number>(?:0[xX][0-9a-fA-F]+|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?)(?![A-Za-z0-9_.]))"
-    rb"|(?P<string>\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')"
-)
-_TOKEN = re.compile(_BLANK + rb"(?:" + _SCALARS + rb"|(?P<mark>[{}<>\[\]:;,./-])|(?P<end>\Z))", re.DOTALL)
-# Most of a text is `name: scalar`; read at once, they take a third of the time that their tokens would.
-_SIMPLE_FIELD = re.compile(
-    _BLANK + rb"(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*:[ \t]*(?:" + _SCALARS + rb")(?!" + _BLANK + rb"[\"'])", re.DOTALL
-)
-_SEPARATOR = re.compile(_BLANK + rb"[;,]")
-_CLOSING = {b"{": b"}", b"<": b">"}
+_DEEPEST = 100  # as protobuf's own parsers of the binary format
 
 
 class Message(NamedTuple):
@@ -87,7 +73,7 @@ class Document:
 
     @property
     def has_bom(self) -> bool:
-        return self.source.startswith(_BOM)
+        return self.source.startswith(BOM)
 
     def position(self, offset: int) -> Tuple[int, int]:
         """Line and column of a byte, both from 1."""
@@ -98,161 +84,91 @@ class Document:
         return self.text.where(place if isinstance(place, int) else place.start)
 
     def render(self, edits: Iterable[Edit]) -> bytes:
-        """The text with the edits, whose offsets are all those of the original. They must not overlap."""
+        """The text with the edits, whose offsets are all those of the original. Only deletions may overlap."""
         pieces: List[bytes] = []
-        done = 0
+        done, written = 0, b""
         for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-            if edit.start < done or edit.end < edit.start:
+            if edit.end < edit.start or (edit.start < done and (edit.text or written)):
                 raise InternalError(f"two edits overlap at byte {edit.start} of {self.path}")
             pieces += [self.source[done : edit.start], edit.text]
-            done = edit.end
+            done, written = max(done, edit.end), edit.text
         return b"".join([*pieces, self.source[done:]])
 
 
 def parse(source: bytes, path: str = "<text>") -> Document:
     """The tree of a text. Raises TextError with the place of the first thing that is not protobuf text."""
     text = Text(source, path)
-    parser = _Parser(text)
-    fields = parser.fields(None, 0)
-    return Document(text, Message(fields, 0, len(source), 0, len(source)))
+    start = len(BOM) if source.startswith(BOM) else 0
+    fields, end = _Parser(text).fields(start, 0)
+    if end != len(source):
+        raise grammar.not_a_field(text, end, None)
+    return Document(text, Message(fields, 0, end, start, end))
 
 
 class _Parser:
-    """Looks one token ahead: its kind, bytes, and place."""
+    """Takes a whole field at a time."""
 
     def __init__(self, text: Text) -> None:
         self.text = text
         self.source = text.source
-        self.previous_end = 0
-        self.end = len(_BOM) if text.source.startswith(_BOM) else 0
-        self.advance()
 
-    def advance(self) -> None:
-        self.previous_end = self.end
-        match = _TOKEN.match(self.source, self.end)
-        if match is None:
-            raise self._stray()
-        self.kind = match.lastgroup or ""
-        self.start, self.end = match.span(self.kind)
-        self.token = match.group(self.kind)
-
-    def fields(self, closing: Optional[bytes], depth: int) -> Tuple[Field, ...]:
+    def fields(self, start: int, depth: int) -> Tuple[Tuple[Field, ...], int]:
+        """The fields from a byte on, and where something stands that is no field."""
+        source, text = self.source, self.text
         found: List[Field] = []
-        while self.kind != "end" and (self.kind != "mark" or self.token != closing):
-            if self.kind == "identifier" and self.simple_fields(found):
-                continue
-            found.append(self.field(depth))
-            if self.kind == "mark" and self.token in (b";", b","):
-                self.advance()
-        if self.kind == "end" and closing is not None:
-            raise self.error(f"expected `{closing.decode()}`, found the end of the file")
-        return tuple(found)
+        place = grammar.after_blank(source, start)
+        while True:
+            match = grammar.PLAIN_FIELD.match(source, place) or grammar.FIELD.match(source, place)
+            if match is None:
+                return tuple(found), place
+            group = match.lastindex or 0
+            if group == grammar.OPEN:
+                field = self.opened(match, depth)
+                place = grammar.after_separator(source, field.end)
+            else:
+                start, end = match.span(group)
+                scalar = Scalar(grammar.KINDS[group], start, end, text)
+                field = Field(self.name(match), (scalar,), place, end, False)
+                place = match.end()
+            found.append(field)
 
-    def simple_fields(self, found: List[Field]) -> bool:
-        """Takes as many `name: scalar` as follow here, and tells whether there was one."""
-        end = self.start
-        match = _SIMPLE_FIELD.match(self.source, end)
-        if match is None:
-            return False
-        while match is not None:
-            kind = match.lastgroup or ""
-            value = Scalar(kind, *match.span(kind), self.text)
-            end = match.end()
-            found.append(Field(match.group("name").decode(), (value,), match.start("name"), end, False))
-            separator = _SEPARATOR.match(self.source, end)
-            end = end if separator is None else separator.end()
-            match = _SIMPLE_FIELD.match(self.source, end)
-        self.end = end
-        self.advance()
-        return True
+    def name(self, match: Match[bytes]) -> str:
+        name = match.group(grammar.NAME)
+        return name.decode() if name[0] != 0x5B else grammar.extension_name(self.text, name, match.start())
 
-    def field(self, depth: int) -> Field:
-        start = self.start
-        name = self.name()
-        colon = self.take(b":")
-        if self.is_mark(b"["):
-            values = self.values(depth, scalars=colon)
-            return Field(name, values, start, self.previous_end, True)
-        return Field(name, (self.value(depth, colon, name),), start, self.previous_end, False)
+    def opened(self, match: Match[bytes], depth: int) -> Field:
+        """The field whose value a bracket opens."""
+        start = match.start(grammar.OPEN)
+        if self.source[start] == 0x5B:
+            values, end = self.values(match, depth)
+            return Field(self.name(match), values, match.start(), end, True)
+        message = self.message(start, depth)
+        return Field(self.name(match), (message,), match.start(), message.end, False)
 
-    def name(self) -> str:
-        if self.kind == "identifier":
-            name = self.token.decode()
-            self.advance()
-            return name
-        if not self.is_mark(b"["):
-            raise self.error(f"expected a field name, found {self.found()}")
-        start = self.start
-        self.advance()
-        while self.kind in ("identifier", "number") or (self.kind == "mark" and self.token in (b".", b"/", b"-")):
-            self.advance()
-        if not self.is_mark(b"]") or self.start == start + 1:
-            raise self.error(f"expected the name of an extension and `]`, found {self.found()}")
-        self.advance()
-        return b"".join(self.source[start : self.previous_end].split()).decode("utf-8", "replace")
-
-    def values(self, depth: int, scalars: bool) -> Tuple[Value, ...]:
-        self.advance()
-        found: List[Value] = []
-        while not self.is_mark(b"]"):
-            if found and not self.take(b","):
-                raise self.error(f"expected `,` or `]`, found {self.found()}")
-            found.append(self.value(depth, scalars, "list"))
-        self.advance()
-        return tuple(found)
-
-    def value(self, depth: int, scalar: bool, name: str) -> Value:
-        if self.kind == "mark" and self.token in _CLOSING:
-            return self.message(depth)
-        if not scalar:
-            raise self.error(f"expected `:` or `{{` after {name}, found {self.found()}")
-        return self.scalar()
-
-    def message(self, depth: int) -> Message:
+    def message(self, start: int, depth: int) -> Message:
         if depth >= _DEEPEST:
-            raise self.error(f"messages are nested deeper than {_DEEPEST}")
-        start, body_start = self.start, self.end
-        closing = _CLOSING[self.token]
-        self.advance()
-        fields = self.fields(closing, depth + 1)
-        body_end = self.start
-        self.advance()
-        return Message(fields, start, self.previous_end, body_start, body_end)
+            raise self.text.error(f"messages are nested deeper than {_DEEPEST}", start)
+        closing = grammar.CLOSING[self.source[start : start + 1]]
+        fields, end = self.fields(start + 1, depth + 1)
+        if self.source[end : end + 1] != closing:
+            raise grammar.not_a_field(self.text, end, closing)
+        return Message(fields, start, end + 1, start + 1, end)
 
-    def scalar(self) -> Scalar:
-        start = self.start
-        negative = self.take(b"-")
-        kind = self.kind
-        if kind not in ("identifier", "number", "string") or (negative and kind == "string"):
-            raise self.error(f"expected a value, found {self.found()}")
-        if negative and kind == "identifier" and self.token.lower() not in (b"inf", b"infinity", b"nan"):
-            raise self.error(f"expected a number after `-`, found {self.found()}")
-        self.advance()
-        while kind == "string" and self.kind == "string":
-            self.advance()
-        return Scalar(kind, start, self.previous_end, self.text)
-
-    def take(self, mark: bytes) -> bool:
-        if self.is_mark(mark):
-            self.advance()
-            return True
-        return False
-
-    def is_mark(self, mark: bytes) -> bool:
-        return self.kind == "mark" and self.token == mark
-
-    def found(self) -> str:
-        if self.kind == "end":
-            return "the end of the file"
-        return f"`{self.token.decode('utf-8', 'replace')}`"
-
-    def error(self, what: str) -> TextError:
-        return self.text.error(what, self.start)
-
-    def _stray(self) -> TextError:
-        blank = re.match(_BLANK, self.source[self.end :])
-        start = self.end + (blank.end() if blank is not None else 0)
-        character = self.source[start : start + 4].decode("utf-8", "replace")[:1]
-        if character in "\"'":
-            return self.text.error("this string does not end on its line", start)
-        return self.text.error(f"unexpected {character!r}", start)
+    def values(self, opening: Match[bytes], depth: int) -> Tuple[Tuple[Value, ...], int]:
+        """The values of a list, and its end."""
+        source, place = self.source, opening.end()
+        has_colon = opening.start(grammar.COLON) >= 0
+        found: List[Value] = []
+        while source[place : place + 1] != b"]":
+            element = grammar.ELEMENT.match(source, place) if has_colon else None
+            if element is not None:
+                group = element.lastindex or 0
+                found.append(Scalar(grammar.KINDS[group], *element.span(group), self.text))
+                place = element.end()
+            elif source[place : place + 1] in grammar.CLOSING:
+                message = self.message(place, depth)
+                found.append(message)
+                place = grammar.after_comma(self.text, message.end)
+            else:
+                raise grammar.not_an_element(self.text, place, has_colon)
+        return tuple(found), place + 1

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import List, NamedTuple, Tuple
 
 from .errors import TextError
+
+SPACE = rb"[ \t\r\n\f\v]*"
+BLANK = SPACE + rb"(?:\#[^\n]*(?:\n" + SPACE + rb"|\Z))*"
+PIECE = rb"(?:\"[^\"\\\n]*(?:\\[^\n][^\"\\\n]*)*\"|'[^'\\\n]*(?:\\[^\n][^'\\\n]*)*')"
 
 _SIMPLE = {
     b"a": b"\a",
@@ -23,17 +27,29 @@ _SIMPLE = {
     b'"': b'"',
     b"?": b"?",
 }
-_PIECE = re.compile(rb"\"((?:[^\"\\\n]|\\.)*)\"|'((?:[^'\\\n]|\\.)*)'", re.DOTALL)
-_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))", re.DOTALL)
-_INTEGER = re.compile(r"-?\s*(?:0[xX][0-9a-fA-F]+|0[0-7]*|[1-9][0-9]*)\Z")
-_INFINITIES = frozenset({"inf", "infinity"})
+# Comments between adjacent strings may have quotes in them.
+_PIECE_OR_COMMENT = re.compile(PIECE + rb"|\#[^\n]*")
+_ESCAPE = re.compile(
+    rb"\\(?:([0-7]{1,3})|[xX]([0-9a-fA-F]{1,2})|((?:u[0-9a-fA-F]{4}\\)*u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8})|(.))"
+)
+_INTEGER = re.compile(r"-?\s*(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
+_FLOAT = re.compile(r"(-?)\s*(?!0[0-9x])([0-9.]+(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)f?\Z", re.IGNORECASE)
+_LONGEST_INTEGER = 22  # digits, of 2**64 in octal; Python refuses to read some thousands
+_SHOWN = 80  # bytes of a line on each side of a place: some files are a single line
+_EXCERPT = 40
+
+
+def excerpt(found: bytes) -> str:
+    """What stands in the text, for a message: one line, not too long, printable."""
+    shown = found[:_EXCERPT] + (b"..." if len(found) > _EXCERPT else b"")
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, eq=False)
 class Text:
     """The bytes of a file and its name: turns byte offsets into places."""
 
-    source: bytes
+    source: bytes = field(repr=False)
     path: str
 
     @cached_property
@@ -51,10 +67,17 @@ class Text:
         return f"{self.path}:{line}:{column}"
 
     def error(self, what: str, offset: int) -> TextError:
-        """The error about what stands at a byte, with its line."""
-        line, column = self.position(offset)
-        shown = self.source[self._lines[line - 1] :].split(b"\n", 1)[0].rstrip(b"\r").decode("utf-8", "replace")
-        return TextError(what, where=f"{self.path}:{line}:{column}", line=shown, column=column)
+        """The error about what stands at a byte, with its line or, of a long one, the part around the byte."""
+        line, _ = self.position(offset)
+        start = max(self._lines[line - 1], offset - _SHOWN)
+        before = _printable(self.source[start:offset])
+        after = _printable(self.source[offset : offset + _SHOWN].split(b"\n", 1)[0].rstrip(b"\r"))
+        return TextError(what, where=self.where(offset), line=before + after, column=len(before) + 1)
+
+
+def _printable(line: bytes) -> str:
+    """The caret stands right under tabs too, but not under what a terminal obeys."""
+    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line.decode("utf-8", "replace"))
 
 
 class Scalar(NamedTuple):
@@ -71,20 +94,20 @@ class Scalar(NamedTuple):
     @property
     def text(self) -> str:
         """As it stands in the file."""
-        return self.origin.source[self.start : self.end].decode("utf-8", "replace")
+        _, start, end, origin = self
+        return origin.source[start:end].decode("utf-8", "replace")
 
     def string(self) -> bytes:
         """Adjacent strings are one; escapes are resolved."""
-        if self.kind != "string":
+        kind, start, end, origin = self
+        if kind != "string":
             raise self._unexpected("a string in quotes")
-        source = self.origin.source[self.start : self.end]
-        if b"\\" not in source and source.count(source[:1]) == 2 and source.endswith(source[:1]):
-            return source[1:-1]
-        pieces = _PIECE.finditer(_without_comments(source))
-        return b"".join(
-            _ESCAPE.sub(self._unescaped, match.group(1) if match.group(1) is not None else match.group(2))
-            for match in pieces
-        )
+        source = origin.source
+        inner = source[start + 1 : end - 1]
+        if b"\\" not in inner and source[start : start + 1] not in inner:
+            return inner
+        pieces = _PIECE_OR_COMMENT.findall(source, start, end)
+        return b"".join(_ESCAPE.sub(self._unescaped, piece[1:-1]) for piece in pieces if piece[:1] != b"#")
 
     def integer(self, minimum: int, maximum: int) -> int:
         """Decimal, 0x hexadecimal or 0 octal."""
@@ -93,25 +116,20 @@ class Scalar(NamedTuple):
             raise self._unexpected("an integer")
         digits = text.lstrip("-").strip()
         base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10
-        value = -int(digits, base) if text[0] == "-" else int(digits, base)
-        if not minimum <= value <= maximum:
-            raise self._unexpected(f"an integer from {minimum} to {maximum}")
-        return value
+        digits = digits.lstrip("0xX") or "0"
+        if len(digits) <= _LONGEST_INTEGER:
+            value = -int(digits, base) if text[0] == "-" else int(digits, base)
+            if minimum <= value <= maximum:
+                return value
+        raise self._unexpected(f"an integer from {minimum} to {maximum}")
 
     def floating(self) -> float:
-        text = self.text
-        word = text.lstrip("-").strip().lower()
-        sign = -1.0 if text[0] == "-" else 1.0
-        if word in _INFINITIES or word == "nan":
-            return sign * float(word)
-        if self.kind != "number":
-            raise self._unexpected("a number")
-        if _INTEGER.match(text):
-            # Octal and hexadecimal are integers only, also where a float is due.
-            digits = text.lstrip("-").strip()
-            if len(digits) > 1 and digits[0] == "0":
-                raise self._unexpected("a decimal number")
-        return sign * float(word.rstrip("f"))
+        """Decimal, inf or nan: octal and hexadecimal numbers are integers only, also where a float is due."""
+        match = _FLOAT.match(self.text)
+        if match is None:
+            raise self._unexpected("a number" if self.kind != "number" else "a decimal number")
+        number = float(match.group(2))
+        return -number if match.group(1) else number
 
     def boolean(self) -> bool:
         word = self.text
@@ -127,23 +145,22 @@ class Scalar(NamedTuple):
         return self.text
 
     def _unexpected(self, wanted: str) -> TextError:
-        return self.origin.error(f"expected {wanted}, found `{self.text}`", self.start)
+        found = excerpt(self.origin.source[self.start : self.end])
+        return self.origin.error(f"expected {wanted}, found `{found}`", self.start)
 
     def _unescaped(self, match: re.Match[bytes]) -> bytes:
-        octal, digits, short, long, simple = match.groups()
+        octal, hexadecimal, unicode, simple = match.groups()
         if octal is not None and int(octal, 8) < 256:
             return bytes([int(octal, 8)])
-        if digits is not None:
-            return bytes([int(digits, 16)])
-        if short is not None or long is not None:
-            code = int(short or long, 16)
-            if code <= 0x10FFFF and not 0xD800 <= code < 0xE000:
-                return chr(code).encode()
+        if hexadecimal is not None:
+            return bytes([int(hexadecimal, 16)])
+        if unicode is not None:
+            try:
+                # Two \u may be the halves of one character, as in UTF-16.
+                halves = match.group().decode("unicode_escape").encode("utf-16-le", "surrogatepass")
+                return halves.decode("utf-16-le").encode()
+            except UnicodeError:
+                pass
         elif simple in _SIMPLE:
             return _SIMPLE[simple]
-        raise self.origin.error(f"unknown escape {match.group().decode('utf-8', 'replace')} in a string", self.start)
-
-
-def _without_comments(source: bytes) -> bytes:
-    """Between adjacent strings there may be comments, and quotes in them."""
-    return re.sub(rb"(\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*')|#[^\n]*", lambda match: match.group(1) or b"", source)
+        raise self.origin.error(f"unknown escape {excerpt(match.group())} in a string", self.start)

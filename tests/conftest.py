@@ -23,6 +23,14 @@ settings.register_profile("fuzzing", max_examples=20_000, deadline=None, print_b
 settings.load_profile("unit")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the difference")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes seconds, or the network once")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of recorded results and real models, which only the authors' machines have."""

@@ -168,8 +168,13 @@ def fuse(
 
 
 def _written(result: Result) -> bytes:
-    pieces: Dict[int, bytes] = {}
+    content: Dict[int, bytes] = {}
+
+    def put(place: int, data: memoryview) -> None:
+        if len(data):
+            content[place] = bytes(data)
+
     stored = result.model.weights
     assert stored is not None
-    write(stored, plan(result.model, stored, result.prune), lambda place, data: pieces.update({place: bytes(data)}))
-    return b"".join(pieces[place] for place in sorted(pieces))
+    write(stored, plan(result.model, stored, result.prune), put)
+    return b"".join(content[place] for place in sorted(content))

@@ -66,7 +66,7 @@ class _Builder:
         return self.add(type_name, [bottom], (bottom.shape[0], outputs, *bottom.shape[2:]), f"{settings} {params}")
 
     def product(self, bottom: Blob) -> Blob:
-        outputs = self.one_of([2, 3, 5])
+        outputs = self.one_of([8, 9, 11])  # of so few values that all are lucky the original has no noise to judge by
         transpose, bias = self.one_of(["", "transpose: true"]), self.one_of(["", "bias_term: false"])
         settings = f"inner_product_param {{ num_output: {outputs} {transpose} {bias} }}"
         return self.add("InnerProduct", [bottom], (bottom.shape[0], outputs), settings)

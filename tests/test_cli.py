@@ -265,6 +265,12 @@ def test_an_output_that_is_an_input(run: Run, model: Tuple[Path, Path], link: st
     assert listed == files(net.parent)
 
 
+def test_an_output_without_a_name(run: Run, model: Tuple[Path, Path]) -> None:
+    status, _, err = run("fuse", *model, "-o", "")
+    assert 2 == status
+    assert "has no name in it" in err
+
+
 def test_an_output_folder_that_does_not_exist(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
     status, _, err = run("fuse", *model, "-o", tmp_path / "no" / "a")
     assert 2 == status

@@ -330,9 +330,7 @@ def test_a_report_has_a_row_for_each_blob_in_the_order_given() -> None:
         pytest.param(None, None, id="unknown"),
     ],
 )
-def test_a_row_names_the_channel_of_the_worst_element(
-    layout: Optional[Layout], channel: Optional[int]
-) -> None:
+def test_a_row_names_the_channel_of_the_worst_element(layout: Optional[Layout], channel: Optional[int]) -> None:
     values = np.ones(12, np.float32)
     values[7] = 1e6
     assert channel == half.analyse([("conv", 0, ArrayBlob(values), layout)]).rows[0].channel

@@ -122,9 +122,7 @@ def test_equals_caffe_on_a_real_model(shared: Path, name: str) -> None:
             assert version.value is not None
             actual = version.value if kind == "out" else _probe(version.value)
             own_error = truth.largest_error(version.value, rounded[blob])
-            assert truth.largest_error(actual, recorded[key]) <= truth.bound(own_error, version.magnitude), (
-                blob
-            )
+            assert truth.largest_error(actual, recorded[key]) <= truth.bound(own_error, version.magnitude), blob
 
 
 def _random_inputs(prototxt: bytes) -> Dict[str, np.ndarray]:
@@ -132,9 +130,7 @@ def _random_inputs(prototxt: bytes) -> Dict[str, np.ndarray]:
     net = read_net(prototxt)
     old = [net.input_dim[start : start + 4] for start in range(0, len(net.input_dim), 4)]
     shapes = dict(zip(net.input, [shape.dim for shape in net.input_shape] or old))
-    shapes.update(
-        (layer.top[0], layer.input_param.shape[0].dim) for layer in net.layer if layer.type == "Input"
-    )
+    shapes.update((layer.top[0], layer.input_param.shape[0].dim) for layer in net.layer if layer.type == "Input")
     random = np.random.RandomState(20261123)
     return {blob: (random.rand(*shape) * 255 - 120).astype(np.float32) for blob, shape in shapes.items()}
 
@@ -178,9 +174,7 @@ ONE_WEIGHT = np.ones((1, 24))
 
 
 def test_a_bn_of_four_blobs_normalises_scales_and_shifts() -> None:
-    slope, bias, mean, variance = (
-        np.array(row).reshape(1, 4, 1, 1) for row in np.arange(16).reshape(4, 4) + 1.0
-    )
+    slope, bias, mean, variance = (np.array(row).reshape(1, 4, 1, 1) for row in np.arange(16).reshape(4, 4) + 1.0)
     expected = (COUNTED - mean) / np.sqrt(variance + np.float32(1e-5)) * slope + bias
     np.testing.assert_allclose(_y(_layer("BN"), {"y": [slope, bias, mean, variance]}), expected, rtol=1e-10)
 
@@ -254,9 +248,7 @@ def test_reorg_reads_the_blob_as_darknet_does() -> None:
 
 def test_interp_keeps_the_corners() -> None:
     actual = _y(_layer("Interp", "interp_param { height: 3 width: 5 }"))
-    np.testing.assert_allclose(
-        actual[0, 0], [[0, 0.5, 1, 1.5, 2], [1.5, 2, 2.5, 3, 3.5], [3, 3.5, 4, 4.5, 5]]
-    )
+    np.testing.assert_allclose(actual[0, 0], [[0, 0.5, 1, 1.5, 2], [1.5, 2, 2.5, 3, 3.5], [3, 3.5, 4, 4.5, 5]])
 
 
 @pytest.mark.parametrize(
@@ -295,9 +287,7 @@ def test_versions_keep_every_value_of_an_in_place_blob() -> None:
     )
     versions = trace((X + layers).encode(), {}, {"x": COUNTED - 20}).versions["y"]
     expected = [("a", -54.0), ("b", 0.0), ("c", 3.0)]  # x is 27 at the end
-    assert expected == [
-        (each.layer, each.value[-1, -1, -1, -1]) for each in versions if each.value is not None
-    ]
+    assert expected == [(each.layer, each.value[-1, -1, -1, -1]) for each in versions if each.value is not None]
 
 
 def test_the_magnitude_of_a_relu_is_that_of_what_it_cut() -> None:
@@ -307,9 +297,7 @@ def test_the_magnitude_of_a_relu_is_that_of_what_it_cut() -> None:
 
 
 def test_a_layer_behind_an_unknown_one_is_absent() -> None:
-    layers = (
-        _layer("Mystery", top="m", name="m") + _layer("ReLU", bottom="m") + _layer("ReLU", top="z", name="z")
-    )
+    layers = _layer("Mystery", top="m", name="m") + _layer("ReLU", bottom="m") + _layer("ReLU", top="z", name="z")
     result = trace((X + layers).encode(), {}, {"x": COUNTED})
     assert result.unknown_layers == ("m",)
     assert sorted(result.last()) == ["x", "z"]

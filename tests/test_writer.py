@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 import pytest
@@ -21,9 +21,20 @@ FOREIGN = field(7777, b"vendor") + b"\x83\xe3\x03\x08\x01\x84\xe3\x03"
 
 
 def written(original: WeightFile, plan: Plan, chunks: Reader = Blob.chunks) -> bytes:
-    content = bytearray()
-    FORMATS[0].write(original, plan, content.extend, chunks)
-    return bytes(content)
+    """The new file, put together from its pieces, which come in any order; each byte has to come once."""
+    pieces: Dict[int, bytes] = {}
+
+    def put(offset: int, data: memoryview) -> None:
+        if len(data):
+            assert offset not in pieces
+            pieces[offset] = bytes(data)
+
+    FORMATS[0].write(original, plan, put, chunks)
+    content = b""
+    for offset in sorted(pieces):
+        assert len(content) == offset
+        content += pieces[offset]
+    return content
 
 
 def same(record: LayerRecord, **changes: Any) -> Rewritten:
@@ -263,9 +274,11 @@ class TestLimits:
     def test_a_file_that_caffe_could_not_read_is_refused_before_it_is_written(self) -> None:
         weights = scan(layer("conv1"))
         huge = ArrayBlob(np.broadcast_to(np.float32(0), (1 << 29,)))
-        out: List[memoryview] = []
+        out: List[int] = []
         with pytest.raises(InputError, match=r"would become 21474\d+ bytes, but Caffe reads 2147483647"):
-            FORMATS[0].write(weights, [same(weights.layers[0], blobs=(huge,))], out.append, Blob.chunks)
+            FORMATS[0].write(
+                weights, [same(weights.layers[0], blobs=(huge,))], lambda offset, _: out.append(offset), Blob.chunks
+            )
         assert not out
 
     def test_a_record_of_another_file_is_an_internal_error(self) -> None:

@@ -125,7 +125,6 @@ UNTOUCHED = {
     "keep-power-nonlinear",
     "keep-scale-spatial",
     "keep-scale-two-bottoms",
-    "keep-siamese-shared-scale",
 }
 
 

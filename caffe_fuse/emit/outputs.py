@@ -48,14 +48,16 @@ class Outputs:
     def create(self, target: str) -> Pending:
         """Raises InputError for a target that is an input or no regular file, SystemFailure if the system refuses."""
         self._check(target)
+        # Through links, or the link would be replaced: /dev/stdout is one, too.
+        place = os.path.realpath(target)
         # A name of our own: importing tempfile takes longer than folding a small net.
         name = f".caffe_fuse.{os.getpid()}.{len(self._pending)}.{os.urandom(4).hex()}.tmp"
-        temporary = os.path.join(os.path.dirname(target), name)
+        temporary = os.path.join(os.path.dirname(place), name)
         try:
             handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise failure(error, target) from error
-        pending = Pending(FileIO(handle, "r+"), temporary, target)
+        pending = Pending(FileIO(handle, "r+"), temporary, place)
         self._pending.append(pending)
         return pending
 
@@ -98,11 +100,12 @@ class Outputs:
         self._pending.clear()
 
     def _check(self, target: str) -> None:
-        folder = os.path.dirname(target) or "."
+        folder = os.path.dirname(os.path.realpath(target))
         if not os.path.isdir(folder):
             raise InputError(f"the folder {folder} does not exist", where=target, remedy="create it or use another -o")
-        if os.path.isdir(target):
-            raise InputError("this output is a folder", where=target, remedy="choose another name with -o")
+        if os.path.exists(target) and not os.path.isfile(target):
+            kind = "a folder" if os.path.isdir(target) else "no regular file"
+            raise InputError(f"this output is {kind}", where=target, remedy="choose another name")
         for path in self._inputs:
             if os.path.exists(target) and os.path.exists(path) and os.path.samefile(target, path):
                 raise InputError(f"this output is the input {path}", where=target, remedy="choose another name with -o")

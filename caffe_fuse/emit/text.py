@@ -20,49 +20,38 @@ def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer])
         if now is None:
             found.append(remove(document, layer.field))
         elif now.parameter is not layer.parameter:
-            found += _message_edits(document, layer.node, layer.parameter, now.parameter)
-    return _without_overlaps(found)
-
-
-def _without_overlaps(edits: Sequence[Edit]) -> List[Edit]:
-    """Of neighbours on one line that both go, each takes the blank between them: they become one edit."""
-    found: List[Edit] = []
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-        if found and edit.start < found[-1].end and not edit.text + found[-1].text:
-            found[-1] = Edit(found[-1].start, edit.end, b"")
-        else:
-            found.append(edit)
+            found += _message_edits(document, [layer.node], layer.parameter, now.parameter)
     return found
 
 
-def _message_edits(document: Document, node: Message, before: Any, after: Any) -> List[Edit]:
+def _message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:
+    """nodes: where the message stands; one that stands several times is merged, as protobuf does."""
     old: Dict[str, Any] = {field.name: value for field, value in before.ListFields()}
     new: Dict[str, Any] = {field.name: value for field, value in after.ListFields()}
     found: List[Edit] = []
     for name in old.keys() & new.keys():
         if old[name] != new[name]:
-            found += _changes(document, node, name, old[name], new[name])
-    gone = [field for field in node.fields if field.name in old and field.name not in new]
+            found += _changes(document, nodes, name, old[name], new[name])
+    gone = [field for node in nodes for field in node.fields if field.name in old and field.name not in new]
     added = [name for name in new if name not in old]
     # What is new takes the place of what goes, if anything does: a parameter message for a parameter message.
     places = sorted(gone, key=lambda field: (not _is_message(old[field.name]), -field.start))[: len(added)]
     for name, place in zip_longest(added, places):
         lines = _rendered(name, new[name])
-        found.append(append(document, node, lines) if place is None else replace_field(document, place, lines))
+        found.append(append(document, nodes[-1], lines) if place is None else replace_field(document, place, lines))
     return found + [remove(document, field) for field in gone if field not in places]
 
 
-def _changes(document: Document, node: Message, name: str, old: Any, new: Any) -> List[Edit]:
+def _changes(document: Document, nodes: Sequence[Message], name: str, old: Any, new: Any) -> List[Edit]:
     """Edits of a field that both have; a repeated one keeps its length."""
-    values = node.all(name)
+    values = [value for node in nodes for value in node.all(name)]
     if _is_message(new):
-        inner = values[-1]
-        assert isinstance(inner, Message)
-        return _message_edits(document, inner, old, new)
-    pairs = zip(old, new) if _is_list(new) else [(old, new)]
+        return _message_edits(document, [value for value in values if isinstance(value, Message)], old, new)
+    # Of several values of one that is not repeated the last counts.
+    pairs = list(zip(old, new)) if _is_list(new) else [(old, new)]
     return [
         replace(value, _scalar(now, value.text[:1]))
-        for value, (was, now) in zip(values, pairs)
+        for value, (was, now) in zip(values[-len(pairs) :], pairs)
         if was != now and isinstance(value, Scalar)
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -81,6 +81,13 @@ class Affine:
 IDENTITY = Affine(1, np.ones(1), np.zeros(1))
 
 
+class Random(Protocol):
+    """Where random numbers come from, such as numpy.random.Generator."""
+
+    def random(self, shape: Tuple[int, ...]) -> NDArray[np.float64]:
+        """Uniform in [0, 1)."""
+
+
 class Absorbed(NamedTuple):
     """A weight layer that has taken an affine in: its new LayerParameter and its new blobs."""
 
@@ -96,7 +103,7 @@ class Absorber(NamedTuple):
     layout(parameter, weight shape): where a channel's weights lie; InputError for a shape that does not fit
     has_bias(parameter)
     absorb(parameter, blobs, affine): weights * scale, bias * scale + shift
-    columns(parameter, weight shape, count, rng): int64 (channels, n), n <= count: for each output channel the
+    columns(parameter, weight shape, count, random): int64 (channels, n), n <= count: for each output channel the
         flat indices of some of its weights, ascending; from Caffe's definition of the blob, never through
         `layout`, so that a proof by it sees a wrong layout
     """
@@ -106,7 +113,7 @@ class Absorber(NamedTuple):
     layout: Callable[[Any, Sequence[int]], Layout]
     has_bias: Callable[[Any], bool]
     absorb: Callable[[Any, Sequence[Blob], Affine], Union[Absorbed, Refusal]]
-    columns: Callable[[Any, Sequence[int], int, np.random.Generator], NDArray[np.int64]]
+    columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]]
 
 
 class LayerType(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..blob import ArrayBlob, Blob, Layout, ScaledBlob
 from ..errors import InputError
-from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Refusal, Shape, Shapes
+from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .shapes import axis_of, require, size
 from .window import Window, rank_of_space, windows
 
@@ -139,25 +139,21 @@ def _unfit(shape: Sequence[int], outputs: int) -> InputError:
     )
 
 
-def _sample(channels: int, owned: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _sample(channels: int, owned: int, count: int, rng: Random) -> NDArray[np.int64]:
     """Positions below `owned`, (channels, min(count, owned)): for each channel one of each equal part."""
     edges = np.arange(min(count, owned) + 1, dtype=np.int64) * owned // min(count, owned)
     steps = rng.random((channels, edges.size - 1)) * np.diff(edges)
     return np.asarray(edges[:-1] + steps.astype(np.int64), dtype=np.int64)
 
 
-def _convolution_columns(
-    _parameter: Any, shape: Sequence[int], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _convolution_columns(_parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Channel o owns w[o] (Caffe: base_conv_layer.cpp:267)."""
     filters = (shape[0], prod(shape[1:]))
     picked = _sample(*filters, count, rng)
     return np.ravel_multi_index((np.arange(shape[0])[:, None], picked), filters).astype(np.int64)
 
 
-def _deconvolution_columns(
-    parameter: Any, shape: Sequence[int], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _deconvolution_columns(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Channel o owns w[g*Ci/G : (g+1)*Ci/G, o % (Co/G)], g = o // (Co/G) (Caffe: base_conv_layer.cpp:284)."""
     outputs, inputs = parameter.convolution_param.num_output, shape[0] // parameter.convolution_param.group
     kernel = prod(shape[2:])
@@ -168,9 +164,7 @@ def _deconvolution_columns(
     return np.ravel_multi_index((rows, channel % shape[1], position), filters).astype(np.int64)
 
 
-def _inner_product_columns(
-    parameter: Any, shape: Sequence[int], count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _inner_product_columns(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Output o owns row o, or column o of transposed weights (Caffe: inner_product_layer.cpp:33)."""
     outputs = parameter.inner_product_param.num_output
     inputs = prod(shape) // outputs
@@ -228,7 +222,7 @@ def _not_finite(scale: NDArray[np.float64], shift: NDArray[np.float64], bias: ND
 def _absorber(
     settings_name: str,
     layout: Callable[[Any, Sequence[int]], Layout],
-    columns: Callable[[Any, Sequence[int], int, np.random.Generator], NDArray[np.int64]],
+    columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]],
 ) -> Absorber:
     return Absorber(
         channel_axis=lambda parameter, rank: axis_of(getattr(parameter, settings_name).axis, rank),

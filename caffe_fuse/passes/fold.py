@@ -51,7 +51,7 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
     matches: Dict[int, Match] = {}
     refusals: List[Refused] = []
     for layer in net.layers:
-        if layer.row is None or layer.row.absorb is None:
+        if layer.row is None or layer.row.absorb is None or not layer.tops:
             continue
         absorber = layer.row.absorb
         shape = net.shapes[net.tops(layer)[0]]

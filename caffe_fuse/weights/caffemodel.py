@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Set
 
-from .. import schema, wire
+from .. import names, schema, wire
 from ..errors import InputError
 from ..wire import DELIMITED, VARINT, Overrun, Source, WireField
 from .blobproto import stored_blob
@@ -76,8 +76,7 @@ def _record(source: Source, record: WireField, index: int) -> LayerRecord:
 
 
 def _text(source: Source, field: WireField) -> str:
-    # Names are bytes to Caffe: what is no UTF-8 has to come back as it was.
-    return source.read(field.value_start, field.end).decode("utf-8", "surrogateescape")
+    return names.decode(source.read(field.value_start, field.end))
 
 
 def _type(source: Source, generation: Generation, field: WireField) -> Optional[str]:

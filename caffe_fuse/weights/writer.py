@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from .. import parallel, wire
+from .. import names, parallel, wire
 from ..blob import FLOAT32, Blob, Reader
 from ..errors import InputError, InternalError
 from ..wire import DELIMITED, VARINT, Source, WireField
@@ -19,7 +19,8 @@ from .model import Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
 LARGEST_FILE = 2**31 - 1
 
 _BIAS_TERM = 2  # of ConvolutionParameter and InnerProductParameter
-_COPIED_AT_ONCE = 1 << 20
+_COPIED_AT_ONCE = 1 << 18
+_SHORT = 1 << 12
 _NO_RECORD = LayerRecord(-1, "", None, (), (), (), (0, 0))
 
 
@@ -44,7 +45,7 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     chunks: how a blob is read, so that a caller can watch its numbers go by.
     InputError, before anything is written, if Caffe could not read so large a file.
     """
-    pieces = _pieces(original, plan)
+    pieces = _joined(original.source, _pieces(original, plan))
     size = sum(map(_size, pieces))
     if size > LARGEST_FILE:
         problem = f"would become {size} bytes, but Caffe reads {LARGEST_FILE} at most"
@@ -62,6 +63,19 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
 
     # The longest first: then no thread is left alone with one at the end.
     parallel.each(write_piece, sorted(zip(offsets, pieces), key=lambda place: -_size(place[1])))
+
+
+def _joined(source: Source, pieces: Sequence[_Piece]) -> List[_Piece]:
+    """The same file in fewer pieces: short ones that follow each other are one."""
+    joined: List[_Piece] = []
+    for piece in pieces:
+        if isinstance(piece, _Copy) and piece.end - piece.start <= _SHORT:
+            piece = source.read(piece.start, piece.end)
+        if isinstance(piece, bytes) and joined and isinstance(joined[-1], bytes):
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return joined
 
 
 def _write_copy(source: Source, piece: _Copy, offset: int, out: Output) -> None:
@@ -145,7 +159,7 @@ def _exchanged(
         (generation.top, old.tops, old.tops if entry.tops is None else entry.tops),
     ):
         if before != after:
-            texts = [(text or "").encode("utf-8", "surrogateescape") for text in after]
+            texts = [names.encode(text or "") for text in after]
             exchanged[number] = [wire.delimited(number, text) for text in texts]
     for number in generation.with_bias_term if entry.bias_term is not None else ():
         parameter = _messages(fields, number)

@@ -39,9 +39,7 @@ def slices(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     count = len(layer.parameter.top)
     if p.slice_point:
         if len(p.slice_point) != count - 1:
-            raise CaffeAbort(
-                f"layer {layer.parameter.name}: {len(p.slice_point)} slice points for {count} tops"
-            )
+            raise CaffeAbort(f"layer {layer.parameter.name}: {len(p.slice_point)} slice points for {count} tops")
         return np.split(bottoms[0], list(p.slice_point), axis)
     if bottoms[0].shape[axis] % count:
         raise CaffeAbort(f"layer {layer.parameter.name}: {bottoms[0].shape[axis]} in {count} equal parts")
@@ -77,9 +75,7 @@ def crop(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     for place, size in enumerate(like.shape[first:]):
         offset = 0 if not p.offset else p.offset[place if len(p.offset) > 1 else 0]
         if offset + size > values.shape[first + place]:
-            raise CaffeAbort(
-                f"layer {layer.parameter.name}: the crop leaves the blob at axis {first + place}"
-            )
+            raise CaffeAbort(f"layer {layer.parameter.name}: the crop leaves the blob at axis {first + place}")
         index.append(slice(offset, offset + size))
     return [values[tuple(index)]]
 

@@ -37,9 +37,7 @@ def prelu(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 @layer_type("ELU")
 def elu(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Caffe: elu_layer.cpp."""
-    return [
-        np.maximum(bottoms[0], 0) + layer.parameter.elu_param.alpha * (np.exp(np.minimum(bottoms[0], 0)) - 1)
-    ]
+    return [np.maximum(bottoms[0], 0) + layer.parameter.elu_param.alpha * (np.exp(np.minimum(bottoms[0], 0)) - 1)]
 
 
 def logistic(values: np.ndarray) -> np.ndarray:

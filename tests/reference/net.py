@@ -113,9 +113,7 @@ def _check_wiring(inputs: Sequence[str], parameters: Sequence[Any]) -> None:
         for index, name in enumerate(parameter.top):
             if name in newest:
                 if parameter.bottom[index : index + 1] != [name]:
-                    raise CaffeAbort(
-                        f"layer {parameter.name}: top blob {name} is produced by multiple sources"
-                    )
+                    raise CaffeAbort(f"layer {parameter.name}: top blob {name} is produced by multiple sources")
                 overwritten[name, newest[name]] = parameter.name
             newest[name] = newest.get(name, -1) + 1
     for version, layer in overwritten.items():

@@ -94,18 +94,14 @@ def scatter(values: np.ndarray, weight: np.ndarray, window: Window, groups: int)
     return total[inside]
 
 
-def _convolve(
-    layer: Layer, bottoms: List[np.ndarray], is_deconvolution: bool, is_depthwise: bool
-) -> List[np.ndarray]:
+def _convolve(layer: Layer, bottoms: List[np.ndarray], is_deconvolution: bool, is_depthwise: bool) -> List[np.ndarray]:
     p = layer.parameter.convolution_param
     axis = canonical(p.axis, bottoms[0].ndim)
     channels = bottoms[0].shape[axis]
     window = window_of(p, bottoms[0].ndim - axis - 1)
     groups = channels if is_depthwise else p.group
     if channels % groups or p.num_output % groups:
-        raise CaffeAbort(
-            f"layer {layer.parameter.name}: {groups} groups of {channels} and {p.num_output} channels"
-        )
+        raise CaffeAbort(f"layer {layer.parameter.name}: {groups} groups of {channels} and {p.num_output} channels")
     first, second = (channels, p.num_output) if is_deconvolution else (p.num_output, channels)
     shapes = [(first, second // groups, *window.kernel)] + [(p.num_output,)] * p.bias_term
     blobs = layer.blobs(*shapes, fillers=_fillers(layer, p))
@@ -176,8 +172,6 @@ def inner_product(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 def embed(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Caffe: embed_layer.cpp."""
     p = layer.parameter.embed_param
-    blobs = layer.blobs(
-        (p.input_dim, p.num_output), *[(p.num_output,)] * p.bias_term, fillers=_fillers(layer, p)
-    )
+    blobs = layer.blobs((p.input_dim, p.num_output), *[(p.num_output,)] * p.bias_term, fillers=_fillers(layer, p))
     top = blobs[0][bottoms[0].astype(int)]
     return [top + blobs[1] if p.bias_term else top]

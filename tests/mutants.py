@@ -1,0 +1,343 @@
+"""Deliberate faults, and the test that notices each.
+
+Run as a script, it copies the project, applies one fault at a time, runs its test there, and tells who survived. The
+tests judge by Caffe's recorded results, by the float64 reference, or by exact text; none waits for the proof of `save`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, Tuple
+
+PROJECT = Path(__file__).resolve().parent.parent
+COPIED = ("caffe_fuse", "tests", "setup.cfg", "pyproject.toml")
+
+
+class Mutant(NamedTuple):
+    """In `file` (of the package), `old` stands exactly once and becomes `new`; `test` fails then."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+FOLD = "tests/test_fold.py::"
+VALUES = "tests/test_written_values.py::test_every_number_of_a_recorded_net_is_rounded_once"
+AFFINE, WEIGHTED, BLOB = "layers/affine.py", "layers/weighted.py", "blob.py"
+
+MUTANTS: Tuple[Mutant, ...] = (
+    Mutant(
+        "no square root",
+        AFFINE,
+        "scale = found.scale / np.sqrt(radicand)",
+        "scale = found.scale / radicand",
+        FOLD + "test_the_last_top_of_a_chain_survives",
+    ),
+    Mutant(
+        "eps outside the square root",
+        AFFINE,
+        "scale = found.scale / np.sqrt(radicand)",
+        "scale = found.scale / (np.sqrt(found.variance) + found.eps)",
+        FOLD + "test_every_kind_of_affine_layer_folds",
+    ),
+    Mutant(
+        "the default eps whatever the net says",
+        AFFINE,
+        "return Statistics(mean, variance, _single(settings.eps),",
+        "return Statistics(mean, variance, _single(1e-5),",
+        FOLD + "test_every_kind_of_affine_layer_folds",
+    ),
+    Mutant(
+        "the moving average factor ignored",
+        AFFINE,
+        "return np.zeros_like(total) if divisor == 0 else total / divisor",
+        "return np.zeros_like(total) if divisor == 0 else total",
+        FOLD + "test_a_chain_in_place_keeps_its_one_name",
+    ),
+    Mutant(
+        "the moving average factor inverted",
+        AFFINE,
+        "return np.zeros_like(total) if divisor == 0 else total / divisor",
+        "return np.zeros_like(total) if divisor == 0 else total * divisor",
+        FOLD + "test_a_chain_in_place_keeps_its_one_name",
+    ),
+    Mutant(
+        "a factor of 0 taken for 1",
+        AFFINE,
+        "return np.zeros_like(total) if divisor == 0 else total / divisor",
+        "return total / (divisor or 1)",
+        FOLD + "test_a_factor_of_zero_means_that_mean_and_variance_are_zero",
+    ),
+    Mutant(
+        "the mean added",
+        AFFINE,
+        "shift = found.shift - found.mean * scale",
+        "shift = found.shift + found.mean * scale",
+        FOLD + "test_the_last_top_of_a_chain_survives",
+    ),
+    Mutant(
+        "use_global_stats ignored",
+        AFFINE,
+        "        return bool(settings.use_global_stats)\n",
+        "        return True\n",
+        FOLD + "test_batch_statistics_are_refused",
+    ),
+    Mutant(
+        "the phase of a BatchNorm ignored",
+        AFFINE,
+        "    return bool(parameter.phase == TEST)\n",
+        "    return True\n",
+        FOLD + "test_without_use_global_stats_the_phase_decides",
+    ),
+    Mutant(
+        "Dropout in TRAIN taken for the identity",
+        AFFINE,
+        '    if parameter.phase != TEST:\n        return Refusal("Dropout',
+        '    if False:\n        return Refusal("Dropout',
+        FOLD + "test_dropout_is_no_identity_in_training",
+    ),
+    Mutant(
+        "the axis of a Scale ignored",
+        AFFINE,
+        "    return end + long[0]\n",
+        "    return IDENTITY.axis\n",
+        FOLD + "test_a_scale_of_other_axes_than_the_channels_is_refused",
+    ),
+    Mutant(
+        "a Scale of two bottoms folded",
+        AFFINE,
+        "    if len(bottoms) != 1:\n        return Refusal",
+        "    if len(bottoms) != 1 and multiplies != [True]:\n        return Refusal",
+        FOLD + "test_a_scale_whose_numbers_another_layer_makes_is_refused",
+    ),
+    Mutant(
+        "beta used twice",
+        "layers/row.py",
+        "shift = self.shift * following.scale + following.shift",
+        "shift = self.shift * following.scale + 2 * following.shift",
+        FOLD + "test_the_last_top_of_a_chain_survives",
+    ),
+    Mutant(
+        "the shift in front not scaled",
+        "layers/row.py",
+        "shift = self.shift * following.scale + following.shift",
+        "shift = self.shift + following.shift",
+        FOLD + "test_long_chains_fold_at_once",
+    ),
+    Mutant(
+        "shifts rounded on the way",
+        "layers/row.py",
+        "        return Affine(following.axis if self.channels == 1 else self.axis, scale, shift)",
+        "        return Affine(following.axis if self.channels == 1 else self.axis, scale, shift.astype(np.float32))",
+        VALUES + "[fold-conv-g1-bias-apart]",
+    ),
+    Mutant(
+        "the old bias not scaled",
+        WEIGHTED,
+        "new_bias = bias.reshape(-1) * scale + affine.shift",
+        "new_bias = bias.reshape(-1) + affine.shift",
+        FOLD + "test_every_weight_layer_absorbs",
+    ),
+    Mutant(
+        "the shift dropped",
+        WEIGHTED,
+        "new_bias = bias.reshape(-1) * scale + affine.shift",
+        "new_bias = bias.reshape(-1) * scale + 0 * affine.shift",
+        FOLD + "test_a_missing_bias_is_created_and_bias_term_set",
+    ),
+    Mutant(
+        "the bias rounded before it is shifted",
+        WEIGHTED,
+        "new_bias = bias.reshape(-1) * scale + affine.shift",
+        "new_bias = (bias.reshape(-1) * scale).astype(np.float32) + affine.shift",
+        VALUES + "[fold-conv-g1-bias-apart]",
+    ),
+    Mutant(
+        "bias_term not set",
+        WEIGHTED,
+        "        getattr(changed, settings_name).bias_term = True\n",
+        "        pass\n",
+        FOLD + "test_a_missing_bias_is_created_and_bias_term_set",
+    ),
+    Mutant(
+        "a deconvolution scaled along its inputs",
+        WEIGHTED,
+        "    return Layout(group, shape[0] // group, shape[1], prod(shape[2:]))",
+        "    return Layout(1, 1, outputs, prod(shape) // outputs)",
+        FOLD + "test_every_weight_layer_absorbs",
+    ),
+    Mutant(
+        "the groups of a deconvolution interleaved",
+        BLOB,
+        "    first = group * outputs + row\n",
+        "    first = group + row * layout.groups\n",
+        FOLD + "test_every_weight_layer_absorbs",
+    ),
+    Mutant(
+        "transposed weights scaled along the wrong axis",
+        WEIGHTED,
+        "    return Layout(1, matrix[0], outputs, 1) if transposed else",
+        "    return Layout(1, 1, outputs, matrix[0]) if transposed else",
+        FOLD + "test_every_weight_layer_absorbs",
+    ),
+    Mutant(
+        "factors rounded to float32 before they multiply",
+        BLOB,
+        "self.factors = np.array(factors, FLOAT64)",
+        "self.factors = np.array(factors, FLOAT32).astype(FLOAT64)",
+        VALUES + "[fold-conv-g2-nobias-apart]",
+    ),
+    Mutant(
+        "a second reader ignored",
+        "passes/chain.py",
+        "        if len(readers) > 1:\n",
+        "        if len(readers) > 9:\n",
+        FOLD + "test_a_batch_norm_whose_bottom_has_more_readers_becomes_a_scale",
+    ),
+    Mutant(
+        "the axis of the channels ignored",
+        "passes/chain.py",
+        "    if axis is not None and affine.axis != axis:\n",
+        "    if axis is None and affine.axis != axis:\n",
+        FOLD + "test_a_scale_of_other_axes_than_the_channels_is_refused",
+    ),
+    Mutant(
+        "a bottom taken for the first version of its blob",
+        "net.py",
+        "        bottoms[layer.index] = tuple(newest[name] for name in layer.bottoms)\n",
+        "        bottoms[layer.index] = tuple(Value(name, 0) for name in layer.bottoms)\n",
+        "tests/test_net.py::test_a_bottom_means_the_newest_version_before_it",
+    ),
+    Mutant(
+        "shared weights folded",
+        "passes/fold.py",
+        "    if stranger is not None:\n",
+        "    if stranger is None and False:\n",
+        FOLD + "test_weights_shared_under_different_affines_are_refused",
+    ),
+    Mutant(
+        "sharers of a refused layer folded all the same",
+        "passes/fold.py",
+        "        if not refused:\n",
+        "        if True:\n",
+        FOLD + "test_where_one_sharer_turns_out_to_absorb_nothing_none_does",
+    ),
+    Mutant(
+        "the last top lost",
+        "passes/fold.py",
+        "    parameter.top[0] = members[-1].tops[0]\n",
+        "    parameter.top[0] = members[0].tops[0]\n",
+        FOLD + "test_the_last_top_of_a_chain_survives",
+    ),
+    Mutant(
+        "a parameter name kept on a converted layer",
+        "passes/merge.py",
+        '"scale_param", "param", "blobs"',
+        '"scale_param", "blobs"',
+        FOLD + "test_a_converted_layer_keeps_no_parameter_name",
+    ),
+    Mutant(
+        "the name of the blob in front left with another value",
+        "passes/merge.py",
+        "        if links[end - 1].layer.tops[0] == source:\n",
+        "        if links[end - 1].layer.tops[0] is None:\n",
+        FOLD + "test_a_chain_that_overwrites_the_blob_it_reads_ends_there",
+    ),
+    Mutant(
+        "the rules of phases ignored",
+        "build.py",
+        '    if rule.HasField("phase") and rule.phase != schema.PHASES[state.phase]:\n',
+        '    if rule.HasField("phase") and rule.phase is None:\n',
+        FOLD + "test_a_twin_for_training_goes_with_its_batch_norm",
+    ),
+    Mutant(
+        "layers of another phase never dropped",
+        "emit/dropped.py",
+        "        if reads or writes:\n",
+        "        if False:\n",
+        FOLD + "test_a_layer_of_another_phase_that_reads_inside_a_folded_chain_is_dropped",
+    ),
+    Mutant(
+        "the first record of shared numbers wins",
+        "bind.py",
+        "        numbers = max(stored, key=lambda pair: pair[0])[1]\n",
+        "        numbers = min(stored, key=lambda pair: pair[0])[1]\n",
+        "tests/test_bind.py::test_of_shared_blobs_the_record_that_was_read_last_wins",
+    ),
+    Mutant(
+        "the old record of a changed layer kept",
+        "emit/records.py",
+        "            record.name in taken ",
+        "            record.name is taken ",
+        "tests/test_emit.py::test_of_two_records_of_a_changed_layer_one_is_left",
+    ),
+    Mutant(
+        "infinity passes the proof",
+        "proof.py",
+        " < bound)",
+        " <= bound)",
+        "tests/test_proof.py::test_a_number_that_is_not_finite_is_found",
+    ),
+)
+
+
+def copy_project(target: Path) -> None:
+    for name in COPIED:
+        source = PROJECT / name
+        if source.is_dir():
+            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        else:
+            shutil.copy(source, target / name)
+
+
+def survives(mutant: Mutant, folder: Path) -> bool:
+    """Whether the mutant's test passes in a copy of the project that has the fault."""
+    path = folder / "caffe_fuse" / mutant.file
+    sound = path.read_text()
+    if sound.count(mutant.old) != 1:
+        raise SystemExit(f"mutant {mutant.name!r}: its text is not in {mutant.file} exactly once")
+    path.write_text(sound.replace(mutant.old, mutant.new))
+    try:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", mutant.test]
+        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    finally:
+        path.write_text(sound)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"mutant {mutant.name!r}: its test did not run:\n{done.stdout.decode()}")
+    return done.returncode == 0
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as place:
+        folders = [Path(place) / str(number) for number in range(2)]
+        for folder in folders:
+            folder.mkdir()
+            copy_project(folder)
+        free = list(folders)
+
+        def run(mutant: Mutant) -> bool:
+            folder = free.pop()
+            try:
+                lives = survives(mutant, folder)
+            finally:
+                free.append(folder)
+            print(f"{mutant.name}: {'SURVIVED' if lives else f'killed by {mutant.test}'}", flush=True)
+            return lives
+
+        with ThreadPoolExecutor(len(folders)) as pool:
+            survivors = sum(pool.map(run, MUTANTS))
+    print(f"{len(MUTANTS) - survivors} of {len(MUTANTS)} faults were noticed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What the README and docs/ say is true: their commands run, and nothing that exists is left out."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Dict, List, Set
+
+import pytest
+import truth
+from conftest import PROJECT
+
+import caffe_fuse
+from caffe_fuse import cli
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
+DOCUMENTS = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+@pytest.fixture
+def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the files that the README names."""
+    shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
+    shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / "resnet50.caffemodel")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def readme_commands() -> List[List[str]]:
+    """Each `caffe-fuse ...` line of the README as two: without and with what stands in brackets."""
+    found: List[List[str]] = []
+    for line in re.findall(r"^ {4}caffe-fuse (.*)$", README, re.MULTILINE):
+        words = re.split(r"\s{3,}", line)[0]
+        found += [[*re.sub(r"\[.*?\]", "", words).split()], words.replace("[", "").replace("]", "").split()]
+    return found
+
+
+@pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
+def test_every_command_of_the_readme_runs(resnet: Path, words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    # The sample net overflows before its fold: that is what `check` is for.
+    assert (1 if words[0] == "check" else 0) == cli.main(words)
+    assert "" == capsys.readouterr().err
+
+
+def test_the_readme_has_its_commands() -> None:
+    assert {"fuse", "show", "check"} == {words[0] for words in readme_commands()}
+
+
+def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    exec(compile(program, "README.md", "exec"), {})
+    assert "layers took in what stood behind them" in capsys.readouterr().out
+    assert ["resnet50_fused.caffemodel", "resnet50_fused.prototxt"] == sorted(path.name for path in resnet.glob("*_f*"))
+
+
+def names_in_file_map() -> List[str]:
+    rows = re.findall(r"^\| (`.*?) \|", README.split("## Develop")[1], re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`(.*?)`", row)]
+
+
+@pytest.mark.parametrize("name", names_in_file_map())
+def test_the_file_map_names_what_exists(name: str) -> None:
+    assert (PROJECT / name).exists() or (PROJECT / "caffe_fuse" / name).exists()
+
+
+def test_the_file_map_names_the_parts_of_the_package() -> None:
+    named = {Path(name).name for name in names_in_file_map()}
+    parts = {
+        path.name for path in (PROJECT / "caffe_fuse").iterdir() if path.is_dir() and (path / "__init__.py").exists()
+    }
+    assert {"layers", "passes", "weights", "emit", "report"} <= parts
+    assert parts <= named
+
+
+def test_the_targets_of_make_that_the_readme_names_exist() -> None:
+    makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^ {4}make (\w+)", README, re.MULTILINE))
+    assert {"demo", "test"} <= targets
+    assert targets <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+
+
+def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> Set[str]:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", capsys.readouterr().out)) - {"-h", "--help"}
+
+
+@pytest.mark.parametrize("command", ["fuse", "check", "show"])
+def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = options_of(command, capsys)
+    assert "--phase" in options
+    assert [] == [option for option in sorted(options) if not re.search(rf"`{option}[ =`]", COMMAND)]
+
+
+def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    every = {option for command in ("fuse", "check", "show") for option in options_of(command, capsys)}
+    for document in (README, COMMAND):
+        named = set(re.findall(r"`(--[a-z-]+)", document)) - {"--help", "--version"}
+        assert "--keep" in named
+        assert named <= every
+
+
+def documented_fields(heading: str) -> Set[str]:
+    rows = re.findall(r"^\|.*", COMMAND.split(heading)[1].split("\n\n|", 1)[1].split("\n\n")[0], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def json_report(folder: Path) -> Dict[str, object]:
+    net = truth.load("keep-preact-resnet")
+    report = folder / "r.json"
+    assert 0 == cli.main(
+        ["fuse", str(net.prototxt_path), str(net.weights_path), "-q", "--dry-run", "--report", str(report)]
+    )
+    found: Dict[str, object] = json.loads(report.read_text())
+    return found
+
+
+def test_the_fields_of_the_json_report_are_documented(tmp_path: Path) -> None:
+    report = json_report(tmp_path)
+    half = report["half"]
+    assert isinstance(half, dict)
+    assert set(report) == documented_fields("## The JSON report")
+    assert set(half["after"][0]) == documented_fields("A row of `half`:")
+
+
+def test_every_exit_status_of_an_error_is_documented() -> None:
+    statuses = set(re.findall(r"^\| (\d+) \|", COMMAND, re.MULTILINE))
+    errors = [getattr(caffe_fuse, name) for name in caffe_fuse.__all__]
+    raised = {str(error.exit_status) for error in errors if hasattr(error, "exit_status")}
+    assert raised | {"0", str(cli.INTERRUPTED)} == statuses == set(re.findall(r"^\| (\d+) \|", README, re.MULTILINE))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_a_link_to_a_file_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+    assert [] == [link for link in links if not (path.parent / link).exists()]
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert caffe_fuse.__version__ == versions[0]
