@@ -509,3 +509,33 @@ def test_the_owners_blobs_in_the_prototxt_are_those_of_all_that_share() -> None:
     fused = fuse(before, {"b": blobs["b"], "e": blobs["b"]})
     assert [convolution("c", "x", "b", named), convolution("d", "x", "e", named)] == fused.lines
     assert () == fused.violations()
+
+
+def test_a_parameter_message_that_stands_twice_is_edited_where_the_value_is() -> None:
+    """Protobuf merges the two; Caffe's own text parser refuses them, others do not."""
+    one = 'layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param { bias_term: false %s } }'
+    whole = fuse(text(one % "num_output: 3 kernel_size: 3", batch_norm(top="c")))
+    split = one % "num_output: 3 } convolution_param { kernel_size: 3"
+    fused = fuse(text(split, batch_norm(top="c")), weights=whole.before[1])
+    assert [split.replace("bias_term: false", "bias_term: true")] == fused.lines
+
+
+def test_names_that_are_no_utf8_bind_and_stay_as_they_are() -> None:
+    prototxt = text(convolution("layer1", top="blob_1"), batch_norm("layer2", bottom="blob_1", top="blob_2"))
+    strange = {
+        b"layer1": b"\xb5\xda" * 3,
+        b"blob_1": b"\xd2\xbb" * 3,
+        b"layer2": b"\xb2\xe3" * 3,
+        b"blob_2": b"\xc2\xf0" * 3,
+    }
+
+    def renamed(content: bytes) -> bytes:
+        for plain, other in strange.items():
+            content = content.replace(plain, other)
+        return content
+
+    plain = fuse(prototxt)
+    fused = fuse(renamed(prototxt), weights=renamed(plain.before[1]))
+    # What is written into the text is escaped; the weight file has the bytes.
+    assert renamed(plain.prototxt) == fused.prototxt.replace(b"\\xc2\\xf0", b"\xc2\xf0")
+    assert renamed(plain.weights) == fused.weights
