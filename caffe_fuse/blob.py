@@ -6,23 +6,46 @@ No more than a chunk of a blob is held at a time, so that memory does not grow w
 from __future__ import annotations
 
 import math
+import threading
 from bisect import bisect_right
+from contextlib import contextmanager
 from itertools import accumulate
-from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .errors import InputError, InternalError
 from .wire import Source
 
-# Elements of a chunk: 512 KB of float32, which stay in a core's cache between the steps that use them.
-CHUNK = 1 << 17
+# Elements of a chunk: 1 MB of float32. With less, threads would hand Python's lock over too often.
+CHUNK = 1 << 18
 
 FLOAT16 = np.dtype("<f2")
 FLOAT32 = np.dtype("<f4")
 FLOAT64 = np.dtype("<f8")
 
 Reader = Callable[["Blob"], Iterator[np.ndarray]]
+
+
+class _Buffers(threading.local):
+    """The buffers that a thread has no use for just now, by their type."""
+
+    def __init__(self) -> None:
+        self.free: Dict[np.dtype, List[np.ndarray]] = {}
+
+
+_BUFFERS = _Buffers()
+
+
+@contextmanager
+def borrowed(count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
+    """A buffer for `count` elements of a chunk, which the next borrower gets: fresh memory is slow to touch."""
+    free = _BUFFERS.free.setdefault(dtype, [])
+    buffer = free.pop() if free and free[-1].size >= count else np.empty(max(count, CHUNK), dtype)
+    try:
+        yield buffer[:count]
+    finally:
+        free.append(buffer)
 
 
 class Blob:
@@ -106,23 +129,23 @@ class StoredBlob(Blob):
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         self._require_numbers()
-        buffer = np.empty(min(self.count, CHUNK), self.dtype)
-        for first in range(0, self.count, CHUNK):
-            chunk = buffer[: self.count - first]
-            self._fill(first, chunk)
-            yield chunk
+        with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
+            for first in range(0, self.count, CHUNK):
+                chunk = buffer[: self.count - first]
+                self._fill(first, chunk)
+                yield chunk
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         self._require_numbers()
         result = np.empty(len(indices), FLOAT64)
-        buffer = np.empty(min(self.count, CHUNK), self.dtype)
         edges = np.searchsorted(indices, np.arange(0, self.count + CHUNK, CHUNK))
-        for number in np.flatnonzero(np.diff(edges)):
-            first = int(number) * CHUNK
-            wanted = slice(edges[number], edges[number + 1])
-            chunk = buffer[: self.count - first]
-            self._fill(first, chunk)
-            result[wanted] = chunk[indices[wanted] - first]
+        with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
+            for number in np.flatnonzero(np.diff(edges)):
+                first = int(number) * CHUNK
+                wanted = slice(edges[number], edges[number + 1])
+                chunk = buffer[: self.count - first]
+                self._fill(first, chunk)
+                result[wanted] = chunk[indices[wanted] - first]
         return result
 
     def _require_numbers(self) -> None:
@@ -219,15 +242,15 @@ class ScaledBlob(Blob):
         self.factors.flags.writeable = False
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
-        buffer = np.empty(min(self.count, CHUNK), FLOAT32)
         position = 0
-        for chunk in read(self.base):
-            target = buffer[: len(chunk)]
-            # The half analysis tells of inf and NaN; numpy's warnings would only repeat it.
-            with np.errstate(all="ignore"):
-                self._scale(chunk, position, target)
-            position += len(chunk)
-            yield target
+        with borrowed(min(self.count, CHUNK), FLOAT32) as buffer:
+            for chunk in read(self.base):
+                target = buffer[: len(chunk)]
+                # The half analysis tells of inf and NaN; numpy's warnings would only repeat it.
+                with np.errstate(all="ignore"):
+                    self._scale(chunk, position, target)
+                position += len(chunk)
+                yield target
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -30,19 +30,13 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         options = _parser().parse_args(_with_strict_value(sys.argv[1:] if arguments is None else arguments))
         command: Callable[[argparse.Namespace], int] = options.command
-        status = command(options)
-        sys.stdout.flush()
-        return status
+        return command(options)
     except CaffeFuseError as error:
         _complain(str(error))
         return error.exit_status
     except KeyboardInterrupt:
-        _complain("interrupted; nothing was written")
+        _complain("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough (`show | head`). Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         _complain(f"the system refused: {error}")
         return 3
@@ -227,8 +221,13 @@ def _write_report(path: str, text: str, others: Sequence[str]) -> None:
 def _print(options: argparse.Namespace, text: str, warnings: Sequence[str]) -> None:
     for warning in warnings:
         print(f"caffe-fuse: warning: {warning}", file=sys.stderr)
-    if not options.quiet:
-        print(text, end="")
+    if options.quiet:
+        return
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        # The reader has seen enough (`show | head`). Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:

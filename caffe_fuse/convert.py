@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from . import half, parallel, passes
+from . import half, passes
 from .blob import Blob, Layout
 from .emit import Outputs, dropped_layers, edits, failure, plan
 from .errors import InputError, InternalError, UnsafeResult
@@ -138,13 +138,10 @@ class Result:
         stored: Dict[str, Sequence[Blob]] = {
             record.name: record.blobs for record in read_weights(Source(path)).layers if record.blobs
         }
-
-        def prove_one(rewrite: Rewrite) -> None:
+        for rewrite in self.progress.rewrites:
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
             prove(rewrite, stored[rewrite.after.name])
-
-        parallel.each(prove_one, self.progress.rewrites)
 
 
 def stem_of(prefix: str) -> str:

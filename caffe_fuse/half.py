@@ -18,7 +18,7 @@ from typing import Dict, Iterable, Iterator, List, MutableMapping, NamedTuple, O
 import numpy as np
 
 from . import parallel
-from .blob import Blob, Layout
+from .blob import CHUNK, Blob, Layout, borrowed
 
 LARGEST = 65504.0
 OVERFLOW = 65520.0
@@ -28,7 +28,7 @@ LARGEST_NORMAL_ERROR = 1 / 2049
 # The integer of the same size, the bits of the fraction, and how many of those a half has no room for.
 _BITS = {np.dtype(np.float32): ("u4", 23, 13), np.dtype(np.float64): ("u8", 52, 42)}
 # Elements looked at in one go: they and their magnitudes stay in a processor's second cache.
-_PIECE = 1 << 16
+_MANY = 1 << 16
 # Of those the ones that are rounded first where none is small: a larger error than theirs is rare.
 _SAMPLE = 1024
 
@@ -89,7 +89,8 @@ class _Meter:
     that matter: the few with a small magnitude, and of the others what can beat the largest error so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: np.ndarray) -> None:
+        self._buffer = buffer  # for the magnitudes of a chunk
         self._count = 0
         self._max_abs = self._error = 0.0
         self._min_nonzero = np.inf
@@ -98,7 +99,6 @@ class _Meter:
         self._lossiest: Optional[Worst] = None
         self._largest: Optional[Worst] = None
         self._first_not_finite: Optional[Worst] = None
-        self._buffer = np.empty(0, np.float32)
         self._small: List[Tuple[np.ndarray, np.ndarray]] = []
         self._waiting = 0
         self._patience = 1  # the first ones are studied at once: their errors rule out nearly all normal elements
@@ -107,8 +107,6 @@ class _Meter:
         """Take in the next numbers (1-D, float16, float32 or float64)."""
         if chunk.dtype == np.float16:
             chunk = chunk.astype(np.float32)
-        if self._buffer.size < chunk.size or self._buffer.dtype != chunk.dtype:
-            self._buffer = np.empty(chunk.size, chunk.dtype)
         with np.errstate(all="ignore"):
             magnitude = np.abs(chunk, out=self._buffer[: chunk.size])
             # Both are NaN where any element is, so the comparisons are written to hold then.
@@ -182,7 +180,7 @@ class _Meter:
     def _study_small(self) -> None:
         """Rounds the small elements that wait: many at a time, for a call of numpy costs more than a few numbers."""
         places, small = (np.concatenate(parts) for parts in zip(*self._small))
-        self._small, self._waiting, self._patience = [], 0, _PIECE
+        self._small, self._waiting, self._patience = [], 0, _MANY
         values = np.abs(small).astype(np.float64)
         nonzero = values > 0
         self._zeros += int(values.size - np.count_nonzero(nonzero))
@@ -252,11 +250,12 @@ def metered(blob: Blob) -> Iterator[np.ndarray]:
     if blob in _measured:
         yield from chunks
         return
-    meter = _Meter()
-    for chunk in chunks:
-        for first in range(0, chunk.size, _PIECE):
-            meter.add(chunk[first : first + _PIECE])
-        yield chunk
+    wide = np.dtype(np.float32) if blob.dtype == np.float16 else blob.dtype
+    with borrowed(min(blob.count, CHUNK), wide) as buffer:
+        meter = _Meter(buffer)
+        for chunk in chunks:
+            meter.add(chunk)
+            yield chunk
     _measured[blob] = meter.stats()
 
 
@@ -301,7 +300,9 @@ def analyse(entries: Iterable[Entry], policy: Policy = IEEE) -> HalfReport:
     """Measure these blobs. Under the policy "off" nothing is read."""
     rows: List[HalfRow] = []
     wanted = list(entries) if policy.checked else []
-    parallel.each(measure, sorted({blob for _, _, blob, _ in wanted}, key=lambda blob: -blob.count))
+    # Small blobs are left to one thread: two would wait for each other's turn longer than the work takes.
+    large = {blob for _, _, blob, _ in wanted if blob.count > _MANY}
+    parallel.each(measure, sorted(large, key=lambda blob: -blob.count))
     for layer, number, blob, layout in wanted:
         stats = measure(blob)
         channel = None

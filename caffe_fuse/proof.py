@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-SAMPLES = 16  # weights of a channel; more would find nothing that these do not, and take longer than the fold
+SAMPLES = 16  # weights of a channel; more take longer than the fold itself
 FLOAT64_NOISE = 2.0**-44  # of some hundred roundings, relative to the magnitudes they work on
 
 

@@ -253,9 +253,9 @@ def test_a_largest_error_in_a_later_chunk_is_found_when_nothing_is_small() -> No
 
 
 @pytest.mark.parametrize("dtype", FLOAT_TYPES)
-@pytest.mark.parametrize("index", [1500, half._PIECE - 1, half._PIECE, half._PIECE + 1500])
+@pytest.mark.parametrize("index", [1500, CHUNK - 1, CHUNK, CHUNK + 1500])
 def test_a_tiny_error_does_not_hide_a_larger_one_behind_it(dtype: type, index: int) -> None:
-    values: np.ndarray = np.ones(half._PIECE + 3000, dtype)
+    values: np.ndarray = np.ones(CHUNK + 3000, dtype)
     values[3] = np.nextafter(dtype(1), dtype(2))
     values[index] = 1.1
     assert repr(expected_stats(values)) == repr(half.measure(ArrayBlob(values)))
