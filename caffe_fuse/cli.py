@@ -22,6 +22,17 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(message, remedy=f"see {self.prog} --help")
 
 
+def console() -> NoReturn:
+    """The process `caffe-fuse`. It ends without tearing the interpreter down: that takes as long as reading a net."""
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            pass  # whoever read it is gone
+    os._exit(status)
+
+
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one command. Returns the exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
