@@ -39,12 +39,33 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
     taking_part = {layer.index for layer in included}
     excluded = tuple(layer for layer in everything if layer.index not in taking_part)
     inputs = _net_inputs(document)
+    warnings = []
+    for name, maker in _made_elsewhere(included, excluded, inputs).items():
+        inputs[name] = None
+        warnings.append(
+            f"{maker.where}: blob {name} is made by layer {maker.name}, which does not take part in this phase; "
+            "it is taken for an input of the net"
+        )
     _check_given(input_shapes, inputs, included)
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     net = Net(included, inputs, input_shapes)
     if weights is None:
-        return Built(with_placeholders(net), excluded, ())
-    return Built(bind(net, weights), excluded, tuple(strangers(everything, weights)))
+        return Built(with_placeholders(net), excluded, tuple(warnings))
+    return Built(bind(net, weights), excluded, (*warnings, *strangers(everything, weights)))
+
+
+def _made_elsewhere(
+    included: Sequence[Layer], excluded: Sequence[Layer], inputs: Mapping[str, Shape]
+) -> Dict[str, Layer]:
+    """Blobs that only layers of another phase make, such as the data of a net for training, with that layer."""
+    makers = {name: layer for layer in reversed(excluded) for name in layer.tops}
+    known = set(inputs)
+    found: Dict[str, Layer] = {}
+    for layer in included:
+        found.update({name: makers[name] for name in layer.bottoms if name not in known and name in makers})
+        known.update(layer.bottoms)
+        known.update(layer.tops)
+    return found
 
 
 def _read_layers(document: Document) -> List[Layer]:

@@ -143,3 +143,15 @@ def test_what_is_no_net_is_an_error(prototxt: bytes, shapes: Any, expected: str)
     with pytest.raises(InputError) as raised:
         built(prototxt, **shapes)
     assert expected == str(raised.value)
+
+
+def test_a_blob_that_only_another_phase_makes_is_an_input() -> None:
+    data = 'layer { name: "d" type: "Data" top: "x" top: "label" include { phase: TRAIN } }'
+    layers = "\n".join([data, 'layer { name: "r" type: "ReLU" bottom: "x" top: "r" }']).encode()
+    built = build(textproto.parse(layers, "net.prototxt"), None, State(), {"x": (1, 3, 4, 4)})
+    assert {"x": (1, 3, 4, 4)} == built.net.inputs
+    assert (1, 3, 4, 4) == built.net.shapes[Value("r", 0)]
+    assert (
+        "net.prototxt:1:1: blob x is made by layer d, which does not take part in this phase; "
+        "it is taken for an input of the net",
+    ) == built.warnings
