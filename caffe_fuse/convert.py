@@ -16,7 +16,7 @@ from .loader import PathLike
 from .model import Model
 from .net import Layer, Net
 from .passes import Progress, Rewrite
-from .passes.merge import BATCH_NORMS
+from .passes.merge import is_batch_norm
 from .proof import prove
 from .report import Report
 from .weights import FORMATS, Format, read_weights
@@ -200,7 +200,7 @@ def _problems(net: Net, after: HalfReport, refused: int, strict: FrozenSet[str])
             f"{sum(row.stats.overflow + row.stats.nan + row.stats.inf for row in bad)} numbers in {len(bad)} blobs are "
             f"not finite in half precision (first: layer {first.layer}, blob {first.blob})"
         )
-    norms = [layer.name for layer in net.layers if layer.type in BATCH_NORMS]
+    norms = [layer.name for layer in net.layers if is_batch_norm(layer)]
     if "bn" in strict and norms:
         problems.append(f"{len(norms)} BatchNorm layers remain: {', '.join(norms[:5])}")
     if "refused" in strict and refused:

@@ -539,3 +539,11 @@ def test_names_that_are_no_utf8_bind_and_stay_as_they_are() -> None:
     # What is written into the text is escaped; the weight file has the bytes.
     assert renamed(plain.prototxt) == fused.prototxt.replace(b"\\xc2\\xf0", b"\xc2\xf0")
     assert renamed(plain.weights) == fused.weights
+
+
+def test_a_batch_norm_under_the_name_of_another_caffe_becomes_a_scale() -> None:
+    relu = layer("r", "ReLU", "x", "r")
+    whole = fuse(text(relu, batch_norm(bottom="r")))
+    fused = fuse(text(relu, batch_norm(bottom="r").replace("BatchNorm", "MKLBatchNorm")), weights=whole.before[1])
+    assert whole.lines == fused.lines
+    assert "Scale" in fused.lines[-1]

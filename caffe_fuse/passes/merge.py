@@ -21,7 +21,10 @@ from .chain import Link, affine_of, compose, follow, only_writers, trimmed, vani
 from .leftover import in_front
 from .progress import Progress, Refused, Rewrite
 
-BATCH_NORMS = frozenset({"BatchNorm", "BN"})
+
+def is_batch_norm(layer: Layer) -> bool:
+    """Whether the layer is a BatchNorm, under whatever name its Caffe has for the type."""
+    return layer.row is not None and layer.row.name in ("BatchNorm", "BN")
 
 
 def merge_batch_norms(progress: Progress) -> Progress:
@@ -34,7 +37,7 @@ def merge_batch_norms(progress: Progress) -> Progress:
             continue
         links = _chain_from(net, layer, progress)
         seen.update(link.layer.index for link in links)
-        norm = next((link.layer for link in links if link.layer.type in BATCH_NORMS), None)
+        norm = next((link.layer for link in links if is_batch_norm(link.layer)), None)
         if norm is None:
             continue
         answer = _rewrite(net, links, norm, _reason(net, links, progress))
