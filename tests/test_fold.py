@@ -6,8 +6,9 @@ from typing import Any, List, Sequence
 
 import numpy as np
 import pytest
-from nets import Fused, batch_norm, convolution, fuse, layer, numbers, scale, text
+from nets import Fused, batch_norm, convolution, fuse, layer, numbers, records, scale, text
 
+from caffe_fuse import schema
 from caffe_fuse.build import State
 
 SHAPE = (2, 4, 5, 6)
@@ -547,3 +548,15 @@ def test_a_batch_norm_under_the_name_of_another_caffe_becomes_a_scale() -> None:
     fused = fuse(text(relu, batch_norm(bottom="r").replace("BatchNorm", "MKLBatchNorm")), weights=whole.before[1])
     assert whole.lines == fused.lines
     assert "Scale" in fused.lines[-1]
+
+
+def test_weights_with_a_field_of_another_caffe_are_not_folded() -> None:
+    """Its meaning, a quantisation perhaps, would not fit the new numbers."""
+    net = schema.new("NetParameter")
+    plain = text(convolution(), batch_norm(top="c"))
+    net.ParseFromString(fuse(plain).before[1])
+    net.layer[0].blobs[0].MergeFromString(b"\xaa\x06\x01x")  # field 101
+    fused = fuse(plain, weights=net.SerializeToString())
+    (converted,) = fused.result.report.converted
+    assert "field 101 of blob 0 of Convolution c is not understood" == converted.reason
+    assert records(fused.weights)["c"].SerializeToString() == net.layer[0].SerializeToString()
