@@ -20,6 +20,9 @@ from .wire import Source
 # Elements of a chunk: 1 MB of float32. With less, threads would hand Python's lock over too often.
 CHUNK = 1 << 18
 
+# A blob of no more elements may stay in memory.
+_SMALL = 1 << 12
+
 FLOAT16 = np.dtype("<f2")
 FLOAT32 = np.dtype("<f4")
 FLOAT64 = np.dtype("<f8")
@@ -71,7 +74,7 @@ class Blob:
         return self._chunks(Blob.chunks if read is None else read)
 
     def array(self) -> np.ndarray:
-        """All numbers at once, in `dtype` and `shape`; for small blobs."""
+        """All numbers at once, in `dtype` and `shape`, not to be written to; for small blobs."""
         pieces = [chunk.copy() for chunk in self.chunks()]
         flat = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
         return flat.reshape(self.shape)
@@ -120,6 +123,7 @@ class StoredBlob(Blob):
         self._spans = tuple(spans)
         self._where = where or source.name
         self._firsts = [0, *accumulate(span.length for span in spans)]
+        self._array: Optional[np.ndarray] = None
         if not missing and self._firsts[-1] != self.count:
             raise InputError(
                 f"holds {self._firsts[-1]} numbers, but its shape {list(self.shape)} needs {self.count}",
@@ -127,8 +131,23 @@ class StoredBlob(Blob):
                 remedy="the file is damaged: get it again",
             )
 
+    def array(self) -> np.ndarray:
+        """A small one is kept: the statistics of a BatchNorm are looked at several times."""
+        if self._array is not None:
+            return self._array
+        self._require_numbers()
+        array = np.empty(self.count, self.dtype)
+        self._fill(0, array)
+        array.flags.writeable = False
+        if self.count <= _SMALL:
+            self._array = array.reshape(self.shape)
+        return array.reshape(self.shape)
+
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         self._require_numbers()
+        if self._array is not None:
+            yield self._array.reshape(-1)
+            return
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
             for first in range(0, self.count, CHUNK):
                 chunk = buffer[: self.count - first]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import os
 import signal
@@ -24,6 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def console() -> NoReturn:
     """The process `caffe-fuse`. It ends without tearing the interpreter down: that takes as long as reading a net."""
+    gc.disable()  # for so short a process, looking for garbage costs more than it frees
     status = main()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -123,7 +125,6 @@ def _with_strict_value(arguments: Sequence[str]) -> List[str]:
 
 def _fuse(options: argparse.Namespace) -> int:
     from .convert import fuse
-    from .report.document import to_json
     from .report.terminal import fold_report
 
     model = _load(options)
@@ -135,17 +136,16 @@ def _fuse(options: argparse.Namespace) -> int:
         prune=options.prune,
     )
     prefix = _prefix(options.output, model.document.path)
-    if options.report:
-        _check_report(options.report, model.paths, () if options.dry_run else result.targets(prefix))
+    reports = _reports(options)
     written: Tuple[str, ...] = ()
-    if not options.dry_run:
+    if options.dry_run:
+        result.save_reports(reports)
+    else:
         try:
-            written = result.save(prefix, force=options.force)
+            written = result.save(prefix, force=options.force, reports=reports)
         except UnsafeResult:
             pass  # the report says why, and its status is 1
     report = result.report
-    if options.report:
-        _write_report(options.report, to_json(report, written), (*model.paths, *written))
     _print(options, fold_report(report, written, options.verbose), report.warnings)
     return report.status
 
@@ -210,22 +210,20 @@ def _prefix(output: Optional[str], net: str) -> str:
     return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output
 
 
-def _check_report(path: str, inputs: Sequence[str], targets: Sequence[str]) -> None:
-    """Says so before the model is written, if the report could not be."""
-    from .emit import Outputs
+def _reports(options: argparse.Namespace) -> Dict[str, Any]:
+    """What makes each report that was asked for, by its path."""
+    if not options.report:
+        return {}
+    from .report.document import to_json
 
-    for target in targets:
-        if os.path.realpath(path) == os.path.realpath(target):
-            raise InputError("this report is a file of the model", where=path, remedy="give --report another name")
-    with Outputs(inputs) as outputs:
-        outputs.create(path)
+    return {options.report: to_json}
 
 
 def _write_report(path: str, text: str, others: Sequence[str]) -> None:
     from .emit import Outputs
 
     with Outputs(others) as outputs:
-        outputs.create(path).write(0, memoryview(text.encode()))
+        outputs.create(path).write_all(text.encode())
         outputs.commit()
 
 

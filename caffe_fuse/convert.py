@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Callable, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from . import half, passes
 from .blob import Blob, Layout
-from .emit import Outputs, dropped_layers, edits, failure, plan
+from .emit import Outputs, Pending, Written, dropped_layers, edits, failure, plan
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .loader import PathLike
@@ -23,6 +23,7 @@ from .weights import FORMATS, Format, read_weights
 from .wire import Source
 
 STRICT = ("bn", "refused", "flush")
+Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
 
 
 def fuse(
@@ -95,30 +96,51 @@ class Result:
             problems=tuple(_problems(self.model.net, after, len(refused), self.strict)),
         )
 
-    def save(self, prefix: PathLike, *, force: bool = False) -> Tuple[str, str]:
+    def save(self, prefix: PathLike, *, force: bool = False, reports: Optional[Reports] = None) -> Tuple[str, str]:
         """Writes PREFIX.prototxt and the weight file, both or neither. Returns the paths of the weights and of the net.
 
+        reports: path -> what makes the text of a report from the facts and the files written; they appear together
+        with the model, or alone where it is unsafe.
         Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
         unless `force`; InputError for an output that is an input; SystemFailure when the system refuses; InternalError
         when a proof fails. Nothing is left behind then.
         """
+        targets = self.targets(prefix)
+        with Outputs(self.model.paths) as outputs:
+            pages = [outputs.create(path) for path in reports or {}]
+            files = [outputs.create(target) for target in targets]
+            self._write(*files)
+            refused = bool(self.report.problems) and not force
+            written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
+            if refused:
+                outputs.discard(files)
+            for page, render in zip(pages, (reports or {}).values()):
+                page.write_all(render(self.report, written).encode())
+            outputs.commit()
+        if refused:
+            raise UnsafeResult("; ".join(self.report.problems), remedy="save it with force=True if you must")
+        return targets
+
+    def save_reports(self, reports: Reports) -> None:
+        """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""
+        with Outputs(self.model.paths) as outputs:
+            pages = [outputs.create(path) for path in reports]
+            for page, render in zip(pages, reports.values()):
+                page.write_all(render(self.report, []).encode())
+            outputs.commit()
+
+    def _write(self, numbers: Pending, text: Pending) -> None:
+        """The two files, proved."""
         weights = self.model.weights
         assert weights is not None
         format = _format_of(weights.format)
-        targets = self.targets(prefix)
-        with Outputs(self.model.paths) as outputs:
-            numbers, text = (outputs.create(target) for target in targets)
-            try:
-                format.write(weights, plan(self.model, weights, self.prune), numbers.write, half.metered)
-                numbers.sync_soon()
-                text.write(0, memoryview(self.rendered()))
-            except OSError as error:
-                raise failure(error, targets[0]) from error
-            self.prove_written(numbers.temporary)
-            if self.report.problems and not force:
-                raise UnsafeResult("; ".join(self.report.problems), remedy="save it with force=True if you must")
-            outputs.commit()
-        return targets
+        try:
+            format.write(weights, plan(self.model, weights, self.prune), numbers.write, half.metered)
+            numbers.sync_soon()
+        except OSError as error:
+            raise failure(error, numbers.target) from error
+        text.write_all(self.rendered())
+        self.prove_written(numbers.temporary)
 
     def targets(self, prefix: PathLike) -> Tuple[str, str]:
         """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""

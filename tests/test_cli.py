@@ -306,22 +306,42 @@ def test_a_folder_that_cannot_be_written(
     assert "Permission denied" in err
 
 
-def test_a_full_disk_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk: a write ends short, then fails."""
+def run_with_room(room: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A limit on the size of files stands for a full disk: a write ends short, then fails."""
     program = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
         "from caffe_fuse import cli\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_full_disk_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "a.prototxt").write_text("old")
-    command = [sys.executable, "-c", program, "fuse", *map(str, model), "-o", str(tmp_path / "a")]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_with_room(2000, "fuse", *model, "-o", tmp_path / "a")
     assert 3 == done.returncode
     assert "cannot write" in done.stderr
     assert ["a.prototxt", "block"] == files(tmp_path)
     assert "old" == (tmp_path / "a.prototxt").read_text()
+
+
+def test_a_disk_that_is_full_when_the_report_is_written_leaves_no_model_behind(tmp_path: Path) -> None:
+    pair = [TRUTH / "fold-bias-layer" / name for name in ("net.prototxt", "net.caffemodel")]
+    command = ("fuse", *pair, "-o", tmp_path / "a", "--report", tmp_path / "r.json")
+    assert 0 == run_with_room(100_000, *command).returncode
+    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    room = max(sizes.pop("a.caffemodel"), sizes.pop("a.prototxt"))
+    assert room < sizes["r.json"]
+    for path in tmp_path.iterdir():
+        path.write_text("old")
+    done = run_with_room(room, *command)
+    assert 3 == done.returncode
+    assert "r.json: cannot write" in done.stderr
+    assert {"old"} == {path.read_text() for path in tmp_path.iterdir()}
+    assert ["a.caffemodel", "a.prototxt", "r.json"] == files(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

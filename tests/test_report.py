@@ -235,8 +235,8 @@ def test_every_report_is_json_and_the_same_each_time(fuse: Fuse, name: str) -> N
         ("no/r.json", "does not exist"),
         ("folder", "this output is a folder"),
         ("pipe", "this output is no regular file"),
-        ("new.prototxt", "this report is a file of the model"),
-        ("link", "this report is a file of the model"),
+        ("new.prototxt", "two outputs would be this file"),
+        ("link", "two outputs would be this file"),
         ("net.prototxt", "this output is the input net.prototxt"),
     ],
 )

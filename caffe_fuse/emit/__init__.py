@@ -1,8 +1,8 @@
 """From a net that changed to two files: edits of the text, records of the weights, and the safe way to the disk."""
 
 from .dropped import dropped_layers
-from .outputs import Outputs, failure
+from .outputs import Outputs, Pending, Written, failure
 from .records import plan
 from .text import edits
 
-__all__ = ["Outputs", "dropped_layers", "edits", "failure", "plan"]
+__all__ = ["Outputs", "Pending", "Written", "dropped_layers", "edits", "failure", "plan"]

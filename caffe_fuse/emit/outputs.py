@@ -28,11 +28,25 @@ class Pending(NamedTuple):
         handle = os.open(self.temporary, os.O_RDWR)
         threading.Thread(target=_sync_quietly, args=(handle,), daemon=True).start()
 
+    def write_all(self, content: bytes) -> None:
+        """The whole file at once. Raises SystemFailure."""
+        try:
+            self.write(0, memoryview(content))
+        except OSError as error:
+            raise failure(error, self.target) from error
+
     def write(self, offset: int, data: memoryview) -> None:
         """Puts bytes at their place; several threads may. Raises OSError."""
         while len(data):
             done = os.pwrite(self.file.fileno(), data, offset)
             data, offset = data[done:], offset + done
+
+
+class Written(NamedTuple):
+    """A file that is going to be called `path`; until then its bytes are at `temporary`."""
+
+    path: str
+    temporary: str
 
 
 class Outputs:
@@ -50,6 +64,8 @@ class Outputs:
         self._check(target)
         # Through links, or the link would be replaced: /dev/stdout is one, too.
         place = os.path.realpath(target)
+        if place in {pending.target for pending in self._pending}:
+            raise InputError("two outputs would be this file", where=target, remedy="give each a name of its own")
         # A name of our own: importing tempfile takes longer than folding a small net.
         name = f".caffe_fuse.{os.getpid()}.{len(self._pending)}.{os.urandom(4).hex()}.tmp"
         temporary = os.path.join(os.path.dirname(place), name)
@@ -61,8 +77,20 @@ class Outputs:
         self._pending.append(pending)
         return pending
 
+    def discard(self, unwanted: Sequence[Pending]) -> None:
+        """These do not appear."""
+        for pending in unwanted:
+            pending.file.close()
+            try:
+                os.unlink(pending.temporary)
+            except OSError:
+                pass  # the folder itself may be gone; the first error is the one to tell
+            self._pending.remove(pending)
+
     def commit(self) -> None:
         """Renames all outputs to their targets, the last one last. Raises SystemFailure."""
+        if not self._pending:
+            return
         mode = 0o666 & ~_umask()
         for pending in self._pending:
             try:
@@ -91,13 +119,7 @@ class Outputs:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        for pending in self._pending:
-            pending.file.close()
-            try:
-                os.unlink(pending.temporary)
-            except OSError:
-                pass  # the folder itself may be gone; the first error is the one to tell
-        self._pending.clear()
+        self.discard(list(self._pending))
 
     def _check(self, target: str) -> None:
         folder = os.path.dirname(os.path.realpath(target))

@@ -8,6 +8,7 @@ import math
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
+from ..emit import Written
 from ..half import HalfReport, HalfRow
 from ..passes import Refused, Rewrite
 from .report import Report
@@ -15,13 +16,13 @@ from .report import Report
 Number = Union[int, float, str]
 
 
-def to_json(report: Report, outputs: Sequence[str]) -> str:
-    """outputs: the files that were written. Reads all files once more for their sha256."""
+def to_json(report: Report, outputs: Sequence[Written]) -> str:
+    """Reads all files once more for their sha256."""
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
-        "inputs": [_file(path) for path in report.inputs],
-        "outputs": [_file(path) for path in outputs],
+        "inputs": [_file(path, path) for path in report.inputs],
+        "outputs": [_file(*output) for output in outputs],
         "folded": [_folded(rewrite) for rewrite in report.folded],
         "converted": [_converted(rewrite) for rewrite in report.converted],
         "refused": [_refused(refused) for refused in report.refused],
@@ -40,7 +41,7 @@ def check_to_json(inputs: Sequence[str], half: HalfReport, warnings: Sequence[st
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
-        "inputs": [_file(path) for path in inputs],
+        "inputs": [_file(path, path) for path in inputs],
         "half": half_document(half.policy.name, before=half),
         "warnings": list(warnings),
         "status": status,
@@ -54,9 +55,9 @@ def half_document(policy: str, **reports: HalfReport) -> Dict[str, Any]:
     return result
 
 
-def _file(path: str) -> Dict[str, str]:
+def _file(path: str, place: str) -> Dict[str, str]:
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open(place, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
     return {"path": path, "sha256": digest.hexdigest()}

@@ -1,0 +1,279 @@
+"""What becomes of numbers when a device rounds them to IEEE half precision.
+
+A half has 11 significant bits. Its largest value is 65504, its smallest normal one 2^-14 and its smallest
+subnormal one 2^-24. Rounding is to nearest, ties to even, as `numpy.float16` does it. Then for a number x
+    |x| >= 65520            overflows: it lies at least half a step behind 65504
+    65504 < |x| < 65520     is clipped to 65504
+    |x| < 2^-14 - 2^-25     becomes a subnormal half, unless it underflows
+    0 < |x| <= 2^-25        underflows to zero
+and the relative error of any other finite x is at most 1/2049: half a step, 2^-11, over 1 + 2^-11.
+"""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+LARGEST = 65504.0
+OVERFLOW = 65520.0
+SMALLEST_NORMAL = 2.0**-14
+LARGEST_NORMAL_ERROR = 1 / 2049
+
+# The integer of the same size, the bits of the fraction, and how many of those a half has no room for.
+_BITS = {np.dtype(np.float32): ("u4", 23, 13), np.dtype(np.float64): ("u8", 52, 42)}
+# Elements looked at in one go: they and their magnitudes stay in a processor's second cache.
+_MANY = 1 << 16
+# Of those the ones that are rounded first where none is small: a larger error than theirs is rare.
+_SAMPLE = 1024
+
+
+class Worst(NamedTuple):
+    """The element that half precision treats worst. index: into the flat blob, value: as it is stored."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    value: float
+
+
+class BlobStats(NamedTuple):
+    """What half precision makes of one blob; the module says where the classes begin and end.
+
+    max_abs: the largest finite magnitude, or 0. min_nonzero: the smallest finite one above 0, or 0.
+    subnormal: how many become a nonzero subnormal half. underflow: how many become 0 and were not.
+    max_relative_error: of |half(x) - x| / |x| over what is finite and does not overflow; 1 for an underflow.
+    worst: the first NaN or infinity; without them the largest magnitude if it overflows; else the element
+    with the largest relative error; of equals always the first. None where every element is a half already.
+    """
+
+    count: int  # type: ignore[assignment]  # hides tuple.count
+    max_abs: float
+    min_nonzero: float
+    overflow: int
+    clipped: int
+    subnormal: int
+    underflow: int
+    zeros: int
+    nan: int
+    inf: int
+    worst: Optional[Worst]
+    max_relative_error: float
+
+    @property
+    def safe(self) -> bool:
+        """Whether every element rounds to a finite half."""
+        return not (self.overflow or self.nan or self.inf)
+
+
+NOTHING = BlobStats(0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, None, 0.0)
+
+
+class Meter:
+    """Adds up the numbers of one blob, chunk by chunk.
+
+    Rounding everything would take several times as long as reading it. So only those elements are rounded
+    that matter: the few with a small magnitude, and of the others what can beat the largest error so far.
+    """
+
+    def __init__(self, buffer: np.ndarray) -> None:
+        self._buffer = buffer  # for the magnitudes of a chunk
+        self._count = 0
+        self._max_abs = self._error = 0.0
+        self._min_nonzero = np.inf
+        self._overflow = self._clipped = self._subnormal = self._underflow = self._zeros = 0
+        self._nan = self._inf = 0
+        self._lossiest: Optional[Worst] = None
+        self._largest: Optional[Worst] = None
+        self._first_not_finite: Optional[Worst] = None
+        self._small: List[Tuple[np.ndarray, np.ndarray]] = []
+        self._waiting = 0
+        self._patience = 1  # the first ones are studied at once: their errors rule out nearly all normal elements
+
+    def add(self, chunk: np.ndarray) -> None:
+        """Take in the next numbers (1-D, float16, float32 or float64)."""
+        if chunk.dtype == np.float16:
+            chunk = chunk.astype(np.float32)
+        with np.errstate(all="ignore"):
+            magnitude = np.abs(chunk, out=self._buffer[: chunk.size])
+            highest = float(magnitude.max())
+            if highest <= LARGEST:
+                self._max_abs = max(self._max_abs, highest)
+            else:  # or NaN, as the largest is where any element is
+                self._add_large(chunk, magnitude)
+            small = np.flatnonzero(magnitude < SMALLEST_NORMAL)
+            if small.size:
+                self._add_small(chunk, small)
+            if self._min_nonzero >= SMALLEST_NORMAL:
+                lowest = float(magnitude.min())
+                if not lowest > 0:  # it is 0, or NaN
+                    lowest = float(np.min(magnitude, initial=np.inf, where=magnitude > 0))
+                self._min_nonzero = min(self._min_nonzero, lowest)
+            if self._normal_may_matter():
+                # A few first: the error found in them rules out nearly all others.
+                self._add_normal(chunk, magnitude, 0, _SAMPLE)
+                if chunk.size > _SAMPLE:
+                    self._add_normal(chunk, magnitude, _SAMPLE, chunk.size)
+        self._count += chunk.size
+
+    def stats(self) -> BlobStats:
+        """The sums so far."""
+        if self._small:
+            self._study_small()
+        return BlobStats(
+            count=self._count,
+            max_abs=self._max_abs,
+            min_nonzero=float(self._min_nonzero) if self._min_nonzero < np.inf else 0.0,
+            overflow=self._overflow,
+            clipped=self._clipped,
+            subnormal=self._subnormal,
+            underflow=self._underflow,
+            zeros=self._zeros,
+            nan=self._nan,
+            inf=self._inf,
+            worst=self._first_not_finite or self._largest or self._lossiest,
+            max_relative_error=self._error,
+        )
+
+    def _element(self, chunk: np.ndarray, position: int) -> Worst:
+        return Worst(self._count + position, float(chunk[position]))
+
+    def _add_large(self, chunk: np.ndarray, magnitude: np.ndarray) -> None:
+        finite = np.isfinite(magnitude)
+        nan = int(np.count_nonzero(np.isnan(magnitude)))
+        self._nan += nan
+        self._inf += chunk.size - nan - int(np.count_nonzero(finite))
+        if self._first_not_finite is None and not finite.all():
+            self._first_not_finite = self._element(chunk, int(np.argmin(finite)))
+        magnitude = np.where(finite, magnitude, 0)
+        overflow = int(np.count_nonzero(magnitude >= OVERFLOW))
+        self._overflow += overflow
+        self._clipped += int(np.count_nonzero(magnitude > LARGEST)) - overflow
+        position = int(np.argmax(magnitude))
+        highest = float(magnitude[position])
+        if highest > self._max_abs and overflow:
+            self._largest = self._element(chunk, position)
+        self._max_abs = max(self._max_abs, highest)
+
+    def _add_small(self, chunk: np.ndarray, positions: np.ndarray) -> None:
+        self._small.append((positions + self._count, chunk[positions]))
+        self._waiting += positions.size
+        if self._waiting >= self._patience:
+            self._study_small()
+
+    def _study_small(self) -> None:
+        """Rounds the small elements that wait: many at a time, for a call of numpy costs more than a few numbers."""
+        places, small = (np.concatenate(parts) for parts in zip(*self._small))
+        self._small, self._waiting, self._patience = [], 0, _MANY
+        values = np.abs(small).astype(np.float64)
+        nonzero = values > 0
+        self._zeros += int(values.size - np.count_nonzero(nonzero))
+        places, small, values = places[nonzero], small[nonzero], values[nonzero]
+        if values.size:
+            self._min_nonzero = min(self._min_nonzero, float(values.min()))
+            # Down here halves are the multiples of 2^-24; a processor is slow to convert to them.
+            halves = np.rint(values * 2.0**24) * 2.0**-24
+            underflow = int(np.count_nonzero(halves == 0))
+            self._underflow += underflow
+            self._subnormal += int(np.count_nonzero(halves < SMALLEST_NORMAL)) - underflow
+            self._note_errors(places, small, halves)
+
+    def _normal_may_matter(self) -> bool:
+        """Whether a normal element of these can have the largest error, or be the first with it."""
+        if self._error == LARGEST_NORMAL_ERROR and self._lossiest is not None:
+            return self._lossiest.index >= self._count
+        return self._error < LARGEST_NORMAL_ERROR
+
+    def _add_normal(self, chunk: np.ndarray, magnitude: np.ndarray, start: int, end: int) -> None:
+        """Look for a larger error among elements [start, end) of the chunk. Overwrites their magnitudes.
+
+        x = s * 2^e with 1 <= s < 2 is off by at most 2^-11 / s of itself. So once an error is known, only an
+        s close to 1 can beat it. Until then only what has a bit set that a half has no room for can be off.
+        """
+        integer, fraction, lost = _BITS[chunk.dtype]
+        bits = magnitude[start:end].view(integer)
+        if self._error == 0:
+            bits &= bits.dtype.type(2**lost - 1)
+            chosen = bits != 0
+        else:
+            bits &= bits.dtype.type(2**fraction - 1)
+            # The second factor makes up for the rounding of the quotient.
+            limit = min(2.0**-11 / self._error * (1 + 2.0**-40) - 1, 1.0)
+            chosen = bits <= bits.dtype.type(limit * 2.0**fraction)
+        positions = np.flatnonzero(chosen) + start
+        values = np.abs(chunk[positions]).astype(np.float64)
+        normal = (values >= SMALLEST_NORMAL) & (values < OVERFLOW)
+        positions, values = positions[normal], values[normal]
+        if values.size:
+            halves = values.astype(np.float16).astype(np.float64)
+            self._note_errors(positions + self._count, chunk[positions], halves)
+
+    def _note_errors(self, places: np.ndarray, elements: np.ndarray, halves: np.ndarray) -> None:
+        """Keep the largest relative error and its element. halves: magnitudes, of these elements."""
+        values = np.abs(elements).astype(np.float64)
+        # Exact but for the division: a half that is not 0 is within a factor of 2 of its number.
+        errors = np.abs(halves - values) / values
+        best = int(np.argmax(errors))
+        error = float(errors[best])
+        candidate = Worst(int(places[best]), float(elements[best]))
+        earlier = self._lossiest is not None and candidate.index < self._lossiest.index
+        if error > self._error or (error == self._error and earlier):
+            self._error, self._lossiest = error, candidate
+
+
+def stats_of(arrays: Sequence[np.ndarray]) -> List[BlobStats]:
+    """The stats of each of these small arrays (1-D, not empty, float16 to float64), all computed together.
+
+    A net has hundreds of blobs of a few numbers each, and a call of numpy costs more than a few numbers.
+    """
+    starts = np.cumsum([0, *(array.size for array in arrays[:-1])])
+    with np.errstate(all="ignore"):
+        values = np.concatenate([array.astype(np.float64) for array in arrays])
+        nan, finite, magnitude = np.isnan(values), np.isfinite(values), np.abs(values)
+        halves = magnitude.astype(np.float16).astype(np.float64)
+        nonzero = finite & (magnitude > 0)
+        overflow = finite & (magnitude >= OVERFLOW)
+        errors = np.where(nonzero & ~overflow, np.abs(halves - magnitude) / magnitude, 0.0)
+    magnitude[~finite] = 0
+    highest, error = np.maximum.reduceat(magnitude, starts), np.maximum.reduceat(errors, starts)
+    lowest = np.minimum.reduceat(np.where(nonzero, magnitude, np.inf), starts)
+    counts = [
+        np.add.reduceat(chosen, starts, dtype=np.int64).tolist()
+        for chosen in (
+            overflow,
+            (magnitude > LARGEST) & ~overflow,
+            nonzero & (halves > 0) & (halves < SMALLEST_NORMAL),
+            nonzero & (halves == 0),
+            finite & ~nonzero,
+            nan,
+            ~finite & ~nan,
+        )
+    ]
+    found: List[BlobStats] = []
+    for array, start, high, low, loss, sums in zip(
+        arrays, starts.tolist(), highest.tolist(), lowest.tolist(), error.tolist(), zip(*counts)
+    ):
+        part = slice(start, start + array.size)
+        overflows, clipped, subnormal, underflow, zeros, nans, infinities = sums
+        first: Optional[int] = None
+        if nans or infinities:
+            first = int(np.argmin(finite[part]))
+        elif overflows or loss:
+            first = int(np.argmax((magnitude if overflows else errors)[part]))
+        worst = None if first is None else Worst(first, float(array[first]))
+        lowest_nonzero = low if low < np.inf else 0.0
+        found.append(
+            BlobStats(
+                array.size,
+                high,
+                lowest_nonzero,
+                overflows,
+                clipped,
+                subnormal,
+                underflow,
+                zeros,
+                nans,
+                infinities,
+                worst,
+                loss,
+            )
+        )
+    return found
