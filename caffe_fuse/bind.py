@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -11,7 +12,7 @@ from .blob import ArrayBlob, Blob
 from .errors import InputError
 from .layers.row import Dims
 from .net import Layer, Net
-from .weights.model import LayerRecord, WeightFile
+from .weights.model import Absent, LayerRecord, WeightFile
 
 
 def bind(net: Net, weights: WeightFile) -> Net:
@@ -22,17 +23,20 @@ def bind(net: Net, weights: WeightFile) -> Net:
 
 
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
-    """Weights bind by name, to the first layer of that name (Caffe: net.cpp:735-770 CopyTrainedLayersFrom)."""
+    """Weights bind by name, to the first layer of that name (Caffe: net.cpp:735-770 CopyTrainedLayersFrom).
+
+    Those of HDF5 bind to the last (net.cpp:253 and 790-842).
+    """
     records: Dict[str, LayerRecord] = {}
     for record in weights.layers:
         if record.blobs or record.name not in records:
             records[record.name] = record
     bound: List[Layer] = []
-    for layer in net.layers:
+    for layer in reversed(net.layers) if weights.binds_last else net.layers:
         record_of_layer = records.pop(layer.name, None)
         own = record_of_layer.blobs if record_of_layer is not None else ()
         bound.append(replace(layer, record=record_of_layer, blobs=own or _embedded_blobs(layer)))
-    return bound
+    return bound[::-1] if weights.binds_last else bound
 
 
 def _embedded_blobs(layer: Layer) -> Tuple[Blob, ...]:
@@ -61,7 +65,7 @@ def _with_shared(net: Net) -> Net:
         stored = [
             (-number if layer.record is None else layer.record.index, layer.blobs[place])
             for number, (layer, place) in enumerate(pairs, 1)
-            if place < len(layer.blobs)
+            if place < len(layer.blobs) and not isinstance(layer.blobs[place], Absent)
         ]
         if len(pairs) < 2 or not stored:
             continue
@@ -103,6 +107,9 @@ def _check_blobs(net: Net, weights: WeightFile) -> None:
     """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
     missing: List[Layer] = []
     for layer in net.layers:
+        for blob in layer.blobs:
+            if isinstance(blob, Absent):
+                raise blob.error()
         expected = _expected(net, layer)
         if expected is None:
             continue
@@ -142,6 +149,26 @@ def _same_shape(expected: Dims, stored: Tuple[int, ...]) -> bool:
     if None in wanted:
         return len(expected) != len(stored) or all(e in (None, s) for e, s in zip(expected, stored))
     return wanted == found
+
+
+def exact_shapes(net: Net, layer: Layer) -> List[Tuple[int, ...]]:
+    """The shapes of the layer's blobs without the axes of size 1 that only the legacy form allows.
+
+    HDF5 has no legacy form (Caffe: util/hdf5.cpp:69). Of a layer type that is not known they stay as they are.
+    """
+    expected = _expected(net, layer)
+    if expected is None or len(expected) != len(layer.blobs):
+        return [blob.shape for blob in layer.blobs]
+    return [_exact(wanted, blob) for wanted, blob in zip(expected, layer.blobs)]
+
+
+def _exact(wanted: Dims, blob: Blob) -> Tuple[int, ...]:
+    """A size that the net does not tell is the stored one."""
+    if len(wanted) == len(blob.shape):
+        return blob.shape
+    added = len(blob.shape) - len(wanted)
+    known = tuple(dim if dim is not None else size for dim, size in zip(wanted, blob.shape[max(added, 0) :]))
+    return known if len(known) == len(wanted) and math.prod(known) == blob.count else blob.shape
 
 
 def _refuse_missing(net: Net, missing: Sequence[Layer], weights: WeightFile) -> None:

@@ -83,6 +83,10 @@ class Blob:
         """The elements at sorted flat indices (int64, 1-D) as float64; reads only the chunks they lie in."""
         raise NotImplementedError
 
+    def in_type(self, dtype: np.dtype) -> Blob:
+        """The same numbers as float16, float32 or float64; those of a recipe are rounded to it at once."""
+        return self if dtype == self.dtype else CastBlob(self, dtype, self.shape)
+
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         raise NotImplementedError
 
@@ -193,20 +197,49 @@ class StoredBlob(Blob):
 
 
 class ArrayBlob(Blob):
-    """A blob in memory, of an array of float16, float32 or float64; copied unless it is read-only."""
+    """A blob in memory, of an array of float16, float32 or float64; copied unless it is read-only.
 
-    def __init__(self, array: np.ndarray) -> None:
-        super().__init__(array.shape, array.dtype)
+    dtype: what its numbers are rounded to, once, when they are read; the array's own without it.
+    """
+
+    def __init__(self, array: np.ndarray, dtype: Optional[np.dtype] = None) -> None:
+        super().__init__(array.shape, dtype or array.dtype)
         # One number broadcast to a shape stays one number: reshape gives a view of it.
         self._flat = (array.copy() if array.flags.writeable else array).reshape(-1)
+        self._flat.flags.writeable = False
+
+    def in_type(self, dtype: np.dtype) -> Blob:
+        return ArrayBlob(self._flat.reshape(self.shape), dtype)
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         for first in range(0, self.count, CHUNK):
-            yield self._flat[first : first + CHUNK]
+            yield _rounded(self._flat[first : first + CHUNK], self.dtype)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        result: np.ndarray = self._flat[indices].astype(FLOAT64)
+        result: np.ndarray = _rounded(self._flat[indices], self.dtype).astype(FLOAT64)
         return result
+
+
+class CastBlob(Blob):
+    """The numbers of another blob, in another type or shape."""
+
+    def __init__(self, base: Blob, dtype: np.dtype, shape: Sequence[int]) -> None:
+        super().__init__(shape, dtype, legacy=base.legacy and tuple(shape) == base.shape)
+        self.base = base
+
+    def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
+        for chunk in read(self.base):
+            yield _rounded(chunk, self.dtype)
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        result: np.ndarray = _rounded(self.base.take(indices), self.dtype).astype(FLOAT64)
+        return result
+
+
+def _rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    # The half analysis tells of numbers that become infinite; numpy's warning would only repeat it.
+    with np.errstate(all="ignore"):
+        return numbers.astype(dtype, copy=False)
 
 
 class Layout(NamedTuple):
@@ -246,13 +279,13 @@ class Layout(NamedTuple):
 
 
 class ScaledBlob(Blob):
-    """A blob times one factor for each output channel: float32, each the float64 product rounded once.
+    """A blob times one factor for each output channel: each the float64 product rounded once, to float32 or `dtype`.
 
-    factors: float64 (layout.channels,). A product beyond float32 becomes inf.
+    factors: float64 (layout.channels,). A product beyond the type becomes inf.
     """
 
-    def __init__(self, base: Blob, layout: Layout, factors: np.ndarray) -> None:
-        super().__init__(base.shape, FLOAT32, legacy=base.legacy)
+    def __init__(self, base: Blob, layout: Layout, factors: np.ndarray, dtype: np.dtype = FLOAT32) -> None:
+        super().__init__(base.shape, dtype, legacy=base.legacy)
         if layout.size != base.count or factors.shape != (layout.channels,):
             raise InternalError(f"{layout} does not fit a blob {base.shape} and factors {factors.shape}")
         self.base = base
@@ -260,9 +293,12 @@ class ScaledBlob(Blob):
         self.factors = np.array(factors, FLOAT64)
         self.factors.flags.writeable = False
 
+    def in_type(self, dtype: np.dtype) -> Blob:
+        return ScaledBlob(self.base, self.layout, self.factors, dtype)
+
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         position = 0
-        with borrowed(min(self.count, CHUNK), FLOAT32) as buffer:
+        with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
             for chunk in read(self.base):
                 target = buffer[: len(chunk)]
                 # The half analysis tells of inf and NaN; numpy's warnings would only repeat it.
@@ -274,7 +310,7 @@ class ScaledBlob(Blob):
     def take(self, indices: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             product = self.base.take(indices) * self.factors[self.layout.channel(indices)]
-            rounded: np.ndarray = product.astype(FLOAT32).astype(FLOAT64)
+        rounded: np.ndarray = _rounded(product, self.dtype).astype(FLOAT64)
         return rounded
 
     def _scale(self, chunk: np.ndarray, position: int, target: np.ndarray) -> None:

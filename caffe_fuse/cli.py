@@ -76,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help="status 1 if this happens: bn (a BatchNorm remains; the default), refused, flush; several with commas",
     )
+    fuse.add_argument(
+        "--weights-format", choices=("caffemodel", "hdf5"), help="how to write the weights (as they came)"
+    )
+    fuse.add_argument(
+        "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as halves"
+    )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
     _add_half_policy(fuse)
     _add_printing(fuse)
@@ -134,6 +140,8 @@ def _fuse(options: argparse.Namespace) -> int:
         half_policy=options.half_policy,
         strict=[name for name in options.strict.split(",") if name],
         prune=options.prune,
+        weights_format=options.weights_format,
+        blob_type=options.blob_type,
     )
     prefix = _prefix(options.output, model.document.path)
     reports = _reports(options)

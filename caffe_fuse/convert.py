@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Callable, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from . import half, passes
+from .bind import bind
 from .blob import Blob, Layout
-from .emit import Outputs, Pending, Written, dropped_layers, edits, failure, plan
+from .emit import Outputs, Pending, Written, dropped_layers, edits, failure, in_half, planned
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .loader import PathLike
@@ -23,6 +24,7 @@ from .weights import FORMATS, Format, read_weights
 from .wire import Source
 
 STRICT = ("bn", "refused", "flush")
+BLOB_TYPES = ("float32", "float16")
 Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
 
 
@@ -33,21 +35,29 @@ def fuse(
     half_policy: str = "ieee",
     strict: Collection[str] = (),
     prune: bool = False,
+    weights_format: Optional[str] = None,
+    blob_type: str = "float32",
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
     keep: names of layers that stay exactly as they are. half_policy: "ieee", or "off" for no verdict on the half
     range. strict: what else makes the result unsafe: "bn" a BatchNorm remains, "refused" anything was refused,
     "flush" a number becomes zero or subnormal. prune: `save` leaves out weights of layers that the net does not have.
+    weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
+    Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
     Raises InputError for options that do not fit the model.
     """
     _check_options(model, keep, half_policy, strict)
+    _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
+    _check_choice("blob type", blob_type, BLOB_TYPES)
     before = _analyse(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
     fused = replace(model, net=progress.net, excluded=left, dropped=model.dropped + dropped)
-    return Result(fused, progress, before, half_policy, frozenset(strict), prune)
+    assert model.weights is not None
+    format = weights_format or model.weights.format
+    return Result(fused, progress, before, half_policy, frozenset(strict), prune, format, blob_type)
 
 
 def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
@@ -66,6 +76,8 @@ class Result:
     half_policy: str
     strict: FrozenSet[str]
     prune: bool
+    weights_format: str
+    blob_type: str
 
     def __repr__(self) -> str:
         return (
@@ -93,7 +105,7 @@ class Result:
             before=self.before,
             after=after,
             warnings=self.model.warnings,
-            problems=tuple(_problems(self.model.net, after, len(refused), self.strict)),
+            problems=(*_problems(self.model.net, after, len(refused), self.strict), *self._not_half()),
         )
 
     def save(self, prefix: PathLike, *, force: bool = False, reports: Optional[Reports] = None) -> Tuple[str, str]:
@@ -102,15 +114,16 @@ class Result:
         reports: path -> what makes the text of a report from the facts and the files written; they appear together
         with the model, or alone where it is unsafe.
         Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
-        unless `force`; InputError for an output that is an input; SystemFailure when the system refuses; InternalError
-        when a proof fails. Nothing is left behind then.
+        unless `force`, and for a number that blob_type="float16" would make infinite; InputError for an output that is
+        an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
+        fails. Nothing is left behind then.
         """
         targets = self.targets(prefix)
         with Outputs(self.model.paths) as outputs:
             pages = [outputs.create(path) for path in reports or {}]
             files = [outputs.create(target) for target in targets]
             self._write(*files)
-            refused = bool(self.report.problems) and not force
+            refused = bool(self.report.problems and not force or self._not_half())
             written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
             if refused:
                 outputs.discard(files)
@@ -118,7 +131,8 @@ class Result:
                 page.write_all(render(self.report, written).encode())
             outputs.commit()
         if refused:
-            raise UnsafeResult("; ".join(self.report.problems), remedy="save it with force=True if you must")
+            remedy = "save it as float32" if self._not_half() else "save it with force=True if you must"
+            raise UnsafeResult("; ".join(self.report.problems), remedy=remedy)
         return targets
 
     def save_reports(self, reports: Reports) -> None:
@@ -133,14 +147,16 @@ class Result:
         """The two files, proved."""
         weights = self.model.weights
         assert weights is not None
-        format = _format_of(weights.format)
+        format = _format_of(self.weights_format)
+        original, entries = planned(self.model, weights, prune=self.prune, format=format.name, blob_type=self.blob_type)
         try:
-            format.write(weights, plan(self.model, weights, self.prune), numbers.write, half.metered)
+            format.write(original, entries, numbers.write, half.metered)
             numbers.sync_soon()
         except OSError as error:
             raise failure(error, numbers.target) from error
         text.write_all(self.rendered())
-        self.prove_written(numbers.temporary)
+        if not self._not_half():
+            self.prove_written(numbers.temporary)
 
     def targets(self, prefix: PathLike) -> Tuple[str, str]:
         """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
@@ -148,18 +164,25 @@ class Result:
         stem = stem_of(os.fspath(prefix))
         if not os.path.basename(stem):
             raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
-        return stem + _format_of(self.model.weights.format).suffix, stem + ".prototxt"
+        return stem + _format_of(self.weights_format).suffix, stem + ".prototxt"
 
     def rendered(self) -> bytes:
         """The new prototxt."""
         model = self.model
         return model.document.render(edits(model.document, model.source, model.net, model.dropped))
 
+    def _not_half(self) -> List[str]:
+        """Why blob_type="float16" cannot be had: no one wants an infinity, so there is no way to force it."""
+        layers = [layer for layer in self.model.net.layers if self.blob_type == "float16" and in_half(layer)]
+        bad = [layer for layer in layers if not all(half.measure(blob).safe for blob in layer.blobs)]
+        return [f"float16 cannot hold the weights of {len(bad)} layers (first: {bad[0].name})"] if bad else []
+
     def prove_written(self, path: str) -> None:
         """Proves each rewritten layer on the numbers of a weight file."""
-        stored: Dict[str, Sequence[Blob]] = {
-            record.name: record.blobs for record in read_weights(Source(path)).layers if record.blobs
-        }
+        written = read_weights(Source(path))
+        stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
+        if self.weights_format == "hdf5":  # which holds shared numbers once
+            stored = {layer.name: layer.blobs for layer in bind(self.model.net, written).layers if layer.blobs}
         for rewrite in self.progress.rewrites:
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
@@ -176,6 +199,12 @@ def stem_of(prefix: str) -> str:
 
 def _format_of(name: str) -> Format:
     return next(format for format in FORMATS if format.name == name)
+
+
+def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str]]) -> None:
+    if chosen not in known:
+        names = ", ".join(name for name in known if name)
+        raise InputError(f"there is no {what} {chosen}", remedy=f"choose from {names}")
 
 
 def _check_options(model: Model, keep: Collection[str], half_policy: str, strict: Collection[str]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .blob import Blob
+from .blob import FLOAT16, FLOAT32, Blob
 from .errors import InternalError
 from .net import Layer
 from .passes import Rewrite
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float64]
 
 SAMPLES = 16  # weights of a channel; more take longer than the fold itself
+# Of a stored type: half a unit in the last place, relative to the number, and the smallest number above 0.
+ROUNDINGS = {FLOAT32: (2.0**-24, 2.0**-149), FLOAT16: (2.0**-11, 2.0**-24)}
 FLOAT64_NOISE = 2.0**-44  # of some hundred roundings, relative to the magnitudes they work on
 
 
@@ -71,8 +73,9 @@ def prove(rewrite: Rewrite, written: Sequence[Blob]) -> None:
         new = Outputs(values * scale + shift, np.abs(values * scale) + np.abs(shift))
         chain = rewrite.before
     expected = _through(chain, old, rewrite)
-    # The new numbers are rounded once to float32: half a unit in the last place of each term, or of the smallest.
-    bound = new.size * 2.0**-24 + SAMPLES * 2.0**-149 + expected.size * FLOAT64_NOISE
+    # The new numbers are rounded once: half a unit in the last place of each term, or of the smallest number there is.
+    unit, smallest = ROUNDINGS[written[0].dtype]
+    bound = new.size * unit + SAMPLES * smallest + expected.size * FLOAT64_NOISE
     wrong = np.flatnonzero(~(np.abs(expected.values - new.values) < bound))  # so that inf is never near enough
     if wrong.size:
         channel = wrong[0]

@@ -63,6 +63,22 @@ def copy_of(message: Any) -> Any:
     return copy
 
 
+def without_foreign(message: Any) -> Any:
+    """A copy without the fields of other Caffes, whose numbers here mean nothing in a file."""
+    copy = copy_of(message)
+    _clear_foreign(copy)
+    return copy
+
+
+def _clear_foreign(message: Any) -> None:
+    for field, value in message.ListFields():
+        if field.number >= _FOREIGN:
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in value if _is_repeated(field) else [value]:
+                _clear_foreign(part)
+
+
 def read(document: Document, tree: Message, message_name: str) -> Typed:
     """The message that `tree`, a part of `document`, spells.
 

@@ -210,7 +210,6 @@ class TestRead:
                 b"version https://git-lfs.github.com/spec/v1\noid sha256:12",
                 r"is a git-LFS pointer.*git lfs pull",
             ),
-            (b"\x89HDF\r\n\x1a\n\0\0", "is an HDF5 file, which is not supported yet"),
             (b"\x1f\x8b\x08\0", "is compressed with gzip.*unpack"),
             (b"PK\x03\x04\x14\0", "is a zip archive, perhaps of PyTorch"),
             (b"\x80\x02}q\0.", "is a Python pickle, perhaps of PyTorch"),

@@ -5,11 +5,24 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 import pytest
-from caffemodel_bytes import ENCODINGS, NUMBERS, SHAPE, VALUES, field, layer, nets, parsed, scan, singles
+from caffemodel_bytes import (
+    ENCODINGS,
+    HALVES,
+    NUMBERS,
+    SHAPE,
+    VALUES,
+    doubles,
+    field,
+    layer,
+    nets,
+    parsed,
+    scan,
+    singles,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse.blob import ArrayBlob, Blob, Layout, Reader, ScaledBlob
+from caffe_fuse.blob import FLOAT16, FLOAT32, ArrayBlob, Blob, Layout, Reader, ScaledBlob
 from caffe_fuse.errors import InputError, InternalError
 from caffe_fuse.weights import FORMATS, Kept, LayerRecord, Plan, Rewritten, WeightFile, read_weights
 from caffe_fuse.wire import Source
@@ -119,10 +132,20 @@ class TestRewritten:
         assert (NUMBERS * [[2], [4]]).ravel().tolist() == list(blob.data)
         assert list(blob.shape.dim) == [2, 3]
 
-    def test_a_float64_blob_is_rounded_once_without_a_warning(self) -> None:
-        blob = ArrayBlob(np.array([1 / 3, 1e300, -1e300]))
+    def test_numbers_are_rounded_to_the_type_that_is_written_without_a_warning(self) -> None:
+        blob = ArrayBlob(np.array([1 / 3, 1e300, -1e300]), FLOAT32)
         expected = [float(np.float32(1 / 3)), float("inf"), float("-inf")]
         assert expected == list(only_layer(layer("conv1"), blobs=(blob,)).blobs[0].data)
+
+    def test_a_half_is_raw_data_behind_the_shape(self) -> None:
+        weights = scan(layer("conv1", PACKED))
+        new = written(weights, [same(weights.layers[0], blobs=(weights.layers[0].blobs[0].in_type(FLOAT16),))])
+        assert layer("conv1", SHAPE + field(10, 2) + field(12, HALVES)) == new
+
+    def test_a_double_is_double_data_behind_the_shape(self) -> None:
+        weights = scan(layer("conv1", PACKED))
+        new = written(weights, [same(weights.layers[0], blobs=(ArrayBlob(NUMBERS.astype(np.float64)),))])
+        assert layer("conv1", SHAPE + field(8, doubles(VALUES))) == new
 
     @pytest.mark.parametrize("shape", [(), (1,), (2, 1, 3), (0, 3)])
     def test_shapes_come_back(self, shape: Tuple[int, ...]) -> None:
@@ -222,7 +245,7 @@ class TestNewLayers:
 
     def test_a_new_layer_follows_the_last_one(self) -> None:
         weights = scan(field(1, b"net") + layer("one") + layer("two") + field(6, b""))
-        net = parsed(written(weights, [self.NEW, *map(Kept, weights.layers)]))
+        net = parsed(written(weights, [*map(Kept, weights.layers), self.NEW]))
         assert [message.name for message in net.layer] == ["one", "two", "new"]
         new = net.layer[2]
         assert (
@@ -231,6 +254,17 @@ class TestNewLayers:
         ) == ("Scale", ["top"], [], True)
         assert BIAS.tolist() == list(new.blobs[0].data)
         assert (net.name, net.HasField("state")) == ("net", True)
+
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_a_new_layer_stands_behind_the_one_before_it_in_the_plan(self, place: int) -> None:
+        parts = [field(1, b"net"), layer("one", PACKED), field(6, b""), layer("two"), field(9, 1)]
+        weights = scan(b"".join(parts))
+        for first in (Kept(weights.layers[0]), same(weights.layers[0])):
+            plan: List[Any] = [first, Kept(weights.layers[1])]
+            plan.insert(place, Rewritten(None, "new", ()))
+            expected = list(parts)
+            expected.insert((1, 2, 4)[place], field(100, field(1, b"new")))
+            assert b"".join(expected) == written(weights, plan)
 
     def test_in_a_v1_file_it_is_of_v1_too(self) -> None:
         weights = scan(field(2, field(4, b"one") + field(5, 4)))

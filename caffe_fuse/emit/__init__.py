@@ -1,8 +1,19 @@
 """From a net that changed to two files: edits of the text, records of the weights, and the safe way to the disk."""
 
 from .dropped import dropped_layers
+from .formats import in_half, planned
 from .outputs import Outputs, Pending, Written, failure
 from .records import plan
 from .text import edits
 
-__all__ = ["Outputs", "Pending", "Written", "dropped_layers", "edits", "failure", "plan"]
+__all__ = [
+    "Outputs",
+    "Pending",
+    "Written",
+    "dropped_layers",
+    "edits",
+    "failure",
+    "in_half",
+    "plan",
+    "planned",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, Optional, Tuple, Union
+from typing import AbstractSet, Dict, List, Optional, Sequence, Tuple, Union
 
 from .. import schema
 from ..blob import Blob
@@ -14,7 +14,7 @@ Entry = Union[Kept, Rewritten]
 
 
 def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
-    """What to write for each record of the file, and for changed layers that had none.
+    """What to write for each record of the file, and for changed layers that had none, behind the layer before them.
 
     Layers that are gone take their records with them, as do Splits of blobs that are gone. Records of layers that
     the net does not have stay, unless `prune`.
@@ -36,7 +36,32 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
             or (prune and record.name not in names)
         ):
             found.append(Kept(record))
-    return found + [Rewritten(None, now.name, now.blobs, now.type) for _, now in changed if now.record is None]
+    for _, now in changed:
+        if now.record is None:
+            # V1 has other fields; Caffe binds weights by name alone (net.cpp:735).
+            new = new_record(now, now.blobs) if weights.generation == "V2" else Rewritten(None, now.name, now.blobs)
+            found.insert(_behind(found, model, now), new)
+    return found
+
+
+def new_record(layer: Layer, blobs: Tuple[Blob, ...]) -> Rewritten:
+    """A record for a layer that has none: with it the file alone says what the prototxt says."""
+    rest = schema.without_foreign(layer.parameter)
+    for field in ("name", "type", "bottom", "top", "blobs"):
+        rest.ClearField(field)
+    parameters = bytes(rest.SerializeToString())
+    return Rewritten(None, layer.name, blobs, layer.type, layer.bottoms, layer.tops, parameters=parameters)
+
+
+def _behind(entries: Sequence[Entry], model: Model, layer: Layer) -> int:
+    """The place behind the last entry of a layer that stands before this one in the net."""
+    before = {other.name for other in model.net.layers if other.index < layer.index}
+    places = [place for place, entry in enumerate(entries) if _name(entry) in before]
+    return places[-1] + 1 if places else 0
+
+
+def _name(entry: Entry) -> str:
+    return entry.name if isinstance(entry, Rewritten) else entry.record.name
 
 
 def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple, Unio
 
 import numpy as np
 
-from ..blob import ArrayBlob, Blob, Layout, ScaledBlob
+from ..blob import FLOAT32, ArrayBlob, Blob, Layout, ScaledBlob
 from ..errors import InputError
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .shapes import axis_of, require, size
@@ -206,7 +206,7 @@ def _absorb(
     changed.CopyFrom(parameter)
     if not settings.bias_term:
         getattr(changed, settings_name).bias_term = True
-    new_blob = ArrayBlob(new_bias.astype(np.float32).reshape(bias.shape))
+    new_blob = ArrayBlob(new_bias.reshape(bias.shape), FLOAT32)
     return Absorbed(changed, (ScaledBlob(blobs[0], placed, scale), new_blob))
 
 

@@ -6,7 +6,7 @@ from typing import Tuple
 
 from ..errors import InputError
 from ..wire import Source
-from . import caffemodel
+from . import caffemodel, hdf5
 from .model import Format, Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
 from .recognise import HEAD_SIZE, explain
 
@@ -22,8 +22,7 @@ __all__ = [
     "read_weights",
 ]
 
-# In the order in which they are tried: a caffemodel has no magic number.
-FORMATS: Tuple[Format, ...] = (caffemodel.FORMAT,)
+FORMATS: Tuple[Format, ...] = (caffemodel.FORMAT, hdf5.FORMAT)
 
 
 def read_weights(source: Source) -> WeightFile:

@@ -22,7 +22,8 @@ _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF = range(5, 10)
 _RAW_TYPE, _RAW_DATA, _LAST_RAW = 10, 12, 13
 _DIM = 1  # of BlobShape
 # NVCaffe caffe.proto, enum Type; the other types are integers.
-_RAW_DTYPES: Dict[int, np.dtype] = {0: FLOAT64, 1: FLOAT32, 2: FLOAT16}
+_RAW_HALF = 2
+_RAW_DTYPES: Dict[int, np.dtype] = {0: FLOAT64, 1: FLOAT32, _RAW_HALF: FLOAT16}
 # Caffe: blob.hpp:14 and blob.cpp:29.
 _MOST_AXES = 32
 _MOST_ELEMENTS = 2**31 - 1
@@ -145,13 +146,25 @@ def _why_missing(fields: _Fields) -> str:
 
 
 def encoded_around(blob: Blob, legacy: bool) -> Tuple[bytes, bytes]:
-    """What stands before and after a blob's float32 numbers in its BlobProto: packed `data`, then the shape.
+    """What stands before and after a blob's numbers in its BlobProto: the keys of the numbers, and the shape.
 
+    float32 is packed `data`, float64 packed `double_data`, and float16 raw_data: BVLC Caffe does not read it, but
+    NVIDIA's Caffe, OpenCV 4 (whose shrinkCaffeModel writes the same) and TensorRT do.
     legacy: the shape as num, channels, height and width, for a blob of four axes.
     """
-    before = wire.tag(_DATA, DELIMITED) + wire.varint_bytes(4 * blob.count)
+    shape = _encoded_shape(blob.shape, legacy)
+    size = wire.varint_bytes(blob.dtype.itemsize * blob.count)
+    if blob.dtype == FLOAT32:
+        return wire.tag(_DATA, DELIMITED) + size, shape
+    if blob.dtype == FLOAT64:
+        return shape + wire.tag(_DOUBLE_DATA, DELIMITED) + size, b""
+    raw_type = wire.tag(_RAW_TYPE, VARINT) + wire.varint_bytes(_RAW_HALF)
+    return shape + raw_type + wire.tag(_RAW_DATA, DELIMITED) + size, b""
+
+
+def _encoded_shape(shape: Sequence[int], legacy: bool) -> bytes:
     if legacy:
-        pairs = zip(_LEGACY_SHAPE, blob.shape)
-        return before, b"".join(wire.tag(number, VARINT) + wire.varint_bytes(size) for number, size in pairs)
-    dims = b"".join(wire.varint_bytes(size) for size in blob.shape)
-    return before, wire.delimited(_SHAPE, wire.delimited(_DIM, dims) if dims else b"")
+        pairs = zip(_LEGACY_SHAPE, shape)
+        return b"".join(wire.tag(number, VARINT) + wire.varint_bytes(size) for number, size in pairs)
+    dims = b"".join(wire.varint_bytes(size) for size in shape)
+    return wire.delimited(_SHAPE, wire.delimited(_DIM, dims) if dims else b"")

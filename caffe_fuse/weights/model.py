@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
-from caffe_fuse.blob import Blob, Reader
+import numpy as np
+
+from caffe_fuse.blob import FLOAT32, Blob, Reader
+from caffe_fuse.errors import InputError
 from caffe_fuse.wire import Source
+
+
+class Absent(Blob):
+    """Stands for numbers that only another layer, which shares them, has in the file (Caffe: net.cpp:892)."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__((0,), FLOAT32)
+        self._where = where
+
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        raise self.error()
+
+    def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
+        raise self.error()
+
+    def error(self) -> InputError:
+        return InputError(
+            "is not in the file, and no layer of the net that shares it is there",
+            where=self._where,
+            remedy="is this the weight file of this net?",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,7 +39,7 @@ class LayerRecord:
 
     index: its place in the file; names may be there twice. span: its bytes in the source, [start, end).
     type: as in a V2 prototxt, "V1:40" for a number of the V1 form that BVLC Caffe does not define, None if
-    the file does not say.
+    the file does not say. HDF5 has no types, bottoms, tops and spans.
     """
 
     index: int
@@ -31,6 +55,7 @@ class WeightFile(NamedTuple):
     """A weight file that was scanned: its numbers are read from `source` when a blob is used.
 
     format: a name of FORMATS. generation: "V2" (`layer`) or "V1" (`layers`). layers: in file order.
+    binds_last: of several layers of the net with one name, the last gets a record's numbers, not the first.
     """
 
     path: str
@@ -38,6 +63,7 @@ class WeightFile(NamedTuple):
     source: Source
     generation: str
     layers: Tuple[LayerRecord, ...]
+    binds_last: bool = False
 
 
 class Kept(NamedTuple):
@@ -50,7 +76,7 @@ class Rewritten(NamedTuple):
     """A layer that differs from its record, or (record None) one that no record stands for.
 
     type, bottoms, tops: None leaves the record's. blobs: the record's own (the same objects) keep their
-    bytes, others are written as float32.
+    bytes, others are written in their type.
     bias_term: what the record's convolution_param or inner_product_param shall say; None leaves it.
     parameters: serialized fields of a LayerParameter. They replace all of the record's but name, type,
     bottom, top, blobs, phase, include, exclude and propagate_down; None leaves them. Without a record, they

@@ -16,7 +16,7 @@ _KINDS = tuple(
         (rb"\Z", "is empty", _GET),
         (rb"(\xef\xbb\xbf)?\s*<(!doctype|html|head|\?xml|!--)", "is a web page", _GET),
         (rb"version https://git-lfs", "is a git-LFS pointer", "get the file itself with `git lfs pull`"),
-        (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file, which is not supported yet", _GIVE),
+        (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file", _GIVE),
         (rb"\x1f\x8b", "is compressed with gzip", "unpack it first"),
         (rb"PK\x03\x04", "is a zip archive, perhaps of PyTorch", _GIVE),
         (rb"\x80[\x02-\x05]", "is a Python pickle, perhaps of PyTorch", _GIVE),

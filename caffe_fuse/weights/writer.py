@@ -5,10 +5,8 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-import numpy as np
-
 from .. import names, parallel, wire
-from ..blob import FLOAT32, Blob, Reader
+from ..blob import Blob, Reader
 from ..errors import InputError, InternalError
 from ..wire import DELIMITED, VARINT, Source, WireField
 from .blobproto import encoded_around
@@ -31,7 +29,7 @@ class _Copy(NamedTuple):
     end: int
 
 
-# A blob stands for its numbers as float32.
+# A blob stands for its numbers in its type.
 _Piece = Union[bytes, _Copy, Blob]
 
 
@@ -41,7 +39,7 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     Several threads call `out` and `chunks`.
 
     plan: what becomes of the original's records, which keep their order (one that is not in the plan is
-    dropped), and new layers, which follow the last record.
+    dropped), and new layers, each behind the record that is before it in the plan.
     chunks: how a blob is read, so that a caller can watch its numbers go by.
     InputError, before anything is written, if Caffe could not read so large a file.
     """
@@ -57,7 +55,7 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
         if isinstance(piece, bytes):
             out(offset, memoryview(piece))
         elif isinstance(piece, Blob):
-            _write_numbers(piece, offset, out, chunks)
+            write_numbers(piece, offset, out, chunks)
         else:
             _write_copy(original.source, piece, offset, out)
 
@@ -86,14 +84,12 @@ def _write_copy(source: Source, piece: _Copy, offset: int, out: Output) -> None:
         out(offset + start - piece.start, part)
 
 
-def _write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None:
+def write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None:
+    """The numbers of a blob, in its type, one after the other from `offset`."""
     written = 0
     for chunk in chunks(blob):
-        # The half analysis tells of numbers beyond float32; numpy's warning would only repeat it.
-        with np.errstate(all="ignore"):
-            numbers = chunk.astype(FLOAT32, copy=False)
-        out(offset + FLOAT32.itemsize * written, numbers.data.cast("B"))
-        written += len(numbers)
+        out(offset + blob.dtype.itemsize * written, chunk.data.cast("B"))
+        written += len(chunk)
     if written != blob.count:
         raise InternalError(f"a blob of {blob.count} numbers gave {written}")
 
@@ -101,26 +97,39 @@ def _write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None
 def _pieces(original: WeightFile, plan: Plan) -> List[_Piece]:
     """The new file, one piece after the other; what is kept together is one piece."""
     planned = {entry.record: entry for entry in plan if entry.record is not None}
-    added = [entry for entry in plan if isinstance(entry, Rewritten) and entry.record is None]
     # One file cannot hold both generations (Caffe: upgrade_proto.cpp:670).
     generation = V1 if planned and original.generation == V1.label else V2
-    pieces: List[_Piece] = []
-    copied = 0
+    added = _added(plan)
+    copied = original.layers[0].span[0] if original.layers else original.source.size
+    pieces: List[_Piece] = [_Copy(0, copied)]
+    for entry in added.get(None, ()):
+        pieces += _layer(original.source, entry, generation)
     for record in original.layers:
         start, end = record.span
-        entry = planned.pop(record, None)
-        if not isinstance(entry, Kept):
+        own = planned.pop(record, None)
+        if not isinstance(own, Kept):
             pieces.append(_Copy(copied, start))
-            pieces += _layer(original.source, entry, generation) if entry is not None else []
+            pieces += _layer(original.source, own, generation) if own is not None else []
+            copied = end
+        for entry in added.get(record, ()):
+            pieces += [_Copy(copied, end), *_layer(original.source, entry, generation)]
             copied = end
     if planned:
         raise InternalError(f"layers {[record.name for record in planned]} are of another file")
-    last = original.layers[-1].span[1]
-    pieces.append(_Copy(copied, last))
-    for entry in added:
-        pieces += _layer(original.source, entry, generation)
-    pieces.append(_Copy(last, original.source.size))
+    pieces.append(_Copy(copied, original.source.size))
     return pieces
+
+
+def _added(plan: Plan) -> Dict[Optional[LayerRecord], List[Rewritten]]:
+    """The new layers by the record that they follow; None for those before all records."""
+    found: Dict[Optional[LayerRecord], List[Rewritten]] = {}
+    record: Optional[LayerRecord] = None
+    for entry in plan:
+        if isinstance(entry, Rewritten) and entry.record is None:
+            found.setdefault(record, []).append(entry)
+        else:
+            record = entry.record
+    return found
 
 
 def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[_Piece]:
@@ -210,5 +219,5 @@ def _size(piece: _Piece) -> int:
     if isinstance(piece, bytes):
         return len(piece)
     if isinstance(piece, Blob):
-        return FLOAT32.itemsize * piece.count
+        return piece.dtype.itemsize * piece.count
     return piece.end - piece.start

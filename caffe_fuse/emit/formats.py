@@ -1,0 +1,170 @@
+"""The plan of a weight file in the format and in the type of numbers that were asked for."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence, Set, Tuple
+
+from .. import schema, wire
+from ..bind import exact_shapes
+from ..blob import FLOAT16, FLOAT32, Blob, CastBlob, StoredBlob
+from ..errors import InputError
+from ..model import Model
+from ..net import Layer
+from ..textproto import Scalar
+from ..weights.model import Absent, Kept, Rewritten, WeightFile
+from ..wire import Source
+from .records import Entry, new_record, plan
+
+_NET_NAME = 1  # of NetParameter
+
+
+def planned(
+    model: Model, weights: WeightFile, *, prune: bool, format: str, blob_type: str
+) -> Tuple[WeightFile, List[Entry]]:
+    """The file that the new one is made from, and what becomes of it.
+
+    format: the name of the new file's. blob_type: "float16" makes halves of the weights that `in_half` names.
+    InputError for what the format cannot hold.
+    """
+    entries = plan(model, weights, prune)
+    half = {layer.index for layer in model.net.layers if blob_type == "float16" and in_half(layer)}
+    if format == "hdf5":
+        _check_duplicates(model, last=True)
+        return weights, _as_hdf5(model, entries, half)
+    if weights.format == "hdf5":
+        _check_duplicates(model, last=False)
+        return _bare(model, weights), _as_caffemodel(model, entries, half)
+    return weights, _halved(model, entries, half) if half else entries
+
+
+def in_half(layer: Layer) -> bool:
+    """Whether blob_type="float16" is for this layer: one with weights, as for OpenCV's shrinkCaffeModel.
+
+    A BatchNorm's variance, for one, would not survive.
+    """
+    return layer.row is not None and layer.row.absorb is not None
+
+
+def _halved(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entry]:
+    found: List[Entry] = []
+    bound = _bound(model)
+    for entry in entries:
+        layer = bound.get(_name(entry))
+        if layer is None or layer.index not in half or entry.record is not layer.record:
+            found.append(entry)
+        elif isinstance(entry, Kept):
+            found.append(Rewritten(entry.record, layer.name, _in_half(entry.record.blobs)))
+        else:
+            found.append(entry._replace(blobs=_in_half(entry.blobs)))
+    return found
+
+
+def _in_half(blobs: Sequence[Blob]) -> Tuple[Blob, ...]:
+    """A blob that holds nothing, or beside its numbers what only another Caffe knows, stays as it is."""
+    return tuple(blob if _is_special(blob) else blob.in_type(FLOAT16) for blob in blobs)
+
+
+def _is_special(blob: Blob) -> bool:
+    return isinstance(blob, StoredBlob) and bool(blob.missing or blob.unknown)
+
+
+def _as_hdf5(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entry]:
+    """A group for each layer; shared numbers are written once, by the first layer that has them (net.cpp:892)."""
+    net = model.net
+    sharing = {(layer.index, place) for pairs in net.sharers.values() for layer, place in pairs[1:]}
+    found: List[Entry] = _strangers(model, entries)
+    for layer in net.layers:
+        blobs = _in_half(layer.blobs) if layer.index in half else layer.blobs
+        exact = [
+            Absent(layer.where) if (layer.index, place) in sharing else _in_shape(blob, shape)
+            for place, (blob, shape) in enumerate(zip(blobs, exact_shapes(net, layer)))
+        ]
+        found.append(Rewritten(layer.record, layer.name, tuple(exact)))
+    for entry in found:
+        for place, blob in enumerate(_blobs(entry)):
+            if isinstance(blob, StoredBlob) and blob.unknown:
+                fields = ", ".join(map(str, blob.unknown))
+                raise InputError(
+                    f"blob {place} of layer {_name(entry)} has field {fields} of another Caffe, which HDF5 cannot hold",
+                    where=model.paths[-1],
+                    remedy="use --weights-format caffemodel",
+                )
+    return found
+
+
+def _in_shape(blob: Blob, shape: Tuple[int, ...]) -> Blob:
+    return blob if blob.shape == shape else CastBlob(blob, blob.dtype, shape)
+
+
+def _as_caffemodel(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entry]:
+    """All layers of the net with their parameters (Caffe: net.cpp ToProto), and those of other phases with weights."""
+    others = {_name(entry): entry for entry in _strangers(model, entries) if _blobs(entry)}
+    found: List[Entry] = _inputs(model)
+    taking_part = {layer.index for layer in model.net.layers}
+    for layer in sorted((*model.net.layers, *model.excluded), key=lambda layer: layer.index):
+        if layer.index in taking_part:
+            blobs = _in_half(layer.blobs) if layer.index in half else _readable(layer.blobs)
+            found.append(new_record(layer, blobs))
+        elif layer.name in others:
+            found.append(new_record(layer, _readable(_blobs(others.pop(layer.name)))))
+    return found + [Rewritten(None, name, _readable(_blobs(entry))) for name, entry in others.items()]
+
+
+def _readable(blobs: Sequence[Blob]) -> Tuple[Blob, ...]:
+    """Every Caffe reads halves from HDF5, but few from a caffemodel."""
+    return tuple(blob.in_type(FLOAT32) if blob.dtype == FLOAT16 else blob for blob in blobs)
+
+
+def _inputs(model: Model) -> List[Entry]:
+    """The net's `input` fields as the Input layer that Caffe makes of them (upgrade_proto.cpp:968)."""
+    shapes = {name: shape for name, shape in model.net.inputs.items() if shape is not None and None not in shape}
+    if not shapes:
+        return []
+    layer = schema.new("LayerParameter")
+    for shape in shapes.values():
+        layer.input_param.shape.add().dim.extend(shape)
+    parameters = bytes(layer.SerializeToString())
+    return [Rewritten(None, "input", (), "Input", (), tuple(shapes), parameters=parameters)]
+
+
+def _bare(model: Model, weights: WeightFile) -> WeightFile:
+    """A caffemodel that holds nothing but the net's name."""
+    found = [value.string() for value in model.document.root.all("name") if isinstance(value, Scalar)]
+    content = b"".join(wire.delimited(_NET_NAME, name) for name in found[-1:])
+    return WeightFile(weights.path, "caffemodel", Source(content, weights.path), "V2", ())
+
+
+def _strangers(model: Model, entries: Sequence[Entry]) -> List[Entry]:
+    """What becomes of records that are no layer's of the net."""
+    bound = _bound(model)
+    return [entry for entry in entries if _name(entry) not in bound]
+
+
+def _bound(model: Model) -> Dict[str, Layer]:
+    """The layers of the net by name; of several, the one that has the file's numbers."""
+    layers = sorted(model.net.layers, key=lambda layer: layer.record is not None)
+    return {layer.name: layer for layer in layers}
+
+
+def _name(entry: Entry) -> str:
+    return entry.name if isinstance(entry, Rewritten) else entry.record.name
+
+
+def _blobs(entry: Entry) -> Tuple[Blob, ...]:
+    return entry.blobs if isinstance(entry, Rewritten) else entry.record.blobs
+
+
+def _check_duplicates(model: Model, last: bool) -> None:
+    """Of several layers with one name a caffemodel gives its numbers to the first, HDF5 to the last (net.cpp:253)."""
+    by_name: Dict[str, List[Layer]] = {}
+    for layer in model.net.layers:
+        by_name.setdefault(layer.name, []).append(layer)
+    for name, layers in by_name.items():
+        without = layers[:-1] if last else layers[1:]
+        if any(layer.blobs for layer in without):
+            raise InputError(
+                f"{len(layers)} layers are called {name}, and this format would give the weights to the "
+                f"{'last' if last else 'first'} of them",
+                where=layers[-1].where,
+                remedy="give each its own name, or keep the format of the weights",
+            )
