@@ -32,8 +32,44 @@ class Mutant(NamedTuple):
 FOLD = "tests/test_fold.py::"
 VALUES = "tests/test_written_values.py::test_every_number_of_a_recorded_net_is_rounded_once"
 AFFINE, WEIGHTED, BLOB = "layers/affine.py", "layers/weighted.py", "blob.py"
+FORMATS, HDF5 = "emit/formats.py", "weights/hdf5.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
+    Mutant(
+        "HDF5 binds to the first layer of a name",
+        "bind.py",
+        "reversed(net.layers) if weights.binds_last else net.layers",
+        "net.layers",
+        "tests/test_formats.py",
+    ),
+    Mutant(
+        "HDF5 holds shared numbers at their last user",
+        FORMATS,
+        "for layer, place in pairs[1:]}",
+        "for layer, place in pairs[:-1]}",
+        "tests/test_formats.py",
+    ),
+    Mutant(
+        "halves are rounded to float32 first",
+        BLOB,
+        "return ScaledBlob(self.base, self.layout, self.factors, dtype)",
+        "return CastBlob(self, dtype, self.shape)",
+        "tests/test_formats.py",
+    ),
+    Mutant(
+        "a soft link is followed anywhere in the file",
+        HDF5,
+        'if target.startswith(b"/") and steps[:1] != [b"data"]:',
+        "if not steps:",
+        "tests/test_hdf5.py",
+    ),
+    Mutant(
+        "a dataset is believed to hold what its shape says",
+        HDF5,
+        "if size > held * densest:",
+        "if size < 0:",
+        "tests/test_hdf5.py",
+    ),
     Mutant(
         "no square root",
         AFFINE,

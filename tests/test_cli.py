@@ -164,6 +164,15 @@ def test_show_ends_quietly_when_its_reader_has_seen_enough(model: Tuple[Path, Pa
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_hdf5_weights_may_come_through_a_pipe(tmp_path: Path) -> None:
+    folder = TRUTH / "format-hdf5"
+    content = (folder / "net.caffemodel.h5").read_bytes()
+    command = [sys.executable, "-m", "caffe_fuse", "fuse", "-q", str(folder / "net.prototxt"), "/dev/stdin"]
+    done = subprocess.run([*command, "-o", str(tmp_path / "out")], input=content, capture_output=True, check=False)
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert (tmp_path / "out.caffemodel.h5").exists()
+
+
 def test_help_needs_neither_numpy_nor_protobuf_nor_h5py() -> None:
     program = (
         "import sys\nfrom caffe_fuse import cli\n"
