@@ -123,7 +123,7 @@ class Result:
             pages = [outputs.create(path) for path in reports or {}]
             files = [outputs.create(target) for target in targets]
             self._write(*files)
-            refused = bool(self.report.problems and not force or self._not_half())
+            refused = bool((self.report.problems and not force) or self._not_half())
             written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
             if refused:
                 outputs.discard(files)
