@@ -89,17 +89,4 @@ def _read_text(source: Source) -> Document:
     names = {field.name for field in document.root.fields}
     if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
         raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")
-    old = next((field for field in document.root.fields if field.name == "layers"), None)
-    if old is not None and "layer" in names:
-        raise InputError(
-            "this net has `layer` and `layers`, old form and new, and Caffe reads no net with both",
-            where=document.where(old.start),
-            remedy="write this one as `layer`, too",
-        )
-    if old is not None:
-        raise InputError(
-            "`layers` is the old form of a net, V0 or V1, which is not supported yet",
-            where=document.where(old.start),
-            remedy="turn both files into the new form with Caffe's upgrade_net_proto_text and upgrade_net_proto_binary",
-        )
     return document

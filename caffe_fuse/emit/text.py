@@ -6,6 +6,8 @@ import re
 from itertools import zip_longest
 from typing import Any, Dict, List, Sequence
 
+from .. import schema
+from ..generations import V0, v0
 from ..net import Layer, Net
 from ..textedit import append, remove, replace, replace_field
 from ..textproto import Document, Edit, Message, Scalar
@@ -20,8 +22,16 @@ def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer])
         if now is None:
             found.append(remove(document, layer.field))
         elif now.parameter is not layer.parameter:
-            found += _message_edits(document, [layer.node], layer.parameter, now.parameter)
+            found += _layer_edits(document, layer, now.parameter)
     return found
+
+
+def _layer_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
+    before = layer.parameter
+    if layer.generation == V0:
+        message = schema.read(document, layer.node, "V1LayerParameter").message
+        before, after = message, v0.changed(message, before, after)
+    return _message_edits(document, [layer.node], before, after)
 
 
 def _message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:

@@ -14,6 +14,7 @@ from typing import List, Optional, Sequence, Set, Union
 import numpy as np
 
 from ..blob import ArrayBlob
+from ..generations import V2
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
 from ..schema import copy_of
@@ -76,6 +77,8 @@ def _reason(net: Net, links: Sequence[Link], progress: Progress) -> str:
 
 def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union[Rewrite, Refusal]:
     members = [link.layer for link in links]
+    if norm.generation != V2:
+        return Refusal(f"{reason}, and the old form of this net has no Scale: `caffe-fuse upgrade` gives it today's")
     moved_up = members.index(norm)
     affine = compose(links)
     source = net.bottoms(members[0])[0]

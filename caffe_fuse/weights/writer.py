@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -12,13 +12,12 @@ from ..blob import FLOAT32, Blob, Reader
 from ..errors import InputError, InternalError
 from ..wire import DELIMITED, VARINT, Source, WireField
 from .blobproto import encoded_around
-from .generations import V1, V2, Generation
+from .generations import GENERATIONS, V2, Generation
 from .model import Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
 
 # Caffe: util/io.cpp:22 reads no more.
 LARGEST_FILE = 2**31 - 1
 
-_BIAS_TERM = 2  # of ConvolutionParameter and InnerProductParameter
 _COPIED_AT_ONCE = 1 << 18
 _SHORT = 1 << 12
 _NO_RECORD = LayerRecord(-1, "", None, (), (), (), (0, 0))
@@ -103,7 +102,7 @@ def _pieces(original: WeightFile, plan: Plan) -> List[_Piece]:
     planned = {entry.record: entry for entry in plan if entry.record is not None}
     added = [entry for entry in plan if isinstance(entry, Rewritten) and entry.record is None]
     # One file cannot hold both generations (Caffe: upgrade_proto.cpp:670).
-    generation = V1 if planned and original.generation == V1.label else V2
+    generation = GENERATIONS[original.generation] if planned else V2
     pieces: List[_Piece] = []
     copied = 0
     for record in original.layers:
@@ -126,59 +125,82 @@ def _pieces(original: WeightFile, plan: Plan) -> List[_Piece]:
 def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[_Piece]:
     """The new record: the fields of the old one in their order, with those exchanged that changed."""
     old = entry.record or _NO_RECORD
-    fields: List[WireField] = []
-    if entry.record is not None:
-        record = next(wire.fields(source, *old.span))
-        fields = list(wire.fields(source, record.value_start, record.end))
-    if generation is V1 and entry.parameters is not None:
-        raise InternalError(f"layer {entry.name} of the V1 form cannot become another type")
-    pending = _exchanged(source, generation, old, entry, fields)
-    exchanged = frozenset(pending)
+    outer = _fields_of(source, [next(wire.fields(source, *old.span))] if entry.record is not None else [])
+    wires = _wires(generation, old, entry)
+    if not generation.nested:
+        exchanged = {**wires, **_exchanged(source, generation, old, entry, outer)}
+        return _message(generation.layers, _body(outer, exchanged, entry, generation))
+    inner = _fields_of(source, _messages(outer, generation.nested))
+    nested = _body(inner, _exchanged(source, generation, old, entry, inner), entry, generation)
+    wires[generation.nested] = _message(generation.nested, nested)
+    return _message(generation.layers, _body(outer, wires, None, generation))
+
+
+def _fields_of(source: Source, messages: Sequence[WireField]) -> List[WireField]:
+    return [field for message in messages for field in wire.fields(source, message.value_start, message.end)]
+
+
+def _body(
+    fields: Sequence[WireField],
+    exchanged: Mapping[int, Sequence[_Piece]],
+    entry: Optional[Rewritten],
+    generation: Generation,
+) -> List[_Piece]:
+    """The fields with those exchanged that changed; what `entry` gives as parameters takes the place of the old."""
+    replaced = entry is not None and entry.parameters is not None
+    pending = dict(exchanged)
     body: List[_Piece] = []
     for field in fields:
         if field.number in exchanged:
             body += pending.pop(field.number, ())
-        elif entry.parameters is None or field.number in generation.of_every_type:
+        elif not replaced or field.number in generation.of_every_type:
             body.append(_Copy(field.start, field.end))
     for pieces in pending.values():
         body += pieces
-    body.append(entry.parameters or b"")
-    return [_header(generation.layers, body), *body]
+    if generation is V2 and entry is not None:
+        body.append(entry.parameters or b"")
+    return body
+
+
+def _wires(generation: Generation, old: LayerRecord, entry: Rewritten) -> Dict[int, Sequence[_Piece]]:
+    """The bottoms and tops that change, by their field's number."""
+    bottoms = old.bottoms if entry.bottoms is None else entry.bottoms
+    tops = old.tops if entry.tops is None else entry.tops
+    places = ((generation.bottom, old.bottoms, bottoms), (generation.top, old.tops, tops))
+    return {number: _texts(number, after) for number, before, after in places if before != after}
+
+
+def _texts(number: int, texts: Sequence[str]) -> List[_Piece]:
+    return [wire.delimited(number, names.encode(text)) for text in texts]
 
 
 def _exchanged(
     source: Source, generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]
 ) -> Dict[int, Sequence[_Piece]]:
-    """What takes the place of the record's fields, by their number."""
+    """What takes the place of the record's other fields, by their number."""
     exchanged: Dict[int, Sequence[_Piece]] = {}
-    for number, before, after in (
-        (generation.name, (old.name,), (entry.name,)),
-        # V1 numbers its types. Caffe binds weights by name alone (net.cpp:735): a new layer can do without.
-        (generation.type, (old.type,), (old.type if generation is V1 else entry.type or old.type,)),
-        (generation.bottom, old.bottoms, old.bottoms if entry.bottoms is None else entry.bottoms),
-        (generation.top, old.tops, old.tops if entry.tops is None else entry.tops),
-    ):
-        if before != after:
-            texts = [names.encode(text or "") for text in after]
-            exchanged[number] = [wire.delimited(number, text) for text in texts]
-    for number in generation.with_bias_term if entry.bias_term is not None else ():
-        parameter = _messages(fields, number)
-        if parameter:
-            exchanged[number] = [wire.delimited(number, _with_bias_term(source, parameter, entry.bias_term))]
+    if old.name != entry.name:
+        exchanged[generation.name] = _texts(generation.name, [entry.name])
+    if entry.type not in (None, old.type):
+        # The old forms have their own names and numbers for types, and none for most of today's. Caffe binds weights by
+        # name alone (net.cpp:735): a layer can do without.
+        exchanged[generation.type] = _texts(generation.type, [entry.type or ""] if generation is V2 else [])
+    if entry.bias_term is not None:
+        for number in generation.with_bias_term:
+            parameter = _messages(fields, number)
+            if parameter:
+                others = [field for field in _fields_of(source, parameter) if field.number != generation.bias_term]
+                kept = b"".join(source.read(field.start, field.end) for field in others)
+                exchanged[number] = [wire.delimited(number, kept + _bias_term(generation, entry.bias_term))]
+        if generation.nested:
+            exchanged[generation.bias_term] = [_bias_term(generation, entry.bias_term)]
     if old.blobs != entry.blobs:
         exchanged[generation.blobs] = _blobs(generation, old, entry, fields)
     return exchanged
 
 
-def _with_bias_term(source: Source, parameter: Sequence[WireField], bias_term: Optional[bool]) -> bytes:
-    """The fields of a submessage with this bias_term; one that is there twice is merged, as protobuf does."""
-    others = b"".join(
-        source.read(field.start, field.end)
-        for message in parameter
-        for field in wire.fields(source, message.value_start, message.end)
-        if field.number != _BIAS_TERM
-    )
-    return others + wire.tag(_BIAS_TERM, VARINT) + wire.varint_bytes(int(bool(bias_term)))
+def _bias_term(generation: Generation, value: bool) -> bytes:
+    return wire.tag(generation.bias_term, VARINT) + wire.varint_bytes(int(value))
 
 
 def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[_Piece]:
@@ -194,12 +216,16 @@ def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: S
             continue
         before, after = encoded_around(blob, legacy and len(blob.shape) == 4)
         message: List[_Piece] = [before, blob, after]
-        pieces += [_header(generation.blobs, message), *message]
+        pieces += _message(generation.blobs, message)
     return pieces
 
 
 def _messages(fields: Sequence[WireField], number: int) -> List[WireField]:
     return [field for field in fields if field.number == number and field.wire_type == DELIMITED]
+
+
+def _message(number: int, pieces: List[_Piece]) -> List[_Piece]:
+    return [_header(number, pieces), *pieces]
 
 
 def _header(number: int, pieces: Sequence[_Piece]) -> bytes:
