@@ -11,7 +11,7 @@ from .build import State, build
 from .errors import InputError
 from .model import Model
 from .textproto import Document
-from .weights import read_weights
+from .weights import WeightFile, read_weights
 from .weights.recognise import HEAD_SIZE, explain
 from .wire import Source
 
@@ -36,17 +36,22 @@ def load(
     """
     if phase not in ("TEST", "TRAIN"):
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
-    sources = [_open(os.fspath(path)) for path in (net, weights) if path is not None]
-    if len(sources) == 2 and _is_binary(sources[0]) and not _is_binary(sources[1]):
-        sources.reverse()
-    document = _read_text(sources[0])
-    stored = read_weights(sources[1]) if len(sources) == 2 else None
+    document, stored = read_files(net, weights)
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
     built = build(document, stored, State(phase, level, frozenset(stages)), shapes)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)
     return Model(document, stored, built.net, built.net, built.excluded, (), warnings)
+
+
+def read_files(net: PathLike, weights: Optional[PathLike]) -> Tuple[Document, Optional[WeightFile]]:
+    """The text and the weights, told apart by what is in them."""
+    sources = [_open(os.fspath(path)) for path in (net, weights) if path is not None]
+    if len(sources) == 2 and _is_binary(sources[0]) and not _is_binary(sources[1]):
+        sources.reverse()
+    document = _read_text(sources[0])
+    return document, read_weights(sources[1]) if len(sources) == 2 else None
 
 
 def _checked(name: str, shape: Sequence[int]) -> Tuple[int, ...]:

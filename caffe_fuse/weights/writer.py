@@ -23,7 +23,7 @@ _SHORT = 1 << 12
 _NO_RECORD = LayerRecord(-1, "", None, (), (), (), (0, 0))
 
 
-class _Copy(NamedTuple):
+class Copy(NamedTuple):
     """Bytes of the original file: [start, end)."""
 
     start: int
@@ -31,7 +31,7 @@ class _Copy(NamedTuple):
 
 
 # A blob stands for its numbers as float32.
-_Piece = Union[bytes, _Copy, Blob]
+Piece = Union[bytes, Copy, Blob]
 
 
 def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.chunks) -> None:
@@ -44,14 +44,19 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     chunks: how a blob is read, so that a caller can watch its numbers go by.
     InputError, before anything is written, if Caffe could not read so large a file.
     """
-    pieces = _joined(original.source, _pieces(original, plan))
+    write_pieces(original, _pieces(original, plan), out, chunks)
+
+
+def write_pieces(original: WeightFile, parts: Sequence[Piece], out: Output, chunks: Reader = Blob.chunks) -> None:
+    """Write a file of these pieces, as `write` does."""
+    pieces = _joined(original.source, parts)
     size = sum(map(_size, pieces))
     if size > LARGEST_FILE:
         problem = f"would become {size} bytes, but Caffe reads {LARGEST_FILE} at most"
         raise InputError(problem, where=original.path)
     offsets = [0, *accumulate(map(_size, pieces))]
 
-    def write_piece(place: Tuple[int, _Piece]) -> None:
+    def write_piece(place: Tuple[int, Piece]) -> None:
         offset, piece = place
         if isinstance(piece, bytes):
             out(offset, memoryview(piece))
@@ -64,11 +69,11 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     parallel.each(write_piece, sorted(zip(offsets, pieces), key=lambda place: -_size(place[1])))
 
 
-def _joined(source: Source, pieces: Sequence[_Piece]) -> List[_Piece]:
+def _joined(source: Source, pieces: Sequence[Piece]) -> List[Piece]:
     """The same file in fewer pieces: short ones that follow each other are one."""
-    joined: List[_Piece] = []
+    joined: List[Piece] = []
     for piece in pieces:
-        if isinstance(piece, _Copy) and piece.end - piece.start <= _SHORT:
+        if isinstance(piece, Copy) and piece.end - piece.start <= _SHORT:
             piece = source.read(piece.start, piece.end)
         if isinstance(piece, bytes) and joined and isinstance(joined[-1], bytes):
             joined[-1] += piece
@@ -77,7 +82,7 @@ def _joined(source: Source, pieces: Sequence[_Piece]) -> List[_Piece]:
     return joined
 
 
-def _write_copy(source: Source, piece: _Copy, offset: int, out: Output) -> None:
+def _write_copy(source: Source, piece: Copy, offset: int, out: Output) -> None:
     buffer = memoryview(bytearray(min(_COPIED_AT_ONCE, piece.end - piece.start)))
     for start in range(piece.start, piece.end, _COPIED_AT_ONCE):
         part = buffer[: piece.end - start]
@@ -97,64 +102,65 @@ def _write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None
         raise InternalError(f"a blob of {blob.count} numbers gave {written}")
 
 
-def _pieces(original: WeightFile, plan: Plan) -> List[_Piece]:
+def _pieces(original: WeightFile, plan: Plan) -> List[Piece]:
     """The new file, one piece after the other; what is kept together is one piece."""
     planned = {entry.record: entry for entry in plan if entry.record is not None}
     added = [entry for entry in plan if isinstance(entry, Rewritten) and entry.record is None]
     # One file cannot hold both generations (Caffe: upgrade_proto.cpp:670).
     generation = GENERATIONS[original.generation] if planned else V2
-    pieces: List[_Piece] = []
+    pieces: List[Piece] = []
     copied = 0
     for record in original.layers:
         start, end = record.span
         entry = planned.pop(record, None)
         if not isinstance(entry, Kept):
-            pieces.append(_Copy(copied, start))
+            pieces.append(Copy(copied, start))
             pieces += _layer(original.source, entry, generation) if entry is not None else []
             copied = end
     if planned:
         raise InternalError(f"layers {[record.name for record in planned]} are of another file")
     last = original.layers[-1].span[1]
-    pieces.append(_Copy(copied, last))
+    pieces.append(Copy(copied, last))
     for entry in added:
         pieces += _layer(original.source, entry, generation)
-    pieces.append(_Copy(last, original.source.size))
+    pieces.append(Copy(last, original.source.size))
     return pieces
 
 
-def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[_Piece]:
+def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[Piece]:
     """The new record: the fields of the old one in their order, with those exchanged that changed."""
     old = entry.record or _NO_RECORD
-    outer = _fields_of(source, [next(wire.fields(source, *old.span))] if entry.record is not None else [])
+    outer = fields_of(source, [next(wire.fields(source, *old.span))] if entry.record is not None else [])
     wires = _wires(generation, old, entry)
     if not generation.nested:
         exchanged = {**wires, **_exchanged(source, generation, old, entry, outer)}
-        return _message(generation.layers, _body(outer, exchanged, entry, generation))
-    inner = _fields_of(source, _messages(outer, generation.nested))
+        return message(generation.layers, _body(outer, exchanged, entry, generation))
+    inner = fields_of(source, messages(outer, generation.nested))
     nested = _body(inner, _exchanged(source, generation, old, entry, inner), entry, generation)
-    wires[generation.nested] = _message(generation.nested, nested)
-    return _message(generation.layers, _body(outer, wires, None, generation))
+    wires[generation.nested] = message(generation.nested, nested)
+    return message(generation.layers, _body(outer, wires, None, generation))
 
 
-def _fields_of(source: Source, messages: Sequence[WireField]) -> List[WireField]:
-    return [field for message in messages for field in wire.fields(source, message.value_start, message.end)]
+def fields_of(source: Source, parts: Sequence[WireField]) -> List[WireField]:
+    """What stands inside these messages."""
+    return [field for part in parts for field in wire.fields(source, part.value_start, part.end)]
 
 
 def _body(
     fields: Sequence[WireField],
-    exchanged: Mapping[int, Sequence[_Piece]],
+    exchanged: Mapping[int, Sequence[Piece]],
     entry: Optional[Rewritten],
     generation: Generation,
-) -> List[_Piece]:
+) -> List[Piece]:
     """The fields with those exchanged that changed; what `entry` gives as parameters takes the place of the old."""
     replaced = entry is not None and entry.parameters is not None
     pending = dict(exchanged)
-    body: List[_Piece] = []
+    body: List[Piece] = []
     for field in fields:
         if field.number in exchanged:
             body += pending.pop(field.number, ())
         elif not replaced or field.number in generation.of_every_type:
-            body.append(_Copy(field.start, field.end))
+            body.append(Copy(field.start, field.end))
     for pieces in pending.values():
         body += pieces
     if generation is V2 and entry is not None:
@@ -162,7 +168,7 @@ def _body(
     return body
 
 
-def _wires(generation: Generation, old: LayerRecord, entry: Rewritten) -> Dict[int, Sequence[_Piece]]:
+def _wires(generation: Generation, old: LayerRecord, entry: Rewritten) -> Dict[int, Sequence[Piece]]:
     """The bottoms and tops that change, by their field's number."""
     bottoms = old.bottoms if entry.bottoms is None else entry.bottoms
     tops = old.tops if entry.tops is None else entry.tops
@@ -170,15 +176,15 @@ def _wires(generation: Generation, old: LayerRecord, entry: Rewritten) -> Dict[i
     return {number: _texts(number, after) for number, before, after in places if before != after}
 
 
-def _texts(number: int, texts: Sequence[str]) -> List[_Piece]:
+def _texts(number: int, texts: Sequence[str]) -> List[Piece]:
     return [wire.delimited(number, names.encode(text)) for text in texts]
 
 
 def _exchanged(
     source: Source, generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]
-) -> Dict[int, Sequence[_Piece]]:
+) -> Dict[int, Sequence[Piece]]:
     """What takes the place of the record's other fields, by their number."""
-    exchanged: Dict[int, Sequence[_Piece]] = {}
+    exchanged: Dict[int, Sequence[Piece]] = {}
     if old.name != entry.name:
         exchanged[generation.name] = _texts(generation.name, [entry.name])
     if entry.type not in (None, old.type):
@@ -187,9 +193,9 @@ def _exchanged(
         exchanged[generation.type] = _texts(generation.type, [entry.type or ""] if generation is V2 else [])
     if entry.bias_term is not None:
         for number in generation.with_bias_term:
-            parameter = _messages(fields, number)
+            parameter = messages(fields, number)
             if parameter:
-                others = [field for field in _fields_of(source, parameter) if field.number != generation.bias_term]
+                others = [field for field in fields_of(source, parameter) if field.number != generation.bias_term]
                 kept = b"".join(source.read(field.start, field.end) for field in others)
                 exchanged[number] = [wire.delimited(number, kept + _bias_term(generation, entry.bias_term))]
         if generation.nested:
@@ -203,36 +209,35 @@ def _bias_term(generation: Generation, value: bool) -> bytes:
     return wire.tag(generation.bias_term, VARINT) + wire.varint_bytes(int(value))
 
 
-def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[_Piece]:
-    messages = _messages(fields, generation.blobs)
-    stored = {blob: _Copy(message.start, message.end) for blob, message in zip(old.blobs, messages)}
+def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[Piece]:
+    stored = {blob: Copy(field.start, field.end) for blob, field in zip(old.blobs, messages(fields, generation.blobs))}
     # Only as num, channels, height and width may a shape have more axes than Caffe's layer has
     # (blob.cpp:411).
     legacy = any(blob.legacy for blob in (*old.blobs, *entry.blobs))
-    pieces: List[_Piece] = []
+    pieces: List[Piece] = []
     for blob in entry.blobs:
         if blob in stored:
             pieces.append(stored[blob])
             continue
         before, after = encoded_around(blob, legacy and len(blob.shape) == 4)
-        message: List[_Piece] = [before, blob, after]
-        pieces += _message(generation.blobs, message)
+        pieces += message(generation.blobs, [before, blob, after])
     return pieces
 
 
-def _messages(fields: Sequence[WireField], number: int) -> List[WireField]:
+def messages(fields: Sequence[WireField], number: int) -> List[WireField]:
     return [field for field in fields if field.number == number and field.wire_type == DELIMITED]
 
 
-def _message(number: int, pieces: List[_Piece]) -> List[_Piece]:
+def message(number: int, pieces: List[Piece]) -> List[Piece]:
+    """A field that holds a message of these pieces."""
     return [_header(number, pieces), *pieces]
 
 
-def _header(number: int, pieces: Sequence[_Piece]) -> bytes:
+def _header(number: int, pieces: Sequence[Piece]) -> bytes:
     return wire.tag(number, DELIMITED) + wire.varint_bytes(sum(map(_size, pieces)))
 
 
-def _size(piece: _Piece) -> int:
+def _size(piece: Piece) -> int:
     if isinstance(piece, bytes):
         return len(piece)
     if isinstance(piece, Blob):
