@@ -9,7 +9,8 @@ After:
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Set, Union
+from dataclasses import replace
+from typing import Dict, List, Optional, Sequence, Set, Union
 
 import numpy as np
 
@@ -32,6 +33,7 @@ def merge_batch_norms(progress: Progress) -> Progress:
     net = progress.net
     rewrites: List[Rewrite] = []
     refusals: List[Refused] = []
+    without_scale: Dict[int, Refused] = {}
     seen: Set[int] = set()
     for layer in net.layers:
         if layer.index in seen:
@@ -41,12 +43,19 @@ def merge_batch_norms(progress: Progress) -> Progress:
         norm = next((link.layer for link in links if is_batch_norm(link.layer)), None)
         if norm is None:
             continue
-        answer = _rewrite(net, links, norm, _reason(net, links, progress))
+        reason = _reason(net, links, progress)
+        if norm.generation != V2:
+            reason += ", and the old form of this net has no Scale: `caffe-fuse upgrade` gives it today's"
+            without_scale.update({link.layer.index: Refused(link.layer, "merge", reason) for link in links})
+            continue
+        answer = _rewrite(net, links, norm, reason)
         if isinstance(answer, Refusal):
             refusals += [Refused(link.layer, "merge", answer.reason) for link in links]
         else:
             rewrites.append(answer)
-    return progress.after(rewrites, refusals)
+    # What an old form cannot hold is told beside the first reason, not behind it.
+    told = replace(progress, refusals={**progress.refusals, **without_scale})
+    return told.after(rewrites, refusals)
 
 
 def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:
@@ -77,8 +86,6 @@ def _reason(net: Net, links: Sequence[Link], progress: Progress) -> str:
 
 def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union[Rewrite, Refusal]:
     members = [link.layer for link in links]
-    if norm.generation != V2:
-        return Refusal(f"{reason}, and the old form of this net has no Scale: `caffe-fuse upgrade` gives it today's")
     moved_up = members.index(norm)
     affine = compose(links)
     source = net.bottoms(members[0])[0]
