@@ -35,6 +35,34 @@ AFFINE, WEIGHTED, BLOB = "layers/affine.py", "layers/weighted.py", "blob.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
+        "the padding of V0 forgotten",
+        "generations/v0.py",
+        "    result.layer.pad = padding.layer.pad\n",
+        "",
+        "tests/test_generations.py::test_padding_is_a_part_of_the_layer_that_reads_it",
+    ),
+    Mutant(
+        "the types of V1 one number off",
+        "generations/types.py",
+        "_V1_TYPES[v1_type] if 0 <= v1_type",
+        "_V1_TYPES[v1_type - 1] if 0 <= v1_type",
+        "tests/test_generations.py::test_a_v1_type_is_found_by_number_as_by_name",
+    ),
+    Mutant(
+        "a Scale in a net of the V1 form",
+        "passes/merge.py",
+        "if norm.generation != V2:",
+        "if norm.generation is None:",
+        "tests/test_generations.py::test_a_batch_norm_that_would_become_a_scale_is_refused_with_the_way_out",
+    ),
+    Mutant(
+        "the bias of a V0 record not said",
+        "weights/writer.py",
+        "        if generation.nested:\n            exchanged[generation.bias_term]",
+        "        if False:\n            exchanged[generation.bias_term]",
+        "tests/test_generations.py::test_a_v0_net_stays_one_and_only_what_changes_is_edited",
+    ),
+    Mutant(
         "no square root",
         AFFINE,
         "scale = found.scale / np.sqrt(radicand)",

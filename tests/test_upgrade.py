@@ -440,15 +440,14 @@ def without_blobs(source: Source, generation: Any, record: Any) -> Any:
 
 
 def test_every_definition_of_a_real_net_can_be_upgraded(shared: Path) -> None:
-    unreadable = {"jacintonet11-bn-deploy.prototxt"}
+    templates = 0
     paths = sorted((shared / "prototxt").glob("*.prototxt"))
-    assert 65 == len(paths)
     for path in paths:
         try:
-            document = textproto.parse(path.read_bytes(), str(path))
+            content = path.read_bytes()
+            upgraded = new_text(content)
         except caffe_fuse.TextError:
-            unreadable.discard(path.name)
+            templates += 1
             continue
-        content = document.render(upgraded_text(document).edits)
-        again = textproto.parse(content, str(path))
-        assert content == again.render(upgraded_text(again).edits)
+        assert upgraded == content or upgraded == new_text(upgraded)
+    assert (65, 1) == (len(paths), templates)

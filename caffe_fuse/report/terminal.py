@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, List, Sequence, Tuple
 
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
-from ..upgrade import Upgrade
 from .report import Report
+
+if TYPE_CHECKING:
+    from ..upgrade import Upgrade
 
 SHOWN = 8  # lines of a list, unless -v asks for all
 
