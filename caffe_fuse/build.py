@@ -39,7 +39,7 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
     taking_part = {layer.index for layer in included}
     excluded = tuple(layer for layer in everything if layer.index not in taking_part)
     inputs = _net_inputs(document)
-    warnings = list(_mixed(document, everything))
+    warnings = _mixed(everything)
     for name, maker in _made_elsewhere(included, excluded, inputs).items():
         inputs[name] = None
         warnings.append(
@@ -54,13 +54,13 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
     return Built(bind(net, weights), excluded, (*warnings, *strangers(everything, weights)))
 
 
-def _mixed(document: Document, everything: Sequence[Layer]) -> List[str]:
+def _mixed(everything: Sequence[Layer]) -> List[str]:
     """Caffe: upgrade_proto.cpp:670-676."""
-    names = {layer.field.name: layer.where for layer in reversed(everything)}
-    if len(names) < 2:
+    first = {layer.field.name: layer.where for layer in reversed(everything)}
+    if len(first) < 2:
         return []
     return [
-        f"{names['layers']}: this net has `layer` and `layers`, new form and old, and Caffe reads no net with both; "
+        f"{first['layers']}: this net has `layer` and `layers`, new form and old, and Caffe reads no net with both; "
         "they are read in the order of the text (`caffe-fuse upgrade` makes it one form)"
     ]
 

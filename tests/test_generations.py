@@ -107,6 +107,12 @@ def test_the_parameters_of_a_fork_are_read_as_those_of_v2() -> None:
     assert ("BN", 0.5, True) == (parameter.type, parameter.batch_norm_param.eps, parameter.HasField("bn_param"))
 
 
+def test_a_param_may_be_that_of_v2() -> None:
+    net = b"layers { name: 'c' type: 'Convolution' param { lr_mult: 1 } param { name: 'b' lr_mult: 2 } }"
+    specs = meant(net.decode()).param
+    assert [("", 1), ("b", 2)] == [(spec.name, spec.lr_mult) for spec in specs]
+
+
 def test_a_layer_without_a_type_has_none() -> None:
     assert not meant("layers { name: 'b' }").HasField("type")
 
@@ -324,7 +330,7 @@ def v0_weights(content: bytes) -> bytes:
     old.layers.add(top=["pad"], bottom=["x"]).layer.MergeFrom(
         message_class("V0LayerParameter")(name="pad", type="padding", pad=1)
     )
-    labels = {"Convolution": "conv", "BatchNorm": "batch_norm", "ReLU": "relu", "InnerProduct": "innerproduct"}
+    labels = {"": "", "Convolution": "conv", "BatchNorm": "batch_norm", "ReLU": "relu", "InnerProduct": "innerproduct"}
     for record in message_class("NetParameter").FromString(content).layer:
         bottoms = ["pad"] if record.name == "c" else record.bottom
         new = old.layers.add(bottom=bottoms, top=record.top).layer
@@ -345,6 +351,13 @@ def test_a_v0_net_stays_one_and_only_what_changes_is_edited() -> None:
     assert ["pad", "c", "r", "i"] == [record.layer.name for record in records]
     assert (["pad"], ["b"], True) == (list(records[1].bottom), list(records[1].top), records[1].layer.biasterm)
     assert [0, 2, 0, 2] == [len(record.layer.blobs) for record in records]
+
+
+def test_the_padding_layer_of_the_weights_is_not_pruned() -> None:
+    weights = v0_weights(caffemodel(V0_MEANING, {**numbers(V0_MEANING), "stranger": [np.ones(3, np.float32)]}))
+    fused = fuse(HEAD + V0_NET, weights=weights, prune=True)
+    records = message_class("NetParameter").FromString(fused.weights).layers
+    assert ["pad", "c", "r", "i"] == [record.layer.name for record in records]
 
 
 def test_blobs_in_the_text_of_a_v0_layer_are_taken_out_when_it_changes() -> None:

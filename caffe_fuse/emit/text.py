@@ -9,7 +9,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 import numpy as np
 
 from .. import schema
-from ..generations import V0, v0
+from ..errors import InternalError
+from ..generations import V0, V1, v0
 from ..net import Layer, Net
 from ..textedit import append, remove, replace, replace_field
 from ..textproto import Document, Edit, Field, Message, Scalar
@@ -33,6 +34,8 @@ def _layer_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
     if layer.generation == V0:
         message = schema.read(document, layer.node, "V1LayerParameter").message
         before, after = message, v0.changed(message, before, after)
+    elif layer.generation == V1 and before.type != after.type:
+        raise InternalError(f"layer {layer.name} of the V1 form cannot become a {after.type}")
     return message_edits(document, [layer.node], before, after)
 
 

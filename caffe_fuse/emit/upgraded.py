@@ -83,8 +83,7 @@ def _v1_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
         if field.name not in old:
             specs = field.name == "param"
             added += [_on_one_line(rendered(field, [each])) for each in value] if specs else [rendered(field, value)]
-    gone = [field for field in node.fields if field.name in v1.PARAM_FIELDS]
-    return found + changes(document, [node], old, after) + exchanged(document, node, gone, added)
+    return found + changes(document, [node], old, after) + exchanged(document, node, v1.param_fields(node), added)
 
 
 def _on_one_line(lines: bytes) -> bytes:

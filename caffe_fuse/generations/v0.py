@@ -54,7 +54,7 @@ _PARAMETERS: Mapping[str, Tuple[str, Mapping[str, str]]] = {
 }
 _OF_EVERY_TYPE = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 
-_PADDING = "padding"
+PADDING = "padding"
 _PADDED = ("conv", "pool")
 
 
@@ -99,7 +99,7 @@ def without_padding(layers: Mapping[int, Any], path: str) -> Dict[int, Any]:
 
 
 def _is_padding(layer: Optional[Any]) -> bool:
-    return layer is not None and layer.layer.type == _PADDING
+    return layer is not None and layer.layer.type == PADDING
 
 
 def _padded(layer: Any, padding: Any, path: str) -> Any:

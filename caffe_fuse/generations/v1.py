@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, List, Optional
 
 from .. import names, schema
 from ..schema import Typed
-from ..textproto import Document, Message, Scalar
+from ..textproto import Document, Field, Message, Scalar
 from .types import from_v1
 
 # What V2 writes as `param { name share_mode lr_mult decay_mult }`.
-PARAM_FIELDS = ("param", "blob_share_mode", "blobs_lr", "weight_decay")
+_PARAM_FIELDS = ("param", "blob_share_mode", "blobs_lr", "weight_decay")
 
 # The layers whose `scale`, `mean_file`, `crop_size` and `mirror` have moved to transform_param.
 _DATA_FIELDS = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
@@ -21,16 +21,23 @@ def read(document: Document, tree: Message) -> Typed:
     """The V2 LayerParameter of a V1 layer in a text. Its type may be a word, also one of a fork, text or a number."""
     plain = read_plain(document, tree)
     parameter = schema.copy_of(plain.message)
-    own = tree._replace(fields=tuple(field for field in tree.fields if field.name in PARAM_FIELDS))
+    own = tree._replace(fields=tuple(param_fields(tree)))
     _finish(parameter, schema.read(document, own, "V1LayerParameter").message, _type_name(tree))
     if has_old_transform(parameter):
         move_transform(parameter)
     return Typed(parameter, plain.unknown)
 
 
+def param_fields(tree: Message) -> List[Field]:
+    """The fields of a V1 layer that V2 writes as `param`; some nets have that already."""
+    found = [field for field in tree.fields if field.name in _PARAM_FIELDS]
+    return [field for field in found if not any(isinstance(value, Message) for value in field.values)]
+
+
 def read_plain(document: Document, tree: Message) -> Typed:
     """What V1 and V2 spell alike, with the fields that forks have in V2 only, as a LayerParameter."""
-    fields = tuple(field for field in tree.fields if field.name not in (*PARAM_FIELDS, "type"))
+    own = param_fields(tree)
+    fields = tuple(field for field in tree.fields if field not in own and field.name != "type")
     return schema.read(document, tree._replace(fields=fields), "LayerParameter")
 
 
@@ -41,7 +48,7 @@ def upgraded(message: Any, type_name: Optional[str] = None) -> Any:
     """
     parameter = schema.new("LayerParameter")
     for field, value in message.ListFields():
-        if field.name not in (*PARAM_FIELDS, "type", "layer"):
+        if field.name not in (*_PARAM_FIELDS, "type", "layer"):
             schema.put(parameter, field.name, value)
     _finish(parameter, message, from_v1(message.type) if message.HasField("type") else type_name)
     return parameter
