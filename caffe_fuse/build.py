@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import names, schema
+from . import generations, names, schema
 from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
@@ -30,7 +30,7 @@ class Built(NamedTuple):
 
 def build(document: Document, weights: Optional[WeightFile], state: State, input_shapes: Mapping[str, Shape]) -> Built:
     """Raises InputError where the net is no net, or the weights are not this net's."""
-    everything = _read_layers(document)
+    everything = read_layers(document)
     if not everything:
         raise InputError(
             "there is no layer in it", where=document.path, remedy="give the deploy prototxt of a Caffe net"
@@ -39,7 +39,7 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
     taking_part = {layer.index for layer in included}
     excluded = tuple(layer for layer in everything if layer.index not in taking_part)
     inputs = _net_inputs(document)
-    warnings = []
+    warnings = _mixed(everything)
     for name, maker in _made_elsewhere(included, excluded, inputs).items():
         inputs[name] = None
         warnings.append(
@@ -52,6 +52,17 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
     if weights is None:
         return Built(with_placeholders(net), excluded, tuple(warnings))
     return Built(bind(net, weights), excluded, (*warnings, *strangers(everything, weights)))
+
+
+def _mixed(everything: Sequence[Layer]) -> List[str]:
+    """Caffe: upgrade_proto.cpp:670-676."""
+    first = {layer.field.name: layer.where for layer in reversed(everything)}
+    if len(first) < 2:
+        return []
+    return [
+        f"{first['layers']}: this net has `layer` and `layers`, new form and old, and Caffe reads no net with both; "
+        "they are read in the order of the text (`caffe-fuse upgrade` makes it one form)"
+    ]
 
 
 def _made_elsewhere(
@@ -68,21 +79,12 @@ def _made_elsewhere(
     return found
 
 
-def _read_layers(document: Document) -> List[Layer]:
+def read_layers(document: Document) -> List[Layer]:
+    """The layers of a prototxt of any generation, of all phases."""
     found: List[Layer] = []
-    for field in document.root.fields:
-        if field.name != "layer":
-            continue
-        if field.is_list or not isinstance(field.values[0], Message):
-            raise InputError(
-                "layers in a list [...] cannot be edited",
-                where=document.where(field.start),
-                remedy="write each as `layer { ... }`",
-            )
-        typed = schema.read(document, field.values[0], "LayerParameter")
+    for place, field, typed in generations.read_layers(document):
         line, _ = document.position(field.start)
-        where = document.where(field.start)
-        found.append(Layer(len(found), typed.message, typed.unknown, field, where, line))
+        found.append(Layer(place, typed.message, typed.unknown, field, document.where(field.start), line))
     return found
 
 

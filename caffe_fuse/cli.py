@@ -97,7 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("show", help="layers, blobs, and what would fold and what would not, and why")
     _add_model(show, weights_needed=False)
     show.set_defaults(command=_show)
+    _add_upgrade(commands)
     return parser
+
+
+def _add_upgrade(commands: Any) -> None:
+    upgrade = commands.add_parser("upgrade", help="write a model of an old form (V0, V1) in today's")
+    upgrade.add_argument("net", metavar="NET", help="the prototxt")
+    upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
+    upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
+    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    upgrade.set_defaults(command=_upgrade)
 
 
 def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
@@ -180,6 +190,15 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _upgrade(options: argparse.Namespace) -> int:
+    from .report.terminal import upgrade_report
+    from .upgrade import upgrade
+
+    done = upgrade(options.net, options.weights, _prefix(options.output, options.net, "upgraded"))
+    _print(options, upgrade_report(done), done.warnings)
+    return 0
+
+
 def _load(options: argparse.Namespace) -> Any:
     from .loader import load
 
@@ -207,12 +226,12 @@ def _input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
     return shapes
 
 
-def _prefix(output: Optional[str], net: str) -> str:
+def _prefix(output: Optional[str], net: str, made: str = "fused") -> str:
     """Where to write: PREFIX, or the default name in the folder that was given, or in the current one."""
     stem = os.path.splitext(os.path.basename(net))[0]
     if stem in ANONYMOUS:
         stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
-    default = f"{stem}_fused"
+    default = f"{stem}_{made}"
     if output is None:
         return default
     return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output

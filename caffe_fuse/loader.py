@@ -11,7 +11,7 @@ from .build import State, build
 from .errors import InputError
 from .model import Model
 from .textproto import Document
-from .weights import read_weights
+from .weights import WeightFile, read_weights
 from .weights.recognise import HEAD_SIZE, explain
 from .wire import Source
 
@@ -36,17 +36,22 @@ def load(
     """
     if phase not in ("TEST", "TRAIN"):
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
-    sources = [_open(os.fspath(path)) for path in (net, weights) if path is not None]
-    if len(sources) == 2 and _is_binary(sources[0]) and not _is_binary(sources[1]):
-        sources.reverse()
-    document = _read_text(sources[0])
-    stored = read_weights(sources[1]) if len(sources) == 2 else None
+    document, stored = read_files(net, weights)
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
     built = build(document, stored, State(phase, level, frozenset(stages)), shapes)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)
     return Model(document, stored, built.net, built.net, built.excluded, (), warnings)
+
+
+def read_files(net: PathLike, weights: Optional[PathLike]) -> Tuple[Document, Optional[WeightFile]]:
+    """The text and the weights, told apart by what is in them."""
+    sources = [_open(os.fspath(path)) for path in (net, weights) if path is not None]
+    if len(sources) == 2 and _is_binary(sources[0]) and not _is_binary(sources[1]):
+        sources.reverse()
+    document = _read_text(sources[0])
+    return document, read_weights(sources[1]) if len(sources) == 2 else None
 
 
 def _checked(name: str, shape: Sequence[int]) -> Tuple[int, ...]:
@@ -89,17 +94,4 @@ def _read_text(source: Source) -> Document:
     names = {field.name for field in document.root.fields}
     if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
         raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")
-    old = next((field for field in document.root.fields if field.name == "layers"), None)
-    if old is not None and "layer" in names:
-        raise InputError(
-            "this net has `layer` and `layers`, old form and new, and Caffe reads no net with both",
-            where=document.where(old.start),
-            remedy="write this one as `layer`, too",
-        )
-    if old is not None:
-        raise InputError(
-            "`layers` is the old form of a net, V0 or V1, which is not supported yet",
-            where=document.where(old.start),
-            remedy="turn both files into the new form with Caffe's upgrade_net_proto_text and upgrade_net_proto_binary",
-        )
     return document

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import layers
+from . import generations, layers
 from .blob import Blob
 from .errors import InputError
 from .layers.row import LayerType, Shape
@@ -68,6 +68,11 @@ class Layer:
         node = self.field.values[0]
         assert isinstance(node, Message)
         return node
+
+    @property
+    def generation(self) -> str:
+        """The form in which the text has the layer: `generations.V0`, V1 or V2."""
+        return generations.of(self.node, self.field.name)
 
     def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
         return replace(self, parameter=parameter, blobs=blobs)

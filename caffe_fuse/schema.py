@@ -79,6 +79,17 @@ def _clear_foreign(message: Any) -> None:
                 _clear_foreign(part)
 
 
+def put(message: Any, name: str, value: Any) -> None:
+    """Gives a field what another message has in a field of the same type; a repeated one may take a single value."""
+    target = getattr(message, name)
+    if hasattr(target, "append"):
+        target.MergeFrom(value if hasattr(value, "append") else [value])
+    elif hasattr(target, "ListFields"):
+        target.CopyFrom(value)
+    else:
+        setattr(message, name, value)
+
+
 def read(document: Document, tree: Message, message_name: str) -> Typed:
     """The message that `tree`, a part of `document`, spells.
 
@@ -215,55 +226,3 @@ def _enum_converter(values: Mapping[str, int]) -> Callable[[Scalar], int]:
         raise _NoSuchValue(scalar.text)
 
     return convert
-
-
-# Caffe: upgrade_proto.cpp UpgradeV1LayerType. The place is the number in V1LayerParameter.LayerType.
-_V1_TYPES = (
-    *("", "Accuracy", "BNLL", "Concat", "Convolution", "Data", "Dropout", "EuclideanLoss", "Flatten"),
-    *("HDF5Data", "HDF5Output", "Im2col", "ImageData", "InfogainLoss", "InnerProduct", "LRN"),
-    *("MultinomialLogisticLoss", "Pooling", "ReLU", "Sigmoid", "Softmax", "SoftmaxWithLoss", "Split", "TanH"),
-    *("WindowData", "Eltwise", "Power", "SigmoidCrossEntropyLoss", "HingeLoss", "MemoryData", "ArgMax"),
-    *("Threshold", "DummyData", "Slice", "MVN", "AbsVal", "Silence", "ContrastiveLoss", "Exp"),
-    "Deconvolution",
-)
-
-# Caffe: upgrade_proto.cpp UpgradeV0LayerType.
-_V0_TYPES: Mapping[str, str] = {
-    "accuracy": "Accuracy",
-    "bnll": "BNLL",
-    "concat": "Concat",
-    "conv": "Convolution",
-    "data": "Data",
-    "dropout": "Dropout",
-    "euclidean_loss": "EuclideanLoss",
-    "flatten": "Flatten",
-    "hdf5_data": "HDF5Data",
-    "hdf5_output": "HDF5Output",
-    "im2col": "Im2col",
-    "images": "ImageData",
-    "infogain_loss": "InfogainLoss",
-    "innerproduct": "InnerProduct",
-    "lrn": "LRN",
-    "multinomial_logistic_loss": "MultinomialLogisticLoss",
-    "pool": "Pooling",
-    "relu": "ReLU",
-    "sigmoid": "Sigmoid",
-    "softmax": "Softmax",
-    "softmax_loss": "SoftmaxWithLoss",
-    "split": "Split",
-    "tanh": "TanH",
-    "window_data": "WindowData",
-}
-
-
-def v1_type_name(v1_type: Union[str, int]) -> Optional[str]:
-    """Today's type of a V1 layer, by the enum's identifier or number; None if BVLC Caffe does not have it."""
-    if isinstance(v1_type, str):
-        values = _pool().FindEnumTypeByName("caffe.V1LayerParameter.LayerType").values_by_name
-        return _V1_TYPES[values[v1_type].number] if v1_type in values else None
-    return _V1_TYPES[v1_type] if 0 <= v1_type < len(_V1_TYPES) else None
-
-
-def v0_type_name(v0_type: str) -> Optional[str]:
-    """Today's type of a V0 layer; None if it has none ("padding" becomes a part of the next layer)."""
-    return _V0_TYPES.get(v0_type)

@@ -36,6 +36,14 @@ def replace_field(document: Document, field: Field, lines: Sequence[bytes]) -> E
     return Edit(field.start, field.end, text + glue)
 
 
+def insert_before(document: Document, field: Field, lines: Sequence[bytes]) -> Edit:
+    """A new field in front of a field. lines: as for `replace_field`."""
+    before = _line_before(document, field.start)
+    if before.strip(_SPACE):
+        return Edit(field.start, field.start, _one_line(lines) + b" ")
+    return Edit(field.start, field.start, _joined(document, lines, before) + _newline(document) + before)
+
+
 def remove(document: Document, field: Field) -> Edit:
     """Takes a field out with its separator, and its lines where nothing else stands on them. Comments stay."""
     source = document.source

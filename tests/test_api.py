@@ -185,7 +185,6 @@ BAD_CALLS = {
     "the weights alone": (lambda: caffe_fuse.load(BLOCK / "net.caffemodel"), "give the .prototxt of the net"),
     "the net twice": (lambda: caffe_fuse.load(*[BLOCK / "net.prototxt"] * 2), "give the .caffemodel"),
     "the weights twice": (lambda: caffe_fuse.load(*[BLOCK / "net.caffemodel"] * 2), "give the .prototxt of the net"),
-    "a net of the old form": (lambda: caffe_fuse.load(TRUTH / "format-v1" / "net.prototxt"), "V0 or V1"),
 }
 
 

@@ -169,9 +169,17 @@ class TestRead:
         assert (conv.bottoms, conv.tops, conv.blobs[0].array()) == (("data",), ("out",), 5.0)
         assert (other.name, other.type) == ("bn1", "V1:47")
 
-    def test_v0_layers_are_refused_with_the_way_out(self) -> None:
-        with pytest.raises(InputError, match=r"V0 form.*upgrade_net_proto_binary"):
-            scan(field(2, field(1, field(1, b"conv1") + field(2, b"conv"))))
+    def test_v0_layers_stand_inside_and_have_todays_types(self) -> None:
+        old = field(1, b"conv1") + field(2, b"conv") + field(4, 0) + field(50, unpacked([5.0]))
+        weights = scan(field(2, field(2, b"data") + field(1, old) + field(3, b"out")) + field(2, field(3, b"x")))
+        conv, other = weights.layers
+        assert (weights.generation, conv.name, conv.type) == ("V0", "conv1", "Convolution")
+        assert (conv.bottoms, conv.tops, conv.blobs[0].array()) == (("data",), ("out",), 5.0)
+        assert (other.name, other.type, other.tops) == ("", None, ("x",))
+
+    def test_a_layer_of_too_many_fields_is_refused(self) -> None:
+        with pytest.raises(InputError, match="byte 4: a layer has more than 65536 fields"):
+            scan(field(1, b"ab") + field(100, field(9, b"") * 65537))
 
     def test_layers_of_two_generations_are_refused(self) -> None:
         with pytest.raises(InputError, match="layers of two generations, `layer` and `layers`"):

@@ -46,7 +46,7 @@ def test_every_command_of_the_readme_runs(resnet: Path, words: List[str], capsys
 
 
 def test_the_readme_has_its_commands() -> None:
-    assert {"fuse", "show", "check"} == {words[0] for words in readme_commands()}
+    assert {"fuse", "show", "check", "upgrade"} == {words[0] for words in readme_commands()}
 
 
 def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,15 +88,15 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> Set[str]:
     return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", capsys.readouterr().out)) - {"-h", "--help"}
 
 
-@pytest.mark.parametrize("command", ["fuse", "check", "show"])
+@pytest.mark.parametrize("command", ["fuse", "check", "show", "upgrade"])
 def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = options_of(command, capsys)
-    assert "--phase" in options
+    assert {"--phase", "--quiet"} & options
     assert [] == [option for option in sorted(options) if not re.search(rf"`{option}[ =`]", COMMAND)]
 
 
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    every = {option for command in ("fuse", "check", "show") for option in options_of(command, capsys)}
+    every = {option for command in ("fuse", "check", "show", "upgrade") for option in options_of(command, capsys)}
     for document in (README, COMMAND):
         named = set(re.findall(r"`(--[a-z-]+)", document)) - {"--help", "--version"}
         assert "--keep" in named

@@ -6,9 +6,25 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 import pytest
-from nets import arrays_of, batch_norm, caffemodel, convolution, fuse, layer, numbers, records, scale, spread, text
+from nets import (
+    arrays_of,
+    batch_norm,
+    caffemodel,
+    convolution,
+    fuse,
+    layer,
+    model,
+    numbers,
+    records,
+    scale,
+    spread,
+    text,
+)
 from reference.files import message_class
 
+from caffe_fuse.emit import edits
+from caffe_fuse.errors import InternalError
+from caffe_fuse.schema import copy_of
 from caffe_fuse.weights import read_weights
 from caffe_fuse.wire import Source
 
@@ -24,6 +40,17 @@ def rewritten(before: bytes) -> bytes:
 
 
 # The text
+
+
+def test_a_v1_layer_cannot_become_one_of_another_type() -> None:
+    net = model(HEAD + b'layers { name: "r" type: RELU bottom: "x" top: "r" }', None)
+    (relu,) = net.net.layers
+    parameter = copy_of(relu.parameter)
+    parameter.type = "Scale"
+    after = net.net.with_layers([relu.rewritten(parameter, ())])
+    with pytest.raises(InternalError, match="layer r of the V1 form cannot become a Scale"):
+        edits(net.document, net.net, after, ())
+
 
 WIDE = b"""# first
 layer {

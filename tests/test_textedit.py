@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies_text import texts
 
-from caffe_fuse.textedit import append, remove, replace, replace_field
+from caffe_fuse.textedit import append, insert_before, remove, replace, replace_field
 from caffe_fuse.textproto import Document, Edit, Field, Message, Scalar, parse
 
 MARK = b"\xef\xbb\xbf"
@@ -166,6 +166,19 @@ def test_a_field_takes_the_lines_of_another() -> None:
 def test_a_field_in_a_line_takes_the_place_of_another() -> None:
     assert b"m { q { r: 5 } b: 2 }" == changed(b"m { a: 1 b: 2 }", "a", [b"q {", b"  r: 5", b"}"])
     assert b"m {n: 5 b: 2}" == changed(b"m {a: 'x'b: 2}", "a", [b"n: 5"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"b: 1\n", b"m {\n  n: 5\n}\nb: 1\n"),
+        (b"a { }\r\n\tb: 1\r\n", b"a { }\r\n\tm {\r\n\t\tn: 5\r\n\t}\r\n\tb: 1\r\n"),
+        (b"a { } b: 1", b"a { } m { n: 5 } b: 1"),
+    ],
+)
+def test_a_field_is_put_in_front_of_another(before: bytes, after: bytes) -> None:
+    document = parse(before)
+    assert after == document.render([insert_before(document, named(document, "b"), [b"m {", b"  n: 5", b"}"])])
 
 
 def test_a_value_takes_the_place_of_another() -> None:

@@ -298,10 +298,42 @@ class TestV1:
         assert [VALUES, BIAS.tolist()] == [list(blob.data) for blob in message.blobs]
         assert list(message.blobs_lr) == [1.0]
 
-    def test_another_type_is_an_internal_error(self) -> None:
-        weights = scan(field(2, self.OLD))
-        with pytest.raises(InternalError, match="layer conv1 of the V1 form cannot become another type"):
-            written(weights, [same(weights.layers[0], type="Scale", parameters=b"")])
+    def test_of_another_type_it_has_none_for_v1_has_no_number_for_it(self) -> None:
+        weights = scan(field(2, self.OLD + field(10, field(1, 2)) + field(6, PACKED)))
+        changes: Any = {"type": "Scale", "parameters": TestNewLayers.PARAMETERS, "blobs": (ArrayBlob(BIAS),)}
+        message = parsed(written(weights, [same(weights.layers[0], **changes)])).layers[0]
+        names = [described.name for described, _ in message.ListFields()]
+        assert (names, list(message.blobs[0].data)) == (["bottom", "top", "name", "blobs"], BIAS.tolist())
+
+
+class TestV0:
+    OLD = field(1, b"conv1") + field(2, b"conv") + field(3, 2) + field(51, 1.0)
+    WIRES = field(2, b"data") + field(3, b"conv1")
+
+    def test_a_layer_is_changed_in_its_own_form(self) -> None:
+        weights = scan(field(2, self.WIRES + field(1, self.OLD + field(4, 0) + field(50, PACKED)) + FOREIGN))
+        record = weights.layers[0]
+        changes: Any = {"bias_term": True, "tops": ("relu1",), "blobs": (*record.blobs, ArrayBlob(BIAS))}
+        content = written(weights, [same(record, type=record.type, **changes)])
+        message = parsed(content).layers[0]
+        assert (list(message.bottom), list(message.top)) == (["data"], ["relu1"])
+        layer_of_2013 = message.layer
+        assert (layer_of_2013.name, layer_of_2013.type, layer_of_2013.biasterm) == ("conv1", "conv", True)
+        assert [VALUES, BIAS.tolist()] == [list(blob.data) for blob in layer_of_2013.blobs]
+        assert (layer_of_2013.num_output, list(layer_of_2013.blobs_lr)) == (2, [1.0])
+        assert content.endswith(FOREIGN)
+
+    def test_a_layer_that_did_not_say_it_says_that_it_has_a_bias(self) -> None:
+        weights = scan(field(2, self.WIRES + field(1, self.OLD)))
+        message = parsed(written(weights, [same(weights.layers[0], bias_term=True)])).layers[0]
+        assert (message.layer.HasField("biasterm"), message.layer.biasterm) == (True, True)
+
+    def test_a_new_layer_is_of_v0_too(self) -> None:
+        weights = scan(field(2, self.WIRES + field(1, self.OLD)))
+        new = Rewritten(None, "new", (ArrayBlob(BIAS),), type="Convolution")
+        messages = parsed(written(weights, [Kept(weights.layers[0]), new])).layers
+        assert ["conv1", "new"] == [message.layer.name for message in messages]
+        assert BIAS.tolist() == list(messages[1].layer.blobs[0].data)
 
 
 class TestLimits:

@@ -6,6 +6,7 @@ from typing import AbstractSet, Dict, List, Optional, Sequence, Tuple, Union
 
 from .. import schema
 from ..blob import Blob
+from ..generations.v0 import PADDING
 from ..model import Model
 from ..net import Layer
 from ..weights.model import Kept, LayerRecord, Rewritten, WeightFile
@@ -33,7 +34,8 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
             record.name in taken  # a second record of a layer that changed: Caffe would load it over the first
             or record.name in gone
             or _is_split_of(record, vanished)
-            or (prune and record.name not in names)
+            # Without it Caffe stops at the layer that reads it (upgrade_proto.cpp UpgradeV0PaddingLayers).
+            or (prune and record.name not in names and record.type != PADDING)
         ):
             found.append(Kept(record))
     for _, now in changed:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from itertools import zip_longest
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
+import numpy as np
+
+from .. import schema
+from ..errors import InternalError
+from ..generations import V0, V1, v0
 from ..net import Layer, Net
 from ..textedit import append, remove, replace, replace_field
-from ..textproto import Document, Edit, Message, Scalar
+from ..textproto import Document, Edit, Field, Message, Scalar
 
 
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
@@ -20,51 +25,103 @@ def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer])
         if now is None:
             found.append(remove(document, layer.field))
         elif now.parameter is not layer.parameter:
-            found += _message_edits(document, [layer.node], layer.parameter, now.parameter)
+            found += _layer_edits(document, layer, now.parameter)
     return found
 
 
-def _message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:
+def _layer_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
+    before = layer.parameter
+    if layer.generation == V0:
+        message = schema.read(document, layer.node, "V1LayerParameter").message
+        before, after = message, v0.changed(message, before, after)
+    elif layer.generation == V1 and before.type != after.type:
+        raise InternalError(f"layer {layer.name} of the V1 form cannot become a {after.type}")
+    return message_edits(document, [layer.node], before, after)
+
+
+def message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:
     """nodes: where the message stands; one that stands several times is merged, as protobuf does."""
     old: Dict[str, Any] = {field.name: value for field, value in before.ListFields()}
-    new: Dict[str, Any] = {field.name: value for field, value in after.ListFields()}
-    found: List[Edit] = []
-    for name in old.keys() & new.keys():
-        if old[name] != new[name]:
-            found += _changes(document, nodes, name, old[name], new[name])
+    new = {field.name for field, _ in after.ListFields()}
     gone = [field for node in nodes for field in node.fields if field.name in old and field.name not in new]
-    added = [name for name in new if name not in old]
+    added = [rendered(field, value) for field, value in after.ListFields() if field.name not in old]
     # What is new takes the place of what goes, if anything does: a parameter message for a parameter message.
-    places = sorted(gone, key=lambda field: (not _is_message(old[field.name]), -field.start))[: len(added)]
-    for name, place in zip_longest(added, places):
-        lines = _rendered(name, new[name])
-        found.append(append(document, nodes[-1], lines) if place is None else replace_field(document, place, lines))
-    return found + [remove(document, field) for field in gone if field not in places]
+    places = sorted(gone, key=lambda field: (not _is_message(old[field.name]), -field.start))
+    return changes(document, nodes, old, after) + exchanged(document, nodes[-1], places, added)
 
 
-def _changes(document: Document, nodes: Sequence[Message], name: str, old: Any, new: Any) -> List[Edit]:
+def changes(document: Document, nodes: Sequence[Message], old: Mapping[str, Any], after: Any) -> List[Edit]:
+    """Edits of the fields that were there before, too."""
+    found: List[Edit] = []
+    for field, value in after.ListFields():
+        if field.name in old and old[field.name] != value:
+            found += _change(document, nodes, field, old[field.name], value)
+    return found
+
+
+def exchanged(document: Document, node: Message, gone: Sequence[Field], added: Sequence[bytes]) -> List[Edit]:
+    """Takes fields out of a message; those that are added, one or more lines each, stand in their places first."""
+    found = [remove(document, field) for field in _runs(document, gone[len(added) :])]
+    for lines, place in zip_longest(added, gone[: len(added)]):
+        split = lines.split(b"\n")
+        found.append(append(document, node, split) if place is None else replace_field(document, place, split))
+    return found
+
+
+def _runs(document: Document, fields: Sequence[Field]) -> List[Field]:
+    """Neighbours on one line as one field: where all of a line goes, nothing of it stays."""
+    found: List[Field] = []
+    for field in sorted(fields, key=lambda field: field.start):
+        if found and not document.source[found[-1].end : field.start].strip(b" \t;,"):
+            found[-1] = found[-1]._replace(end=field.end)
+        else:
+            found.append(field)
+    return found
+
+
+def _change(document: Document, nodes: Sequence[Message], field: Any, old: Any, new: Any) -> List[Edit]:
     """Edits of a field that both have; a repeated one keeps its length."""
-    values = [value for node in nodes for value in node.all(name)]
+    values = [value for node in nodes for value in node.all(field.name)]
+    messages = [value for value in values if isinstance(value, Message)]
     if _is_message(new):
-        return _message_edits(document, [value for value in values if isinstance(value, Message)], old, new)
+        return message_edits(document, messages, old, new)
+    if messages:
+        each = [message_edits(document, [node], was, now) for node, was, now in zip(messages, old, new)]
+        return [edit for found in each for edit in found]
     # Of several values of one that is not repeated the last counts.
     pairs = list(zip(old, new)) if _is_list(new) else [(old, new)]
     return [
-        replace(value, _scalar(now, value.text[:1]))
+        replace(value, _spelled(field, now, value.text[:1]))
         for value, (was, now) in zip(values[-len(pairs) :], pairs)
         if was != now and isinstance(value, Scalar)
     ]
 
 
-def _rendered(name: str, value: Any) -> List[bytes]:
-    """A new field as lines; the lines of a message stand one level deeper."""
+def rendered(field: Any, value: Any) -> bytes:
+    """A field with its descriptor as lines, one field each; what is in a message stands one level deeper."""
+    name = field.name.encode()
+    if _is_list(value):
+        return b"\n".join(_line(name, field, item) for item in value)
+    return _line(name, field, value)
+
+
+def _line(name: bytes, field: Any, value: Any) -> bytes:
     if not _is_message(value):
-        return [name.encode() + b": " + _scalar(value)]
-    inner = [line for field, item in value.ListFields() for line in _rendered(field.name, item)]
-    return [name.encode() + b" {", *(b"  " + line for line in inner), b"}"]
+        return name + b": " + _spelled(field, value)
+    inner = b"".join(b"\n" + rendered(*part) for part in value.ListFields())
+    return name + b" {" + inner.replace(b"\n", b"\n  ") + b"\n}"
 
 
-def _scalar(value: Any, quote: str = '"') -> bytes:
+def _spelled(field: Any, value: Any, quote: str = '"') -> bytes:
+    if field.type == field.TYPE_ENUM:
+        return str(field.enum_type.values_by_number[value].name).encode()
+    if field.type == field.TYPE_FLOAT:
+        text = str(np.float32(value))  # the shortest that is this number
+        return text[: -len(".0")].encode() if text.endswith(".0") else text.encode()
+    return _scalar(value, quote)
+
+
+def _scalar(value: Any, quote: str) -> bytes:
     if isinstance(value, bool):
         return b"true" if value else b"false"
     if isinstance(value, str):
@@ -72,6 +129,8 @@ def _scalar(value: Any, quote: str = '"') -> bytes:
         # schema.read gives bytes that are not UTF-8 as \xNN: written so, they are these bytes again.
         escaped = re.sub(r"\\(?!x[89a-f][0-9a-f])", r"\\\\", value).replace(mark, "\\" + mark).replace("\n", "\\n")
         return (mark + escaped + mark).encode()
+    if isinstance(value, bytes):
+        return b'"' + b"".join(b"\\%03o" % byte for byte in value) + b'"'
     return str(value).encode()
 
 

@@ -9,11 +9,13 @@ After:
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Set, Union
+from dataclasses import replace
+from typing import Dict, List, Optional, Sequence, Set, Union
 
 import numpy as np
 
 from ..blob import ArrayBlob
+from ..generations import V2
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
 from ..schema import copy_of
@@ -31,6 +33,7 @@ def merge_batch_norms(progress: Progress) -> Progress:
     net = progress.net
     rewrites: List[Rewrite] = []
     refusals: List[Refused] = []
+    without_scale: Dict[int, Refused] = {}
     seen: Set[int] = set()
     for layer in net.layers:
         if layer.index in seen:
@@ -40,12 +43,19 @@ def merge_batch_norms(progress: Progress) -> Progress:
         norm = next((link.layer for link in links if is_batch_norm(link.layer)), None)
         if norm is None:
             continue
-        answer = _rewrite(net, links, norm, _reason(net, links, progress))
+        reason = _reason(net, links, progress)
+        if norm.generation != V2:
+            reason += ", and the old form of this net has no Scale: `caffe-fuse upgrade` gives it today's"
+            without_scale.update({link.layer.index: Refused(link.layer, "merge", reason) for link in links})
+            continue
+        answer = _rewrite(net, links, norm, reason)
         if isinstance(answer, Refusal):
             refusals += [Refused(link.layer, "merge", answer.reason) for link in links]
         else:
             rewrites.append(answer)
-    return progress.after(rewrites, refusals)
+    # What an old form cannot hold is told beside the first reason, not behind it.
+    told = replace(progress, refusals={**progress.refusals, **without_scale})
+    return told.after(rewrites, refusals)
 
 
 def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:

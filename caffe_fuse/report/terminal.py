@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Iterable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, List, Sequence, Tuple
 
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
 from .report import Report
+
+if TYPE_CHECKING:
+    from ..upgrade import Upgrade
 
 SHOWN = 8  # lines of a list, unless -v asks for all
 
@@ -32,6 +35,13 @@ def check_report(half: HalfReport, verbose: bool) -> str:
     if not half.policy.checked:
         verdict = "half range not checked"
     return "\n".join([*lines, f"verdict    {verdict}"]) + "\n"
+
+
+def upgrade_report(done: Upgrade) -> str:
+    lines = [f"{title:<10} {each}" for title, every in (("net", done.net), ("weights", done.weights)) for each in every]
+    if not lines:
+        lines = ["unchanged  there is nothing of an old form in it: the bytes are the same"]
+    return "\n".join([*lines, *(f"wrote      {path}" for path in done.written)]) + "\n"
 
 
 def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:

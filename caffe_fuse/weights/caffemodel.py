@@ -5,18 +5,21 @@ Only what all dialects of Caffe agree on is interpreted: a layer's name, type, b
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Set
+from itertools import islice
+from typing import List, Optional, Sequence, Tuple
 
-from .. import names, schema, wire
+from .. import names, wire
 from ..errors import InputError
+from ..generations import types
 from ..wire import DELIMITED, VARINT, Overrun, Source, WireField
 from .blobproto import stored_blob
-from .generations import GENERATIONS, V1, V2, Generation
+from .generations import V0, V1, V2, Generation
 from .model import Format, LayerRecord, WeightFile
 from .recognise import explain
 from .writer import write
 
-_V0_LAYER = 1  # of V1LayerParameter
+# Nobody writes a layer of so many fields: it bounds what damage can cost.
+_MOST_FIELDS = 1 << 16
 
 
 def _recognises(head: bytes) -> bool:
@@ -27,52 +30,75 @@ def _recognises(head: bytes) -> bool:
 
 def read(source: Source) -> WeightFile:
     """Scan a caffemodel; InputError names the byte or the layer where it is damaged. No numbers are read."""
-    records: List[LayerRecord] = []
-    labels: Set[str] = set()
     try:
-        for field in wire.fields(source, 0, source.size):
-            if field.number in GENERATIONS and field.wire_type == DELIMITED:
-                records.append(_record(source, field, len(records)))
-                labels.add(GENERATIONS[field.number].label)
+        layers = [
+            field
+            for field in wire.fields(source, 0, source.size)
+            if field.number in (V1.layers, V2.layers) and field.wire_type == DELIMITED
+        ]
+        generation = _generation(source, layers)
+        records = tuple(_record(source, generation, field, index) for index, field in enumerate(layers))
     except Overrun as error:
         raise _naming_the_layer(source, error) from None
-    if len(labels) != 1:
-        # Caffe: upgrade_proto.cpp:670 refuses a net with both.
-        found = "layers of two generations, `layer` and `layers`" if labels else "no layer"
-        raise InputError(f"holds {found}, expected one net", where=source.name, remedy=wire.DAMAGED)
-    return WeightFile(source.name, FORMAT.name, source, labels.pop(), tuple(records))
+    return WeightFile(source.name, FORMAT.name, source, generation.label, records)
 
 
 FORMAT = Format("caffemodel", ".caffemodel", _recognises, read, write)
 
 
-def _record(source: Source, record: WireField, index: int) -> LayerRecord:
-    generation = GENERATIONS[record.number]
-    texts: Dict[int, List[str]] = {generation.name: [], generation.bottom: [], generation.top: []}
-    kind: Optional[str] = None
-    messages: List[WireField] = []
-    for field in wire.fields(source, record.value_start, record.end):
-        if field.number == generation.type:
-            kind = _type(source, generation, field)
-        elif field.wire_type != DELIMITED:
-            continue
-        elif field.number in texts:
-            texts[field.number].append(_text(source, field))
-        elif field.number == generation.blobs:
-            messages.append(field)
-        elif field.number == _V0_LAYER and generation is V1:
-            raise InputError(
-                "is of the V0 form of 2013, which is not supported yet",
-                where=source.name,
-                remedy="upgrade it with Caffe's upgrade_net_proto_binary",
-            )
-    name = "".join(texts[generation.name][-1:])
+def _generation(source: Source, layers: Sequence[WireField]) -> Generation:
+    numbers = {layer.number for layer in layers}
+    if len(numbers) != 1:
+        # Caffe: upgrade_proto.cpp:670 refuses a net with both.
+        found = "layers of two generations, `layer` and `layers`" if numbers else "no layer"
+        raise InputError(f"holds {found}, expected one net", where=source.name, remedy=wire.DAMAGED)
+    if V2.layers in numbers:
+        return V2
+    # Caffe: upgrade_proto.cpp NetNeedsV0ToV1Upgrade, one layer of the V0 form makes the net one.
+    return V0 if any(_nested(source, V0, _inside(source, layer)) for layer in layers) else V1
+
+
+def _nested(source: Source, generation: Generation, fields: Sequence[WireField]) -> List[WireField]:
+    """What stands inside the message that a V0 layer has for all but its bottoms and tops."""
+    return [
+        inner
+        for field in fields
+        if field.number == generation.nested and field.wire_type == DELIMITED
+        for inner in _inside(source, field)
+    ]
+
+
+def _inside(source: Source, message: WireField) -> List[WireField]:
+    found = list(islice(wire.fields(source, message.value_start, message.end), _MOST_FIELDS + 1))
+    if len(found) > _MOST_FIELDS:
+        where = f"{source.name}: byte {message.start}"
+        raise InputError(f"a layer has more than {_MOST_FIELDS} fields", where=where, remedy=wire.DAMAGED)
+    return found
+
+
+def _record(source: Source, generation: Generation, record: WireField, index: int) -> LayerRecord:
+    outer = _inside(source, record)
+    inner = _nested(source, generation, outer) if generation.nested else outer
+    kinds = [_type(source, generation, field) for field in inner if field.number == generation.type]
+    name = "".join(_texts(source, inner, generation.name)[-1:])
+    messages = [field for field in inner if field.number == generation.blobs and field.wire_type == DELIMITED]
     blobs = [
         stored_blob(source, message.value_start, message.end, f"{source.name}: layer {name}, blob {number}")
         for number, message in enumerate(messages)
     ]
-    bottoms, tops = tuple(texts[generation.bottom]), tuple(texts[generation.top])
-    return LayerRecord(index, name, kind, bottoms, tops, tuple(blobs), (record.start, record.end))
+    return LayerRecord(
+        index,
+        name,
+        kinds[-1] if kinds else None,
+        _texts(source, outer, generation.bottom),
+        _texts(source, outer, generation.top),
+        tuple(blobs),
+        (record.start, record.end),
+    )
+
+
+def _texts(source: Source, fields: Sequence[WireField], number: int) -> Tuple[str, ...]:
+    return tuple(_text(source, field) for field in fields if field.number == number and field.wire_type == DELIMITED)
 
 
 def _text(source: Source, field: WireField) -> str:
@@ -80,17 +106,19 @@ def _text(source: Source, field: WireField) -> str:
 
 
 def _type(source: Source, generation: Generation, field: WireField) -> Optional[str]:
-    if generation is V2:
-        return _text(source, field) if field.wire_type == DELIMITED else None
-    if field.wire_type != VARINT:
+    if generation is V1:
+        if field.wire_type != VARINT:
+            return None
+        return types.from_v1(wire.signed(wire.varint(source, field.value_start, field.end)[0]))
+    if field.wire_type != DELIMITED:
         return None
-    number = wire.signed(wire.varint(source, field.value_start, field.end)[0])
-    return schema.v1_type_name(number) or f"V1:{number}"
+    text = _text(source, field)
+    return types.from_v0(text) if generation is V0 else text
 
 
 def _naming_the_layer(source: Source, error: Overrun) -> InputError:
     """A download that broke off ends inside a layer, whose name usually comes before its numbers."""
-    generation = GENERATIONS.get(error.number)
+    generation = {form.layers: form for form in (V1, V2)}.get(error.number)
     try:
         for field in wire.fields(source, error.value_start, source.size) if generation else ():
             if generation and field.number == generation.name and field.wire_type == DELIMITED:

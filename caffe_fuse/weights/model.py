@@ -54,7 +54,8 @@ class LayerRecord:
 class WeightFile(NamedTuple):
     """A weight file that was scanned: its numbers are read from `source` when a blob is used.
 
-    format: a name of FORMATS. generation: "V2" (`layer`) or "V1" (`layers`). layers: in file order.
+    format: a name of FORMATS. generation: "V2" (`layer`), "V1" (`layers`) or "V0" (`layers` with a `layer` inside).
+    layers: in file order.
     binds_last: of several layers of the net with one name, the last gets a record's numbers, not the first.
     """
 

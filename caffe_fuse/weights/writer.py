@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import names, parallel, wire
 from ..blob import Blob, Reader
 from ..errors import InputError, InternalError
 from ..wire import DELIMITED, VARINT, Source, WireField
 from .blobproto import encoded_around
-from .generations import V1, V2, Generation
+from .generations import GENERATIONS, V2, Generation
 from .model import Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
 
 # Caffe: util/io.cpp:22 reads no more.
 LARGEST_FILE = 2**31 - 1
 
-_BIAS_TERM = 2  # of ConvolutionParameter and InnerProductParameter
 _COPIED_AT_ONCE = 1 << 18
 _SHORT = 1 << 12
 _NO_RECORD = LayerRecord(-1, "", None, (), (), (), (0, 0))
 
 
-class _Copy(NamedTuple):
+class Copy(NamedTuple):
     """Bytes of the original file: [start, end)."""
 
     start: int
@@ -30,7 +29,7 @@ class _Copy(NamedTuple):
 
 
 # A blob stands for its numbers in its type.
-_Piece = Union[bytes, _Copy, Blob]
+Piece = Union[bytes, Copy, Blob]
 
 
 def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.chunks) -> None:
@@ -43,14 +42,19 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     chunks: how a blob is read, so that a caller can watch its numbers go by.
     InputError, before anything is written, if Caffe could not read so large a file.
     """
-    pieces = _joined(original.source, _pieces(original, plan))
+    write_pieces(original, _pieces(original, plan), out, chunks)
+
+
+def write_pieces(original: WeightFile, parts: Sequence[Piece], out: Output, chunks: Reader = Blob.chunks) -> None:
+    """Write a file of these pieces, as `write` does."""
+    pieces = _joined(original.source, parts)
     size = sum(map(_size, pieces))
     if size > LARGEST_FILE:
         problem = f"would become {size} bytes, but Caffe reads {LARGEST_FILE} at most"
         raise InputError(problem, where=original.path)
     offsets = [0, *accumulate(map(_size, pieces))]
 
-    def write_piece(place: Tuple[int, _Piece]) -> None:
+    def write_piece(place: Tuple[int, Piece]) -> None:
         offset, piece = place
         if isinstance(piece, bytes):
             out(offset, memoryview(piece))
@@ -63,11 +67,11 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     parallel.each(write_piece, sorted(zip(offsets, pieces), key=lambda place: -_size(place[1])))
 
 
-def _joined(source: Source, pieces: Sequence[_Piece]) -> List[_Piece]:
+def _joined(source: Source, pieces: Sequence[Piece]) -> List[Piece]:
     """The same file in fewer pieces: short ones that follow each other are one."""
-    joined: List[_Piece] = []
+    joined: List[Piece] = []
     for piece in pieces:
-        if isinstance(piece, _Copy) and piece.end - piece.start <= _SHORT:
+        if isinstance(piece, Copy) and piece.end - piece.start <= _SHORT:
             piece = source.read(piece.start, piece.end)
         if isinstance(piece, bytes) and joined and isinstance(joined[-1], bytes):
             joined[-1] += piece
@@ -76,7 +80,7 @@ def _joined(source: Source, pieces: Sequence[_Piece]) -> List[_Piece]:
     return joined
 
 
-def _write_copy(source: Source, piece: _Copy, offset: int, out: Output) -> None:
+def _write_copy(source: Source, piece: Copy, offset: int, out: Output) -> None:
     buffer = memoryview(bytearray(min(_COPIED_AT_ONCE, piece.end - piece.start)))
     for start in range(piece.start, piece.end, _COPIED_AT_ONCE):
         part = buffer[: piece.end - start]
@@ -94,29 +98,29 @@ def write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None:
         raise InternalError(f"a blob of {blob.count} numbers gave {written}")
 
 
-def _pieces(original: WeightFile, plan: Plan) -> List[_Piece]:
+def _pieces(original: WeightFile, plan: Plan) -> List[Piece]:
     """The new file, one piece after the other; what is kept together is one piece."""
     planned = {entry.record: entry for entry in plan if entry.record is not None}
     # One file cannot hold both generations (Caffe: upgrade_proto.cpp:670).
-    generation = V1 if planned and original.generation == V1.label else V2
+    generation = GENERATIONS[original.generation] if planned else V2
     added = _added(plan)
     copied = original.layers[0].span[0] if original.layers else original.source.size
-    pieces: List[_Piece] = [_Copy(0, copied)]
+    pieces: List[Piece] = [Copy(0, copied)]
     for entry in added.get(None, ()):
         pieces += _layer(original.source, entry, generation)
     for record in original.layers:
         start, end = record.span
         own = planned.pop(record, None)
         if not isinstance(own, Kept):
-            pieces.append(_Copy(copied, start))
+            pieces.append(Copy(copied, start))
             pieces += _layer(original.source, own, generation) if own is not None else []
             copied = end
         for entry in added.get(record, ()):
-            pieces += [_Copy(copied, end), *_layer(original.source, entry, generation)]
+            pieces += [Copy(copied, end), *_layer(original.source, entry, generation)]
             copied = end
     if planned:
         raise InternalError(f"layers {[record.name for record in planned]} are of another file")
-    pieces.append(_Copy(copied, original.source.size))
+    pieces.append(Copy(copied, original.source.size))
     return pieces
 
 
@@ -132,90 +136,117 @@ def _added(plan: Plan) -> Dict[Optional[LayerRecord], List[Rewritten]]:
     return found
 
 
-def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[_Piece]:
+def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[Piece]:
     """The new record: the fields of the old one in their order, with those exchanged that changed."""
     old = entry.record or _NO_RECORD
-    fields: List[WireField] = []
-    if entry.record is not None:
-        record = next(wire.fields(source, *old.span))
-        fields = list(wire.fields(source, record.value_start, record.end))
-    if generation is V1 and entry.parameters is not None:
-        raise InternalError(f"layer {entry.name} of the V1 form cannot become another type")
-    pending = _exchanged(source, generation, old, entry, fields)
-    exchanged = frozenset(pending)
-    body: List[_Piece] = []
+    outer = fields_of(source, [next(wire.fields(source, *old.span))] if entry.record is not None else [])
+    wires = _wires(generation, old, entry)
+    if not generation.nested:
+        exchanged = {**wires, **_exchanged(source, generation, old, entry, outer)}
+        return message(generation.layers, _body(outer, exchanged, entry, generation))
+    inner = fields_of(source, messages(outer, generation.nested))
+    nested = _body(inner, _exchanged(source, generation, old, entry, inner), entry, generation)
+    wires[generation.nested] = message(generation.nested, nested)
+    return message(generation.layers, _body(outer, wires, None, generation))
+
+
+def fields_of(source: Source, parts: Sequence[WireField]) -> List[WireField]:
+    """What stands inside these messages."""
+    return [field for part in parts for field in wire.fields(source, part.value_start, part.end)]
+
+
+def _body(
+    fields: Sequence[WireField],
+    exchanged: Mapping[int, Sequence[Piece]],
+    entry: Optional[Rewritten],
+    generation: Generation,
+) -> List[Piece]:
+    """The fields with those exchanged that changed; what `entry` gives as parameters takes the place of the old."""
+    replaced = entry is not None and entry.parameters is not None
+    pending = dict(exchanged)
+    body: List[Piece] = []
     for field in fields:
         if field.number in exchanged:
             body += pending.pop(field.number, ())
-        elif entry.parameters is None or field.number in generation.of_every_type:
-            body.append(_Copy(field.start, field.end))
+        elif not replaced or field.number in generation.of_every_type:
+            body.append(Copy(field.start, field.end))
     for pieces in pending.values():
         body += pieces
-    body.append(entry.parameters or b"")
-    return [_header(generation.layers, body), *body]
+    if generation is V2 and entry is not None:
+        body.append(entry.parameters or b"")
+    return body
+
+
+def _wires(generation: Generation, old: LayerRecord, entry: Rewritten) -> Dict[int, Sequence[Piece]]:
+    """The bottoms and tops that change, by their field's number."""
+    bottoms = old.bottoms if entry.bottoms is None else entry.bottoms
+    tops = old.tops if entry.tops is None else entry.tops
+    places = ((generation.bottom, old.bottoms, bottoms), (generation.top, old.tops, tops))
+    return {number: _texts(number, after) for number, before, after in places if before != after}
+
+
+def _texts(number: int, texts: Sequence[str]) -> List[Piece]:
+    return [wire.delimited(number, names.encode(text)) for text in texts]
 
 
 def _exchanged(
     source: Source, generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]
-) -> Dict[int, Sequence[_Piece]]:
-    """What takes the place of the record's fields, by their number."""
-    exchanged: Dict[int, Sequence[_Piece]] = {}
-    for number, before, after in (
-        (generation.name, (old.name,), (entry.name,)),
-        # V1 numbers its types. Caffe binds weights by name alone (net.cpp:735): a new layer can do without.
-        (generation.type, (old.type,), (old.type if generation is V1 else entry.type or old.type,)),
-        (generation.bottom, old.bottoms, old.bottoms if entry.bottoms is None else entry.bottoms),
-        (generation.top, old.tops, old.tops if entry.tops is None else entry.tops),
-    ):
-        if before != after:
-            texts = [names.encode(text or "") for text in after]
-            exchanged[number] = [wire.delimited(number, text) for text in texts]
-    for number in generation.with_bias_term if entry.bias_term is not None else ():
-        parameter = _messages(fields, number)
-        if parameter:
-            exchanged[number] = [wire.delimited(number, _with_bias_term(source, parameter, entry.bias_term))]
+) -> Dict[int, Sequence[Piece]]:
+    """What takes the place of the record's other fields, by their number."""
+    exchanged: Dict[int, Sequence[Piece]] = {}
+    if old.name != entry.name:
+        exchanged[generation.name] = _texts(generation.name, [entry.name])
+    if entry.type not in (None, old.type):
+        # The old forms have their own names and numbers for types, and none for most of today's. Caffe binds weights by
+        # name alone (net.cpp:735): a layer can do without.
+        exchanged[generation.type] = _texts(generation.type, [entry.type or ""] if generation is V2 else [])
+    if entry.bias_term is not None:
+        for number in generation.with_bias_term:
+            parameter = messages(fields, number)
+            if parameter:
+                others = [field for field in fields_of(source, parameter) if field.number != generation.bias_term]
+                kept = b"".join(source.read(field.start, field.end) for field in others)
+                exchanged[number] = [wire.delimited(number, kept + _bias_term(generation, entry.bias_term))]
+        if generation.nested:
+            exchanged[generation.bias_term] = [_bias_term(generation, entry.bias_term)]
     if old.blobs != entry.blobs:
         exchanged[generation.blobs] = _blobs(generation, old, entry, fields)
     return exchanged
 
 
-def _with_bias_term(source: Source, parameter: Sequence[WireField], bias_term: Optional[bool]) -> bytes:
-    """The fields of a submessage with this bias_term; one that is there twice is merged, as protobuf does."""
-    others = b"".join(
-        source.read(field.start, field.end)
-        for message in parameter
-        for field in wire.fields(source, message.value_start, message.end)
-        if field.number != _BIAS_TERM
-    )
-    return others + wire.tag(_BIAS_TERM, VARINT) + wire.varint_bytes(int(bool(bias_term)))
+def _bias_term(generation: Generation, value: bool) -> bytes:
+    return wire.tag(generation.bias_term, VARINT) + wire.varint_bytes(int(value))
 
 
-def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[_Piece]:
-    messages = _messages(fields, generation.blobs)
-    stored = {blob: _Copy(message.start, message.end) for blob, message in zip(old.blobs, messages)}
+def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[Piece]:
+    stored = {blob: Copy(field.start, field.end) for blob, field in zip(old.blobs, messages(fields, generation.blobs))}
     # Only as num, channels, height and width may a shape have more axes than Caffe's layer has
     # (blob.cpp:411).
     legacy = any(blob.legacy for blob in (*old.blobs, *entry.blobs))
-    pieces: List[_Piece] = []
+    pieces: List[Piece] = []
     for blob in entry.blobs:
         if blob in stored:
             pieces.append(stored[blob])
             continue
         before, after = encoded_around(blob, legacy and len(blob.shape) == 4)
-        message: List[_Piece] = [before, blob, after]
-        pieces += [_header(generation.blobs, message), *message]
+        pieces += message(generation.blobs, [before, blob, after])
     return pieces
 
 
-def _messages(fields: Sequence[WireField], number: int) -> List[WireField]:
+def messages(fields: Sequence[WireField], number: int) -> List[WireField]:
     return [field for field in fields if field.number == number and field.wire_type == DELIMITED]
 
 
-def _header(number: int, pieces: Sequence[_Piece]) -> bytes:
+def message(number: int, pieces: List[Piece]) -> List[Piece]:
+    """A field that holds a message of these pieces."""
+    return [_header(number, pieces), *pieces]
+
+
+def _header(number: int, pieces: Sequence[Piece]) -> bytes:
     return wire.tag(number, DELIMITED) + wire.varint_bytes(sum(map(_size, pieces)))
 
 
-def _size(piece: _Piece) -> int:
+def _size(piece: Piece) -> int:
     if isinstance(piece, bytes):
         return len(piece)
     if isinstance(piece, Blob):

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from google.protobuf import descriptor_pool, message_factory, text_format
 
+from .old_nets import upgrade_v0
 from .rules import CaffeAbort, Stored
 
 DESCRIPTOR = Path(__file__).resolve().parents[2] / "caffe_fuse" / "caffe.desc"
@@ -59,15 +60,14 @@ def read_net(prototxt: bytes) -> Any:
     text_format.Parse(prototxt.decode("utf-8-sig", "replace"), net, allow_unknown_field=True)
     if net.layer and net.layers:
         raise CaffeAbort("the net has both `layer` and `layers`")  # Caffe: upgrade_proto.cpp:670-676
-    for old in net.layers:
+    old_layers = upgrade_v0(net.layers) if any(old.HasField("layer") for old in net.layers) else net.layers
+    for old in old_layers:
         _upgrade(old, net.layer.add())
     return net
 
 
 def _upgrade(old: Any, new: Any) -> None:
     """V1 to V2. Caffe: upgrade_proto.cpp UpgradeV1LayerParameter."""
-    if old.HasField("layer"):
-        raise CaffeAbort("V0 nets are not read here")
     names = {field.name for field in new.DESCRIPTOR.fields}
     for field, value in old.ListFields():
         if field.name == "type":
@@ -112,7 +112,7 @@ def read_weights(weights: Weights) -> Tuple[List[Record], bool]:
     if weights.startswith(b"\x89HDF\r\n"):
         return list(_hdf5_records(weights)), True
     net = message_class("NetParameter").FromString(weights)
-    records = (*net.layers, *net.layer)
+    records = [old.layer if old.HasField("layer") else old for old in net.layers] + list(net.layer)
     return [(record.name, dict(enumerate(map(stored_blob, record.blobs)))) for record in records], False
 
 

@@ -1,0 +1,45 @@
+"""What old nets of the V2 form have, and Caffe upgrades as well."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from .. import schema
+from ..errors import InputError
+
+INPUT_FIELDS = ("input", "input_shape", "input_dim")
+
+
+def input_layer(net: Any) -> Optional[Any]:
+    """The Input layer that the `input` fields of a NetParameter become; None if they say no shape.
+
+    Caffe: upgrade_proto.cpp:968-1003 UpgradeNetInput. Raises InputError where not every input has a shape.
+    """
+    if not net.input_shape and not net.input_dim:
+        return None
+    parameter = schema.new("LayerParameter")
+    parameter.name, parameter.type = "input", "Input"
+    parameter.top.extend(net.input)
+    for place, name in enumerate(net.input):
+        shape = parameter.input_param.shape.add()
+        if net.input_shape:
+            dims = net.input_shape[place].dim if place < len(net.input_shape) else ()
+        else:
+            dims = net.input_dim[4 * place : 4 * place + 4]
+        if not dims or (not net.input_shape and len(dims) < 4):
+            raise InputError(f"input {name} has no shape, though the net gives some", remedy="give each input its own")
+        shape.dim.extend(dims)
+    return parameter
+
+
+def without_learning(parameter: Any) -> Any:
+    """A BatchNorm with a `param` for each of its three blobs, which must not be learned; any other layer as it is.
+
+    Caffe: upgrade_proto.cpp:1005-1032 UpgradeNetBatchNorm; its batch_norm_layer.cpp:39-48 stops at other values.
+    """
+    if parameter.type != "BatchNorm" or len(parameter.param) != 3:
+        return parameter
+    fixed = schema.copy_of(parameter)
+    for spec in fixed.param:
+        spec.lr_mult = spec.decay_mult = 0
+    return fixed

@@ -1,0 +1,75 @@
+"""Nets in the V1 form that mean what a V2 net means: the same text and the same numbers, spelled as in 2014.
+
+The layers have to begin with name and type, and a `param` to hold a name alone, as those of the tests do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List
+
+import numpy as np
+from reference.files import message_class, stored_blob
+
+# With the names that forks have given to types that BVLC Caffe has in V2 only
+V1_NAMES = {
+    "BatchNorm": "BATCH_NORM",
+    "Bias": "BIAS",
+    "Concat": "CONCAT",
+    "Convolution": "CONVOLUTION",
+    "Deconvolution": "DECONVOLUTION",
+    "Dropout": "DROPOUT",
+    "Eltwise": "ELTWISE",
+    "InnerProduct": "INNER_PRODUCT",
+    "Power": "POWER",
+    "ReLU": "RELU",
+    "Scale": "SCALE",
+    "Sigmoid": "SIGMOID",
+}
+_FORKS_NUMBER = b"\x28\x2f"  # type = 47, of no enum that BVLC Caffe has had
+
+_INPUT = re.compile(
+    rb'layer \{\s*name: "\w+"\s*type: "Input"\s*top: ("\w+")\s*input_param \{ shape (\{[^}]*\}) \}\s*\}'
+)
+_LAYER = re.compile(rb'^layer \{(\s*name: "\w+"\s*type: )"(\w+)"', re.MULTILINE)
+_PARAM = re.compile(rb'param \{ name: ("\w+") \}')
+
+
+def as_v1(prototxt: bytes) -> bytes:
+    """The text of a V2 net as V1; its Input layers are `input` fields."""
+    text = _INPUT.sub(rb"input: \1\ninput_shape \2", prototxt)
+    text = _PARAM.sub(rb"param: \1", text)
+    return _LAYER.sub(lambda match: b"layers {" + match[1] + V1_NAMES[match[2].decode()].encode(), text)
+
+
+def as_v1_weights(content: bytes) -> bytes:
+    """A V2 caffemodel as V1, with its shapes in the legacy form."""
+    net, old = message_class("NetParameter").FromString(content), message_class("NetParameter")()
+    labels = message_class("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
+    for layer in net.layer:
+        record = old.layers.add(name=layer.name, bottom=layer.bottom, top=layer.top)
+        label = V1_NAMES.get(layer.type, "")
+        if label in labels:
+            record.type = labels[label].number
+        else:
+            record.MergeFromString(_FORKS_NUMBER)
+        for name in ("convolution_param", "inner_product_param", "power_param"):
+            if layer.HasField(name):
+                getattr(record, name).CopyFrom(getattr(layer, name))
+        for blob in layer.blobs:
+            _add_legacy(record.blobs.add(), blob)
+    return bytes(old.SerializeToString())
+
+
+def _add_legacy(new: Any, blob: Any) -> None:
+    new.CopyFrom(blob)
+    dims = list(blob.shape.dim)
+    if len(dims) in (1, 2, 4):  # a convolution along one axis is younger than the legacy form
+        new.ClearField("shape")
+        new.num, new.channels, new.height, new.width = [1] * (4 - len(dims)) + dims
+
+
+def arrays_of_v1(content: bytes) -> Dict[str, List[np.ndarray]]:
+    """The numbers of a V1 caffemodel by layer, without their shapes, read by protobuf alone."""
+    records = message_class("NetParameter").FromString(content).layers
+    return {record.name: [stored_blob(blob).numbers for blob in record.blobs] for record in records if record.blobs}
