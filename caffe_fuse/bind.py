@@ -8,17 +8,18 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .blob import ArrayBlob, Blob
+from .dialects import Decided, decide
 from .errors import InputError
 from .layers.row import Dims
 from .net import Layer, Net
 from .weights.model import LayerRecord, WeightFile
 
 
-def bind(net: Net, weights: WeightFile) -> Net:
+def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
     """The net with its numbers. Raises InputError where a layer's blobs are missing, or of another number or shape."""
-    net = _with_shared(net.with_layers(_bound(net, weights)))
-    _check_blobs(net, weights)
-    return net
+    decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
+    _check_blobs(decided.net, weights)
+    return decided
 
 
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
@@ -74,11 +75,12 @@ def _with_shared(net: Net) -> Net:
     return net.with_layers(list(changed.values()))
 
 
-def with_placeholders(net: Net) -> Net:
+def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
     """Blobs of the right shape that take no memory: enough to plan a fold without weights.
 
     Each layer has numbers of its own, or sharers of a weight would seem to get the same scale and shift.
     """
+    net = decide(net, bn_dialect).net
     planned: List[Layer] = []
     for layer in net.layers:
         shapes = [tuple(dim or 1 for dim in shape) for shape in _expected(net, layer) or []]

@@ -9,6 +9,7 @@ from typing import Collection, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from . import half, passes
 from .blob import Blob, Layout
+from .dialects import decide
 from .emit import Outputs, dropped_layers, edits, failure, plan
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
@@ -32,15 +33,18 @@ def fuse(
     half_policy: str = "ieee",
     strict: Collection[str] = (),
     prune: bool = False,
+    bn_dialect: Optional[str] = None,
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
     keep: names of layers that stay exactly as they are. half_policy: "ieee", or "off" for no verdict on the half
     range. strict: what else makes the result unsafe: "bn" a BatchNorm remains, "refused" anything was refused,
     "flush" a number becomes zero or subnormal. prune: `save` leaves out weights of layers that the net does not have.
+    bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
     Raises InputError for options that do not fit the model.
     """
     _check_options(model, keep, half_policy, strict)
+    model = model if bn_dialect is None else _read_as(model, bn_dialect)
     before = _analyse(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
@@ -91,7 +95,7 @@ class Result:
             dropped=self.model.dropped,
             before=self.before,
             after=after,
-            warnings=self.model.warnings,
+            warnings=self.model.warnings + tuple(_new_layers(self.model)),
             problems=tuple(_problems(self.model.net, after, len(refused), self.strict)),
         )
 
@@ -170,6 +174,13 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
 
 
+def _read_as(model: Model, bn_dialect: str) -> Model:
+    said = decide(model.net).warnings
+    decided = decide(model.net, bn_dialect)
+    others = tuple(warning for warning in model.warnings if warning not in said)
+    return replace(model, net=decided.net, warnings=others + decided.warnings)
+
+
 def _analyse(net: Net, policy: str) -> HalfReport:
     entries = [
         (layer.name, number, blob, _layout(layer, number, blob))
@@ -189,6 +200,15 @@ def _layout(layer: Layer, number: int, blob: Blob) -> Optional[Layout]:
 def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:
     names = set(net.blob_names)
     return {name: holder for rewrite in rewrites for name, holder in rewrite.vanished if name not in names}
+
+
+def _new_layers(model: Model) -> List[str]:
+    origins = {layer.index: layer for layer in model.source.layers}
+    return [
+        f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
+        for layer in model.net.layers
+        if layer.behind is not None
+    ]
 
 
 def _problems(net: Net, after: HalfReport, refused: int, strict: FrozenSet[str]) -> List[str]:

@@ -27,11 +27,13 @@ def load(
     level: int = 0,
     stages: Iterable[str] = (),
     input_shapes: Optional[Mapping[str, Sequence[int]]] = None,
+    bn_dialect: Optional[str] = None,
 ) -> Model:
     """A model from its prototxt and, if given, its weights; the two paths may come in either order.
 
     phase, level, stages: which layers take part, as in Caffe's NetState. input_shapes: blob name -> shape, for inputs
-    whose shape the net leaves out or which shall have another.
+    whose shape the net leaves out or which shall have another. bn_dialect: how BatchNorm's blobs are read, where the
+    files do not tell.
     Raises InputError (TextError with a place in the text) for files that are no model.
     """
     if phase not in ("TEST", "TRAIN"):
@@ -42,7 +44,7 @@ def load(
     document = _read_text(sources[0])
     stored = read_weights(sources[1]) if len(sources) == 2 else None
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
-    built = build(document, stored, State(phase, level, frozenset(stages)), shapes)
+    built = build(document, stored, State(phase, level, frozenset(stages)), shapes, bn_dialect)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)

@@ -36,13 +36,23 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
             or (prune and record.name not in names)
         ):
             found.append(Kept(record))
-    return found + [Rewritten(None, now.name, now.blobs, now.type) for _, now in changed if now.record is None]
+    found += [Rewritten(None, now.name, now.blobs, now.type) for _, now in changed if now.record is None]
+    return found + _new_layers(model)
+
+
+def _new_layers(model: Model) -> List[Entry]:
+    records = {layer.index: layer.record for layer in model.source.layers}
+    return [
+        Rewritten(None, layer.name, (), layer.type, layer.bottoms, layer.tops, behind=records[layer.behind])
+        for layer in model.net.layers
+        if layer.behind is not None
+    ]
 
 
 def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
     """Layers whose record has to change, each with what it was."""
     source = {layer.index: layer for layer in model.source.layers}
-    pairs = [(source[layer.index], layer) for layer in model.net.layers]
+    pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.behind is None]
     different = [(was, now) for was, now in pairs if now is not was and now.blobs != was.blobs]
     rewritten = {now.index for _, now in different}
     unchanged = {now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten}

@@ -7,17 +7,22 @@ from itertools import zip_longest
 from typing import Any, Dict, List, Sequence
 
 from ..net import Layer, Net
-from ..textedit import append, remove, replace, replace_field
+from ..textedit import append, insert, remove, replace, replace_field
 from ..textproto import Document, Edit, Message, Scalar
 
 
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
     """Edits that turn the text of `before` into that of `after`; `dropped` layers go as well."""
     final = {layer.index: layer for layer in after.layers}
+    new = {layer.behind: _rendered("layer", layer.parameter) for layer in after.layers if layer.behind is not None}
     found = [remove(document, layer.field) for layer in dropped]
     for layer in before.layers:
         now = final.get(layer.index)
-        if now is None:
+        if now is not None and layer.index in new:
+            found.append(insert(document, layer.field, new[layer.index]))
+        if now is None and layer.index in new:
+            found.append(replace_field(document, layer.field, new[layer.index]))
+        elif now is None:
             found.append(remove(document, layer.field))
         elif now.parameter is not layer.parameter:
             found += _message_edits(document, [layer.node], layer.parameter, now.parameter)
@@ -60,7 +65,12 @@ def _rendered(name: str, value: Any) -> List[bytes]:
     """A new field as lines; the lines of a message stand one level deeper."""
     if not _is_message(value):
         return [name.encode() + b": " + _scalar(value)]
-    inner = [line for field, item in value.ListFields() for line in _rendered(field.name, item)]
+    inner = [
+        line
+        for field, items in value.ListFields()
+        for item in (items if _is_list(items) else [items])
+        for line in _rendered(field.name, item)
+    ]
     return [name.encode() + b" {", *(b"  " + line for line in inner), b"}"]
 
 

@@ -55,6 +55,7 @@ class Rewritten(NamedTuple):
     parameters: serialized fields of a LayerParameter. They replace all of the record's but name, type,
     bottom, top, blobs, phase, include, exclude and propagate_down; None leaves them. Without a record, they
     are added.
+    behind: where a layer without a record stands; None: behind the last.
     """
 
     record: Optional[LayerRecord]
@@ -65,6 +66,7 @@ class Rewritten(NamedTuple):
     tops: Optional[Tuple[str, ...]] = None
     bias_term: Optional[bool] = None
     parameters: Optional[bytes] = None
+    behind: Optional[LayerRecord] = None
 
 
 Plan = Sequence[Union[Kept, Rewritten]]

@@ -41,7 +41,7 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     Several threads call `out` and `chunks`.
 
     plan: what becomes of the original's records, which keep their order (one that is not in the plan is
-    dropped), and new layers, which follow the last record.
+    dropped), and new layers, which follow the last record where they do not say behind which.
     chunks: how a blob is read, so that a caller can watch its numbers go by.
     InputError, before anything is written, if Caffe could not read so large a file.
     """
@@ -113,12 +113,16 @@ def _pieces(original: WeightFile, plan: Plan) -> List[_Piece]:
             pieces.append(_Copy(copied, start))
             pieces += _layer(original.source, entry, generation) if entry is not None else []
             copied = end
+        for new in (new for new in added if new.behind is record):
+            pieces.append(_Copy(copied, end))
+            pieces += _layer(original.source, new, generation)
+            copied = end
     if planned:
         raise InternalError(f"layers {[record.name for record in planned]} are of another file")
     last = original.layers[-1].span[1]
     pieces.append(_Copy(copied, last))
     for entry in added:
-        pieces += _layer(original.source, entry, generation)
+        pieces += _layer(original.source, entry, generation) if entry.behind is None else []
     pieces.append(_Copy(last, original.source.size))
     return pieces
 
