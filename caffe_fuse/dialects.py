@@ -7,13 +7,13 @@ same scale and shift are one. Where several remain the layers are refused, and `
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .errors import InputError
 from .layers.batch_norm import DIALECTS, Dialect, settings_of, unsettled
-from .layers.row import Affine, LayerType
+from .layers.row import Affine, LayerType, Refusal
 from .net import Layer, Net
 
 NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
@@ -90,35 +90,29 @@ def _order(dialect: Dialect, layer: Layer) -> Optional[str]:
 
 
 def _candidates(row: str, layers: Sequence[Layer]) -> List[Dialect]:
-    """The dialects that all of the layers can be of; one of those that agree about every layer."""
-    fitting: List[Dialect] = []
+    """The dialects that all of the layers can be of; the first alone of those that agree about every layer."""
+    found: List[Dialect] = []
     for dialect in DIALECTS:
         if dialect.layer == row and not dialect.named_only and all(_order(dialect, layer) for layer in layers):
             if dialect is DIALECTS[0]:
                 return [dialect]
-            fitting.append(dialect)
-    if len(fitting) > 1 and all(_same(fitting, layer) for layer in layers):
-        return fitting[:1]
-    return fitting
+            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):
+                found.append(dialect)
+    return found
 
 
-def _same(dialects: Sequence[Dialect], layer: Layer) -> bool:
-    """Whether the dialects give the layer the same scale and shift."""
-    blobs = [blob.array() for blob in layer.blobs]
-    answers = []
-    for dialect in dialects:
-        affine = dialect.row(_order(dialect, layer) or "").affine
-        assert affine is not None
-        answers.append(affine(layer.parameter, blobs, [None]))
-    first = answers[0]
-    if not isinstance(first, Affine):
-        return all(type(answer) is type(first) for answer in answers)
-    return all(
-        isinstance(answer, Affine)
-        and np.array_equal(answer.scale, first.scale)
-        and np.array_equal(answer.shift, first.shift)
-        for answer in answers
-    )
+def _agree(one: Dialect, other: Dialect, layer: Layer) -> bool:
+    """Whether the two dialects give the layer the same scale and shift, or none."""
+    first, second = _affine(one, layer), _affine(other, layer)
+    if not (isinstance(first, Affine) and isinstance(second, Affine)):
+        return type(first) is type(second)
+    return np.array_equal(first.scale, second.scale) and np.array_equal(first.shift, second.shift)
+
+
+def _affine(dialect: Dialect, layer: Layer) -> Union[Affine, Refusal]:
+    affine = dialect.row(_order(dialect, layer) or "").affine
+    assert affine is not None
+    return affine(layer.parameter, [blob.array() for blob in layer.blobs], [None])
 
 
 def _read(dialect: Dialect, layers: Sequence[Layer]) -> Readings:

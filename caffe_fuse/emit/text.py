@@ -14,7 +14,7 @@ from ..textproto import Document, Edit, Message, Scalar
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
     """Edits that turn the text of `before` into that of `after`; `dropped` layers go as well."""
     final = {layer.index: layer for layer in after.layers}
-    new = {layer.behind: _rendered("layer", layer.parameter) for layer in after.layers if layer.behind is not None}
+    new = {layer.behind: _new_layer(document, layer) for layer in after.layers if layer.behind is not None}
     found = [remove(document, layer.field) for layer in dropped]
     for layer in before.layers:
         now = final.get(layer.index)
@@ -27,6 +27,13 @@ def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer])
         elif now.parameter is not layer.parameter:
             found += _message_edits(document, [layer.node], layer.parameter, now.parameter)
     return found
+
+
+def _new_layer(document: Document, layer: Layer) -> List[bytes]:
+    """Its lines, or one line if the layer that it stands behind is on one."""
+    lines = _rendered("layer", layer.parameter)
+    on_one_line = b"\n" not in document.source[layer.field.start : layer.field.end]
+    return [b" ".join(line.strip() for line in lines)] if on_one_line else lines
 
 
 def _message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:

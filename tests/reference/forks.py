@@ -65,10 +65,12 @@ def _statistics(layer: Layer, blobs: List[np.ndarray]) -> List[np.ndarray]:
     if len(blobs) == 5 and last_is_single and layer.is_test:
         return [blobs[2], blobs[3], blobs[0], blobs[1]]
     is_global = p.use_global_stats if p.HasField("use_global_stats") else layer.is_test
+    if len(blobs) == 5 and _is_nvidia(p):
+        is_global = layer.is_test
     if not is_global or sizes[0] == 1:
         raise NotComputed
     rest = [np.ones_like(blobs[0]), np.zeros_like(blobs[0])]
-    if layer.parameter.type == "CuDNNBatchNorm":
+    if layer.parameter.type == "CuDNNBatchNorm" and not (len(blobs) == 3 and last_is_single):
         return (blobs + rest[len(blobs) - 2 :])[:4]
     rest = (blobs[3:] + rest[len(blobs) - 3 :])[:2]
     is_intel = len(blobs) == 4 or p.relu or p.use_weight_bias or p.HasField("bias_term")
