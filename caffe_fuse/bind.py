@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from .errors import InputError
 from .layers.row import Dims
 from .net import Layer, Net
 from .weights.model import LayerRecord, WeightFile
+
+
+class _Problem(NamedTuple):
+    layer: Layer
+    what: str
 
 
 def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
@@ -103,38 +108,36 @@ def _expected(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
 
 def _check_blobs(net: Net, weights: WeightFile) -> None:
     """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
-    missing: List[Layer] = []
-    for layer in net.layers:
-        expected = _expected(net, layer)
-        if expected is None:
-            continue
-        if expected and not layer.blobs:
-            missing.append(layer)
-        elif missing:
-            continue
-        else:
-            _check_shapes(layer, expected, weights)
-    if missing:
-        _refuse_missing(net, missing, weights)
-
-
-def _check_shapes(layer: Layer, expected: Sequence[Dims], weights: WeightFile) -> None:
-    if len(expected) != len(layer.blobs):
+    needed = [(layer, expected) for layer in net.layers for expected in [_expected(net, layer)] if expected is not None]
+    missing = [layer for layer, expected in needed if expected and not layer.blobs]
+    problem = _missing(missing, weights) if missing else next(filter(None, (_misfit(*pair) for pair in needed)), None)
+    if problem is not None:
+        total = sum(bool(expected) for _, expected in needed)
         raise InputError(
+            problem.what,
+            where=problem.layer.where,
+            remedy=f"{total - len(missing)} of {total} layers with weights matched by name: "
+            f"is {weights.path} the weight file of this net?",
+        )
+
+
+def _misfit(layer: Layer, expected: Sequence[Dims]) -> Optional[_Problem]:
+    """A number of blobs or a shape that is not the net's."""
+    if len(expected) != len(layer.blobs):
+        return _Problem(
+            layer,
             f"layer {layer.name} ({layer.type}) has {len(expected)} blobs in the net and {len(layer.blobs)} in "
             f"the weights",
-            where=layer.where,
-            remedy=f"is {weights.path} the weight file of this net?",
         )
     for place, (shape, blob) in enumerate(zip(expected, layer.blobs)):
         if not _same_shape(shape, blob.shape):
             wanted = "x".join("?" if dim is None else str(dim) for dim in shape)
             stored = "x".join(map(str, blob.shape))
-            raise InputError(
+            return _Problem(
+                layer,
                 f"blob {place} of layer {layer.name} ({layer.type}) is {wanted} in the net and {stored} in the weights",
-                where=layer.where,
-                remedy=f"is {weights.path} the weight file of this net?",
             )
+    return None
 
 
 def _same_shape(expected: Dims, stored: Tuple[int, ...]) -> bool:
@@ -146,16 +149,10 @@ def _same_shape(expected: Dims, stored: Tuple[int, ...]) -> bool:
     return wanted == found
 
 
-def _refuse_missing(net: Net, missing: Sequence[Layer], weights: WeightFile) -> None:
-    weighted = [layer for layer in net.layers if layer.row is not None and layer.row.blobs is not None]
+def _missing(missing: Sequence[Layer], weights: WeightFile) -> _Problem:
     names = ", ".join(f"{layer.name} ({layer.type})" for layer in missing[:3])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    raise InputError(
-        f"{weights.path} has no weights for layer {names}{more}",
-        where=missing[0].where,
-        remedy=f"{len(weighted) - len(missing)} of {len(weighted)} layers with weights matched by name: "
-        "is this the weight file of this net?",
-    )
+    return _Problem(missing[0], f"{weights.path} has no weights for layer {names}{more}")
 
 
 def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from operator import index
 from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from . import textproto
 from .build import State, build
-from .errors import InputError
+from .errors import InputError, TextError
 from .model import Model
 from .textproto import Document
 from .weights import read_weights
@@ -16,6 +17,8 @@ from .weights.recognise import HEAD_SIZE, explain
 from .wire import Source
 
 PathLike = Union[str, "os.PathLike[str]"]
+# $#name#$, ${name}, $name, {{name}}, @name@, %(name)s, %name%
+PLACEHOLDER = re.compile(r"\$#[^#]*#\$|\$\{[^}]*\}|\$\w+|\{\{.*?\}\}|@\w+@|%\(\w+\)\w|%\w+%")
 SOLVER_FIELDS = {"net", "train_net", "test_net", "base_lr", "lr_policy", "max_iter", "snapshot_prefix"}
 
 
@@ -80,14 +83,32 @@ def _is_binary(source: Source) -> bool:
     return any(byte < 9 or 13 < byte < 32 for byte in head)
 
 
+def _parsed(source: Source) -> Document:
+    """Raises TextError where the text is none; a template has signs that a program would have filled in."""
+    try:
+        return textproto.parse(source.read(0, source.size), source.name)
+    except TextError as error:
+        found = next((hit for hit in PLACEHOLDER.finditer(error.line) if hit.start() < error.column <= hit.end()), None)
+        if found is None:
+            raise
+        raise TextError(
+            f"{found.group()} is a placeholder: this is a template of a net",
+            where=error.where,
+            remedy="fill its placeholders in",
+            line=error.line,
+            column=error.column,
+        ) from error
+
+
 def _read_text(source: Source) -> Document:
-    if _is_binary(source):
-        raise InputError("this is no prototxt: it is binary", where=source.name, remedy="give the .prototxt of the net")
     head = source.read(0, min(HEAD_SIZE, source.size))
     kind, remedy = explain(head) or ("", "")
+    if _is_binary(source):
+        what = f"this is no prototxt: it {kind or 'is binary'}"
+        raise InputError(what, where=source.name, remedy="give the .prototxt of the net")
     if kind and not kind.startswith("is text"):
         raise InputError(kind, where=source.name, remedy=remedy)
-    document = textproto.parse(source.read(0, source.size), source.name)
+    document = _parsed(source)
     names = {field.name for field in document.root.fields}
     if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
         raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")
