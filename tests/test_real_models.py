@@ -184,6 +184,33 @@ def probe(value: np.ndarray) -> np.ndarray:
     return np.concatenate([[np.abs(numbers).max(), numbers.mean()], numbers[places]])
 
 
+def test_a_fold_of_others_that_is_right_is_ours(models: Path) -> None:
+    """The folder vgg68-landmark-folded holds what another tool made of vgg68-landmark-bn."""
+    ours = {
+        layer.name: layer
+        for layer in caffe_fuse.fuse(load("vgg68-landmark-bn/deploy_68_new.prototxt")).model.net.layers
+    }
+    theirs = [layer for layer in load("vgg68-landmark-folded/result.prototxt").net.layers if layer.blobs]
+    assert 6 == len(theirs)
+    for layer in theirs:
+        for expected, actual in zip(layer.blobs, ours[layer.name].blobs):
+            size = np.abs(expected.array()).max()
+            np.testing.assert_allclose(actual.array(), expected.array(), rtol=0, atol=1e-5 * size)
+
+
+def test_a_fold_of_others_with_the_wrong_eps_is_not_ours(models: Path) -> None:
+    """It was made with an eps of 1e-5 where the net says 0.001; ours agrees with Caffe, as is tested above."""
+    folded = caffe_fuse.fuse(load("mobilefacenet-v0/mobilefacenet-v0.prototxt")).model.net
+    ours = {layer.name: layer for layer in folded.layers}
+    differences = []
+    for layer in load("mobilefacenet-v0-no_bn/no_bn.prototxt").net.layers:
+        if layer.type == "Convolution":
+            wrong, right = (each.blobs[0].array() for each in (layer, ours[layer.name]))
+            differences.append(np.abs(wrong - right).max() / np.abs(right).max())
+    assert 48 == len(differences)
+    assert max(differences) > 0.05
+
+
 def test_a_model_whose_numbers_are_noise_is_not_safe(models: Path, tmp_path: Path) -> None:
     result = caffe_fuse.fuse(load(NOISE))
     with pytest.raises(caffe_fuse.UnsafeResult, match="231502 numbers in 26 blobs are not finite in half precision"):
