@@ -62,6 +62,8 @@ def numbered(layer: Layer, seeds: Dict[Blob, ArrayBlob]) -> Layer:
             numbers = random.standard_normal(blob.shape) * np.sqrt(2 / np.prod(blob.shape[1:]))
         else:
             numbers = random.uniform(0.5, 1.5, blob.shape) if blob.count > 1 else np.ones(blob.shape)
+        if layer.type == "BN":  # as its Caffes shape them
+            numbers = numbers.reshape(1, -1, 1, 1)
         seeds[blob] = ArrayBlob(numbers.astype(np.float32))
     return dataclasses.replace(layer, blobs=tuple(seeds[blob] for blob in layer.blobs))
 
