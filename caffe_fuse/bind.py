@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .blob import ArrayBlob, Blob
+from .dialects import Decided, decide
 from .errors import InputError
 from .layers.row import Dims
 from .net import Layer, Net
 from .weights.model import Absent, LayerRecord, WeightFile
 
 
-def bind(net: Net, weights: WeightFile) -> Net:
+class _Problem(NamedTuple):
+    layer: Layer
+    what: str
+
+
+def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
     """The net with its numbers. Raises InputError where a layer's blobs are missing, or of another number or shape."""
-    net = _with_shared(net.with_layers(_bound(net, weights)))
-    _check_blobs(net, weights)
-    return net
+    decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
+    _check_blobs(decided.net, weights)
+    return decided
 
 
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
@@ -78,11 +84,12 @@ def _with_shared(net: Net) -> Net:
     return net.with_layers(list(changed.values()))
 
 
-def with_placeholders(net: Net) -> Net:
+def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
     """Blobs of the right shape that take no memory: enough to plan a fold without weights.
 
     Each layer has numbers of its own, or sharers of a weight would seem to get the same scale and shift.
     """
+    net = decide(net, bn_dialect).net
     planned: List[Layer] = []
     for layer in net.layers:
         shapes = [tuple(dim or 1 for dim in shape) for shape in _expected(net, layer) or []]
@@ -105,41 +112,40 @@ def _expected(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
 
 def _check_blobs(net: Net, weights: WeightFile) -> None:
     """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
-    missing: List[Layer] = []
     for layer in net.layers:
         for blob in layer.blobs:
             if isinstance(blob, Absent):
                 raise blob.error()
-        expected = _expected(net, layer)
-        if expected is None:
-            continue
-        if expected and not layer.blobs:
-            missing.append(layer)
-        elif missing:
-            continue
-        else:
-            _check_shapes(layer, expected, weights)
-    if missing:
-        _refuse_missing(net, missing, weights)
-
-
-def _check_shapes(layer: Layer, expected: Sequence[Dims], weights: WeightFile) -> None:
-    if len(expected) != len(layer.blobs):
+    needed = [(layer, expected) for layer in net.layers for expected in [_expected(net, layer)] if expected is not None]
+    missing = [layer for layer, expected in needed if expected and not layer.blobs]
+    problem = _missing(missing, weights) if missing else next(filter(None, (_misfit(*pair) for pair in needed)), None)
+    if problem is not None:
+        total = sum(bool(expected) for _, expected in needed)
         raise InputError(
+            problem.what,
+            where=problem.layer.where,
+            remedy=f"{total - len(missing)} of {total} layers with weights matched by name: "
+            f"is {weights.path} the weight file of this net?",
+        )
+
+
+def _misfit(layer: Layer, expected: Sequence[Dims]) -> Optional[_Problem]:
+    """A number of blobs or a shape that is not the net's."""
+    if len(expected) != len(layer.blobs):
+        return _Problem(
+            layer,
             f"layer {layer.name} ({layer.type}) has {len(expected)} blobs in the net and {len(layer.blobs)} in "
             f"the weights",
-            where=layer.where,
-            remedy=f"is {weights.path} the weight file of this net?",
         )
     for place, (shape, blob) in enumerate(zip(expected, layer.blobs)):
         if not _same_shape(shape, blob.shape):
             wanted = "x".join("?" if dim is None else str(dim) for dim in shape)
             stored = "x".join(map(str, blob.shape))
-            raise InputError(
+            return _Problem(
+                layer,
                 f"blob {place} of layer {layer.name} ({layer.type}) is {wanted} in the net and {stored} in the weights",
-                where=layer.where,
-                remedy=f"is {weights.path} the weight file of this net?",
             )
+    return None
 
 
 def _same_shape(expected: Dims, stored: Tuple[int, ...]) -> bool:
@@ -171,16 +177,10 @@ def _exact(wanted: Dims, blob: Blob) -> Tuple[int, ...]:
     return known if len(known) == len(wanted) and math.prod(known) == blob.count else blob.shape
 
 
-def _refuse_missing(net: Net, missing: Sequence[Layer], weights: WeightFile) -> None:
-    weighted = [layer for layer in net.layers if layer.row is not None and layer.row.blobs is not None]
+def _missing(missing: Sequence[Layer], weights: WeightFile) -> _Problem:
     names = ", ".join(f"{layer.name} ({layer.type})" for layer in missing[:3])
     more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-    raise InputError(
-        f"{weights.path} has no weights for layer {names}{more}",
-        where=missing[0].where,
-        remedy=f"{len(weighted) - len(missing)} of {len(weighted)} layers with weights matched by name: "
-        "is this the weight file of this net?",
-    )
+    return _Problem(missing[0], f"{weights.path} has no weights for layer {names}{more}")
 
 
 def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:

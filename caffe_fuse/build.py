@@ -28,7 +28,13 @@ class Built(NamedTuple):
     warnings: Tuple[str, ...]
 
 
-def build(document: Document, weights: Optional[WeightFile], state: State, input_shapes: Mapping[str, Shape]) -> Built:
+def build(
+    document: Document,
+    weights: Optional[WeightFile],
+    state: State,
+    input_shapes: Mapping[str, Shape],
+    bn_dialect: Optional[str] = None,
+) -> Built:
     """Raises InputError where the net is no net, or the weights are not this net's."""
     everything = read_layers(document)
     if not everything:
@@ -50,8 +56,9 @@ def build(document: Document, weights: Optional[WeightFile], state: State, input
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     net = Net(included, inputs, input_shapes)
     if weights is None:
-        return Built(with_placeholders(net), excluded, tuple(warnings))
-    return Built(bind(net, weights), excluded, (*warnings, *strangers(everything, weights)))
+        return Built(with_placeholders(net, bn_dialect), excluded, tuple(warnings))
+    decided = bind(net, weights, bn_dialect)
+    return Built(decided.net, excluded, (*warnings, *decided.warnings, *strangers(everything, weights)))
 
 
 def _mixed(everything: Sequence[Layer]) -> List[str]:

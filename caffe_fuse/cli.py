@@ -123,6 +123,7 @@ def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
         metavar="BLOB=1,3,224,224",
         help="the shape of an input, where the net leaves it out",
     )
+    parser.add_argument("--bn-dialect", metavar="NAME", help="whose BatchNorm it is, where the files do not tell")
 
 
 def _add_half_policy(parser: argparse.ArgumentParser) -> None:
@@ -209,6 +210,7 @@ def _load(options: argparse.Namespace) -> Any:
         level=options.level,
         stages=options.stage,
         input_shapes=_input_shapes(options.input_shape),
+        bn_dialect=options.bn_dialect,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Callable, Collection, Dict, FrozenSet, List, Mapping, Optiona
 from . import half, passes
 from .bind import bind
 from .blob import Blob, Layout
+from .dialects import decide
 from .emit import Outputs, Pending, Written, dropped_layers, edits, failure, in_half, planned
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
@@ -37,6 +38,7 @@ def fuse(
     prune: bool = False,
     weights_format: Optional[str] = None,
     blob_type: str = "float32",
+    bn_dialect: Optional[str] = None,
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
@@ -45,11 +47,13 @@ def fuse(
     "flush" a number becomes zero or subnormal. prune: `save` leaves out weights of layers that the net does not have.
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
     Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
+    bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
     Raises InputError for options that do not fit the model.
     """
     _check_options(model, keep, half_policy, strict)
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
+    model = model if bn_dialect is None else _read_as(model, bn_dialect)
     before = _analyse(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
@@ -104,7 +108,7 @@ class Result:
             dropped=self.model.dropped,
             before=self.before,
             after=after,
-            warnings=self.model.warnings,
+            warnings=self.model.warnings + tuple(_new_layers(self.model)),
             problems=(*_problems(self.model.net, after, len(refused), self.strict), *self._not_half()),
         )
 
@@ -182,7 +186,8 @@ class Result:
         written = read_weights(Source(path))
         stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
         if self.weights_format == "hdf5":  # which holds shared numbers once
-            stored = {layer.name: layer.blobs for layer in bind(self.model.net, written).layers if layer.blobs}
+            bound = bind(self.model.net, written, None).net
+            stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
         for rewrite in self.progress.rewrites:
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
@@ -221,6 +226,13 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
 
 
+def _read_as(model: Model, bn_dialect: str) -> Model:
+    said = decide(model.net).warnings
+    decided = decide(model.net, bn_dialect)
+    others = tuple(warning for warning in model.warnings if warning not in said)
+    return replace(model, net=decided.net, warnings=others + decided.warnings)
+
+
 def _analyse(net: Net, policy: str) -> HalfReport:
     entries = [
         (layer.name, number, blob, _layout(layer, number, blob))
@@ -240,6 +252,15 @@ def _layout(layer: Layer, number: int, blob: Blob) -> Optional[Layout]:
 def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:
     names = set(net.blob_names)
     return {name: holder for rewrite in rewrites for name, holder in rewrite.vanished if name not in names}
+
+
+def _new_layers(model: Model) -> List[str]:
+    origins = {layer.index: layer for layer in model.source.layers}
+    return [
+        f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
+        for layer in model.net.layers
+        if layer.behind is not None
+    ]
 
 
 def _problems(net: Net, after: HalfReport, refused: int, strict: FrozenSet[str]) -> List[str]:

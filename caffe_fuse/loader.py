@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from operator import index
 from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from . import textproto
 from .build import State, build
-from .errors import InputError
+from .errors import InputError, TextError
 from .model import Model
 from .textproto import Document
 from .weights import WeightFile, read_weights
@@ -16,6 +17,8 @@ from .weights.recognise import HEAD_SIZE, explain
 from .wire import Source
 
 PathLike = Union[str, "os.PathLike[str]"]
+# $#name#$, ${name}, $name, {{name}}, @name@, %(name)s, %name%
+PLACEHOLDER = re.compile(r"\$#[^#]*#\$|\$\{[^}]*\}|\$\w+|\{\{.*?\}\}|@\w+@|%\(\w+\)\w|%\w+%")
 SOLVER_FIELDS = {"net", "train_net", "test_net", "base_lr", "lr_policy", "max_iter", "snapshot_prefix"}
 
 
@@ -27,18 +30,20 @@ def load(
     level: int = 0,
     stages: Iterable[str] = (),
     input_shapes: Optional[Mapping[str, Sequence[int]]] = None,
+    bn_dialect: Optional[str] = None,
 ) -> Model:
     """A model from its prototxt and, if given, its weights; the two paths may come in either order.
 
     phase, level, stages: which layers take part, as in Caffe's NetState. input_shapes: blob name -> shape, for inputs
-    whose shape the net leaves out or which shall have another.
+    whose shape the net leaves out or which shall have another. bn_dialect: how BatchNorm's blobs are read, where the
+    files do not tell.
     Raises InputError (TextError with a place in the text) for files that are no model.
     """
     if phase not in ("TEST", "TRAIN"):
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
     document, stored = read_files(net, weights)
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
-    built = build(document, stored, State(phase, level, frozenset(stages)), shapes)
+    built = build(document, stored, State(phase, level, frozenset(stages)), shapes, bn_dialect)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)
@@ -83,14 +88,32 @@ def _is_binary(source: Source) -> bool:
     return any(byte < 9 or 13 < byte < 32 for byte in head)
 
 
+def _parsed(source: Source) -> Document:
+    """Raises TextError where the text is none; a template has signs that a program would have filled in."""
+    try:
+        return textproto.parse(source.read(0, source.size), source.name)
+    except TextError as error:
+        found = next((hit for hit in PLACEHOLDER.finditer(error.line) if hit.start() < error.column <= hit.end()), None)
+        if found is None:
+            raise
+        raise TextError(
+            f"{found.group()} is a placeholder: this is a template of a net",
+            where=error.where,
+            remedy="fill its placeholders in",
+            line=error.line,
+            column=error.column,
+        ) from error
+
+
 def _read_text(source: Source) -> Document:
-    if _is_binary(source):
-        raise InputError("this is no prototxt: it is binary", where=source.name, remedy="give the .prototxt of the net")
     head = source.read(0, min(HEAD_SIZE, source.size))
     kind, remedy = explain(head) or ("", "")
+    if _is_binary(source):
+        what = f"this is no prototxt: it {kind or 'is binary'}"
+        raise InputError(what, where=source.name, remedy="give the .prototxt of the net")
     if kind and not kind.startswith("is text"):
         raise InputError(kind, where=source.name, remedy=remedy)
-    document = textproto.parse(source.read(0, source.size), source.name)
+    document = _parsed(source)
     names = {field.name for field in document.root.fields}
     if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
         raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")

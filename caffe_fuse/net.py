@@ -34,7 +34,7 @@ class Value(NamedTuple):
 class Layer:
     """One layer. `parameter` is a LayerParameter that nobody changes; a rewritten layer is a new Layer."""
 
-    index: int  # its place in the prototxt: stays the same through all rewriting
+    index: int  # its place in the prototxt: stays the same through all rewriting; below 0 if it is new
     parameter: Any
     unknown: Tuple[Unknown, ...]
     field: Field
@@ -42,6 +42,7 @@ class Layer:
     line: int
     blobs: Tuple[Blob, ...] = ()
     record: Optional[LayerRecord] = None
+    reading: Optional[LayerType] = None  # the row in the dialect of the files, where that differs from the type's
 
     @property
     def name(self) -> str:
@@ -61,7 +62,7 @@ class Layer:
 
     @property
     def row(self) -> Optional[LayerType]:
-        return layers.row(self.type)
+        return layers.row(self.type) if self.reading is None else self.reading
 
     @property
     def node(self) -> Message:
@@ -74,8 +75,24 @@ class Layer:
         """The form in which the text has the layer: `generations.V0`, V1 or V2."""
         return generations.of(self.node, self.field.name)
 
+    @classmethod
+    def new_behind(cls, layer: Layer, parameter: Any) -> Layer:
+        """A layer that the files do not have, next behind one that they have."""
+        return cls(-1 - layer.index, parameter, (), layer.field, layer.where, layer.line)
+
+    @property
+    def behind(self) -> Optional[int]:
+        """The index of the layer that a new one stands behind; None for those of the files."""
+        return -1 - self.index if self.index < 0 else None
+
+    @property
+    def order(self) -> Tuple[int, int]:
+        """Where the layer stands in the net: a new one behind that of the files."""
+        return (self.index, 0) if self.behind is None else (self.behind, 1)
+
     def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
-        return replace(self, parameter=parameter, blobs=blobs)
+        reading = self.reading if parameter.type == self.type else None
+        return replace(self, parameter=parameter, blobs=blobs, reading=reading)
 
     def __str__(self) -> str:
         return f"{self.type} {self.name}"

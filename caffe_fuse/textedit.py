@@ -64,9 +64,14 @@ def append(document: Document, message: Message, lines: Sequence[bytes]) -> Edit
     """A new last field in a message. lines: its text, indented by two blanks for each level in it."""
     if not message.fields:
         return _first(document, message, lines)
-    source, last = document.source, message.fields[-1]
-    before = _line_before(document, last.start)
-    place = _end(_NEAR_SEPARATOR, source, last.end)
+    return insert(document, message.fields[-1], lines)
+
+
+def insert(document: Document, field: Field, lines: Sequence[bytes]) -> Edit:
+    """A new field behind another. lines: its text, indented by two blanks for each level in it."""
+    source = document.source
+    before = _line_before(document, field.start)
+    place = _end(_NEAR_SEPARATOR, source, field.end)
     if before.strip(_SPACE):
         return Edit(place, place, b" " + _one_line(lines))
     place = _end(_COMMENT, source, place)

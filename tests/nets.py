@@ -64,7 +64,7 @@ def numbers(prototxt: bytes, seed: int = 0) -> Dict[str, List[np.ndarray]]:
     found: Dict[str, List[np.ndarray]] = {}
     for place, each in enumerate(model(prototxt, None).net.layers):
         shapes = [blob.shape for blob in each.blobs]
-        if each.type == "BatchNorm":
+        if each.type == "BatchNorm" and shapes:
             factor = np.array([(1, 999.98, 0.25)[(seed + place) % 3]], np.float32)
             mean = spread(shapes[0], seed + place)
             variance = spread(shapes[1], seed + place + 7, 0.02, 3)
@@ -115,10 +115,12 @@ def arrays_of(content: bytes) -> Dict[str, List[np.ndarray]]:
     }
 
 
-def model(prototxt: bytes, weights: Optional[bytes], state: Optional[State] = None) -> Model:
+def model(
+    prototxt: bytes, weights: Optional[bytes], state: Optional[State] = None, bn_dialect: Optional[str] = None
+) -> Model:
     document = textproto.parse(prototxt, "net.prototxt")
     stored = None if weights is None else read_weights(Source(weights, "net.caffemodel"))
-    built = build(document, stored, state or State(), {})
+    built = build(document, stored, state or State(), {}, bn_dialect)
     return Model(document, stored, built.net, built.net, built.excluded, (), built.warnings)
 
 

@@ -123,7 +123,7 @@ def test_missing_layers_are_named_with_how_many_matched() -> None:
     blobs = numbers(prototxt)
     expected = (
         "net.prototxt:4:1: net.caffemodel has no weights for layer d (Convolution), e (Convolution), f (Convolution) "
-        "and 1 more; 1 of 5 layers with weights matched by name: is this the weight file of this net?"
+        "and 1 more; 1 of 5 layers with weights matched by name: is net.caffemodel the weight file of this net?"
     )
     assert expected == message(prototxt, records_of(("c", blobs["c"])))
 
@@ -131,8 +131,8 @@ def test_missing_layers_are_named_with_how_many_matched() -> None:
 def test_another_number_of_blobs_is_an_error() -> None:
     prototxt = text(convolution(settings="bias_term: false"))
     expected = (
-        "net.prototxt:3:1: layer c (Convolution) has 1 blobs in the net and 2 in the weights; is net.caffemodel "
-        "the weight file of this net?"
+        "net.prototxt:3:1: layer c (Convolution) has 1 blobs in the net and 2 in the weights; 1 of 1 layers with "
+        "weights matched by name: is net.caffemodel the weight file of this net?"
     )
     assert expected == message(prototxt, records_of(("c", [spread((6, 4, 3, 3), 1), spread((6,), 2)])))
 
@@ -147,7 +147,8 @@ def test_another_number_of_blobs_is_an_error() -> None:
 )
 def test_another_shape_is_an_error(shapes: Any, expected: str) -> None:
     found = message(text(convolution()), records_of(("c", [spread(shape, 1) for shape in shapes])))
-    assert f"net.prototxt:3:1: {expected}; is net.caffemodel the weight file of this net?" == found
+    doubt = "1 of 1 layers with weights matched by name: is net.caffemodel the weight file of this net?"
+    assert f"net.prototxt:3:1: {expected}; {doubt}" == found
 
 
 def test_sizes_that_the_net_does_not_say_are_not_compared() -> None:

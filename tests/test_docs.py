@@ -14,6 +14,7 @@ from conftest import PROJECT
 
 import caffe_fuse
 from caffe_fuse import cli
+from caffe_fuse.layers.batch_norm import DIALECTS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
@@ -93,6 +94,12 @@ def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[
     options = options_of(command, capsys)
     assert {"--phase", "--quiet"} & options
     assert [] == [option for option in sorted(options) if not re.search(rf"`{option}[ =`]", COMMAND)]
+
+
+def test_every_dialect_of_batch_norm_is_documented() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", COMMAND.split("## Dialects of BatchNorm")[1], re.MULTILINE)
+    known = [(dialect.name, dialect.types[0] if dialect.types else dialect.layer) for dialect in DIALECTS]
+    assert sorted(known) == sorted(rows)
 
 
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ WITHOUT_RECORD = {
     "Axpy",
     "BN",
     "ConvolutionDepthwise",
+    "CuDNNBatchNorm",
     "DepthwiseConvolution",
     "Interp",
     "Normalize",

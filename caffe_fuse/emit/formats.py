@@ -101,7 +101,7 @@ def _as_caffemodel(model: Model, entries: Sequence[Entry], half: Set[int]) -> Li
     others = {_name(entry): entry for entry in _strangers(model, entries) if _blobs(entry)}
     found: List[Entry] = _inputs(model)
     taking_part = {layer.index for layer in model.net.layers}
-    for layer in sorted((*model.net.layers, *model.excluded), key=lambda layer: layer.index):
+    for layer in sorted((*model.net.layers, *model.excluded), key=lambda layer: layer.order):
         if layer.index in taking_part:
             blobs = _in_half(layer.blobs) if layer.index in half else _readable(layer.blobs)
             found.append(new_record(layer, blobs))

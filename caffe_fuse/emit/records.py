@@ -38,11 +38,13 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
             or (prune and record.name not in names and record.type != PADDING)
         ):
             found.append(Kept(record))
-    for _, now in changed:
-        if now.record is None:
-            # V1 has other fields; Caffe binds weights by name alone (net.cpp:735).
-            new = new_record(now, now.blobs) if weights.generation == "V2" else Rewritten(None, now.name, now.blobs)
-            found.insert(_behind(found, model, now), new)
+    added = [now for _, now in changed if now.record is None]
+    added += [layer for layer in model.net.layers if layer.behind is not None]
+    for layer in added:
+        if weights.generation == "V2":
+            found.insert(_behind(found, model, layer), new_record(layer, layer.blobs))
+        elif layer.blobs:  # V1 has other fields; Caffe binds weights by name alone (net.cpp:735)
+            found.insert(_behind(found, model, layer), Rewritten(None, layer.name, layer.blobs))
     return found
 
 
@@ -57,7 +59,7 @@ def new_record(layer: Layer, blobs: Tuple[Blob, ...]) -> Rewritten:
 
 def _behind(entries: Sequence[Entry], model: Model, layer: Layer) -> int:
     """The place behind the last entry of a layer that stands before this one in the net."""
-    before = {other.name for other in model.net.layers if other.index < layer.index}
+    before = {other.name for other in model.net.layers if other.order < layer.order}
     places = [place for place, entry in enumerate(entries) if _name(entry) in before]
     return places[-1] + 1 if places else 0
 
@@ -69,7 +71,7 @@ def _name(entry: Entry) -> str:
 def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
     """Layers whose record has to change, each with what it was."""
     source = {layer.index: layer for layer in model.source.layers}
-    pairs = [(source[layer.index], layer) for layer in model.net.layers]
+    pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.behind is None]
     different = [(was, now) for was, now in pairs if now is not was and now.blobs != was.blobs]
     rewritten = {now.index for _, now in different}
     unchanged = {now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten}

@@ -12,17 +12,22 @@ from .. import schema
 from ..errors import InternalError
 from ..generations import V0, V1, v0
 from ..net import Layer, Net
-from ..textedit import append, remove, replace, replace_field
+from ..textedit import append, insert, remove, replace, replace_field
 from ..textproto import Document, Edit, Field, Message, Scalar
 
 
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
     """Edits that turn the text of `before` into that of `after`; `dropped` layers go as well."""
     final = {layer.index: layer for layer in after.layers}
+    new = {layer.behind: _new_layer(document, layer) for layer in after.layers if layer.behind is not None}
     found = [remove(document, layer.field) for layer in dropped]
     for layer in before.layers:
         now = final.get(layer.index)
-        if now is None:
+        if now is not None and layer.index in new:
+            found.append(insert(document, layer.field, new[layer.index]))
+        if now is None and layer.index in new:
+            found.append(replace_field(document, layer.field, new[layer.index]))
+        elif now is None:
             found.append(remove(document, layer.field))
         elif now.parameter is not layer.parameter:
             found += _layer_edits(document, layer, now.parameter)
@@ -37,6 +42,13 @@ def _layer_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
     elif layer.generation == V1 and before.type != after.type:
         raise InternalError(f"layer {layer.name} of the V1 form cannot become a {after.type}")
     return message_edits(document, [layer.node], before, after)
+
+
+def _new_layer(document: Document, layer: Layer) -> List[bytes]:
+    """Its lines, or one line if the layer that it stands behind is on one."""
+    lines = _line(b"layer", None, layer.parameter).split(b"\n")
+    on_one_line = b"\n" not in document.source[layer.field.start : layer.field.end]
+    return [b" ".join(line.strip() for line in lines)] if on_one_line else lines
 
 
 def message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:

@@ -10,6 +10,7 @@ from typing import Dict, Optional
 from .activation import ROWS as ACTIVATION
 from .affine import ROWS as AFFINE
 from .arrange import ROWS as ARRANGE
+from .batch_norm import ROWS as BATCH_NORM
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
 from .pooling import ROWS as POOLING
@@ -18,14 +19,14 @@ from .reduce import ROWS as REDUCE
 from .row import LayerType
 from .weighted import ROWS as WEIGHTED
 
-_FAMILIES = (WEIGHTED, AFFINE, ACTIVATION, POOLING, ARRANGE, REDUCE, RECURRENT, DATA, DETECTION)
+_FAMILIES = (WEIGHTED, BATCH_NORM, AFFINE, ACTIVATION, POOLING, ARRANGE, REDUCE, RECURRENT, DATA, DETECTION)
 
 LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
 
 ALIASES: Dict[str, str] = {
     "DepthwiseConv": "ConvolutionDepthwise",
     "DepthwiseConvolution": "ConvolutionDepthwise",
-    "CuDNNBatchNorm": "BN",
+    "CuDNNBatchNorm": "BatchNorm",
     "CuDNNConvolution": "Convolution",
     "CuDNNDeconvolution": "Deconvolution",
     "CuDNNDropout": "Dropout",

@@ -1,6 +1,5 @@
-"""Layers that are y = scale * x + shift along an axis, or can be: BatchNorm, Scale, Bias, Power, Dropout.
+"""Layers that are y = scale * x + shift along an axis, or can be: Scale, Bias, Power, Dropout. BatchNorm is apart.
 
-BatchNorm: y = (x - mean / f) / sqrt(variance / f + eps), f the moving average factor; both 0 if f is 0
 Scale:     y = gamma * x + beta
 Bias:      y = x + beta
 Power:     y = (shift + scale * x) ^ power
@@ -9,109 +8,21 @@ Dropout:   y = x, but for training
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, AbstractSet, Any, List, NamedTuple, Optional, Sequence, Union
+from typing import TYPE_CHECKING, AbstractSet, Any, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ..errors import InputError
 from ..schema import PHASES
-from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes
+from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
 from .shapes import agreed, axis_of, like_bottom, require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays, Doubles
+    from .row import Arrays
 
 TEST = PHASES["TEST"]
-BATCH_NORM_FIELDS = frozenset({"use_global_stats", "moving_average_fraction", "eps"})
-# Of other Caffes: where the layer computes, and how it trains.
-HARMLESS_FIELDS = frozenset({"engine", "moving_averaging_fraction", "update_global_stats"})
-
-
-class Statistics(NamedTuple):
-    """A BatchNorm in inference, (x - mean) / sqrt(variance + eps) * scale + shift: arrays of shape (C,)."""
-
-    mean: Doubles
-    variance: Doubles
-    eps: float
-    scale: Doubles
-    shift: Doubles
-
-
-def statistics(parameter: Any, blobs: Arrays) -> Union[Statistics, Refusal]:
-    """The numbers of BVLC's BatchNorm with its three blobs (Caffe: batch_norm_layer.cpp:98-105, 150)."""
-    sizes = [blob.size for blob in blobs]
-    if len(sizes) != 3 or sizes[0] != sizes[1] or sizes[2] != 1:
-        found = ", ".join(map(str, sizes)) or "no"
-        return Refusal(f"it has blobs of {found} numbers, BVLC's BatchNorm has C, C and 1")
-    settings = parameter.batch_norm_param
-    refusal = _strange(settings, BATCH_NORM_FIELDS | HARMLESS_FIELDS)
-    if refusal is not None:
-        return refusal
-    if not _uses_stored(parameter):
-        cause = "use_global_stats is false" if settings.HasField("use_global_stats") else "the phase is TRAIN"
-        return Refusal(f"batch statistics: {cause}, so it depends on the batch")
-    mean, variance = (_averaged(blob, blobs[2]) for blob in blobs[:2])
-    return Statistics(mean, variance, _single(settings.eps), np.ones(mean.size), np.zeros(mean.size))
-
-
-def _uses_stored(parameter: Any) -> bool:
-    """Caffe: batch_norm_layer.cpp:14."""
-    settings = parameter.batch_norm_param
-    if settings.HasField("use_global_stats"):
-        return bool(settings.use_global_stats)
-    return bool(parameter.phase == TEST)
-
-
-def _averaged(total: NDArray[Any], factor: NDArray[Any]) -> Doubles:
-    """Caffe: batch_norm_layer.cpp:100, a factor of 0 means that nothing was summed up."""
-    total = np.asarray(total, dtype=np.float64).reshape(-1)
-    divisor = float(factor.reshape(-1)[0])
-    return np.zeros_like(total) if divisor == 0 else total / divisor
-
-
-def _batch_norm_affine(parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
-    found = statistics(parameter, blobs)
-    if isinstance(found, Refusal):
-        return found
-    with np.errstate(all="ignore"):
-        radicand = found.variance + found.eps
-        scale = found.scale / np.sqrt(radicand)
-        shift = found.shift - found.mean * scale
-    negative = np.flatnonzero(radicand < 0)
-    if negative.size:
-        channel = negative[0]
-        return Refusal(f"its variance + eps is negative, {radicand[channel]:g} in channel {channel}")
-    for name, values in (("scale", scale), ("shift", shift)):
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            return Refusal(f"its {name} is {values[bad[0]]:g} in channel {bad[0]}")
-    return Affine(1, scale, shift)
-
-
-def _batch_norm_blobs(_parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
-    """Caffe: batch_norm_layer.cpp:25."""
-    (bottom,) = require(bottoms, 1)
-    channels = None if bottom is None else bottom[axis_of(1, len(bottom))]
-    return [(channels,), (channels,), (1,)]
-
-
-def _batch_norm_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    (bottom,) = bottoms
-    others = tuple(axis for axis in range(bottom.ndim) if axis != 1)
-    if _uses_stored(parameter):
-        mean, variance = (np.expand_dims(_averaged(blob, blobs[2]).astype(bottom.dtype), others) for blob in blobs[:2])
-    else:
-        mean = bottom.mean(others, keepdims=True)
-        variance = np.square(bottom - mean).mean(others, keepdims=True)
-    eps = bottom.dtype.type(_single(parameter.batch_norm_param.eps))
-    return [(bottom - mean) / np.sqrt(variance + eps)]
-
-
-def _bn_affine(_parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Refusal:
-    found = ", ".join(str(blob.size) for blob in blobs) or "no"
-    return Refusal(f"BN with blobs of {found} numbers is a dialect that is not understood")
 
 
 def _extent(settings: Any, bottom: Shape) -> Dims:
@@ -236,13 +147,13 @@ def _power_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Aff
         return refusal
     if settings.power != 1:
         return Refusal(f"its power is {settings.power:g}, only a power of 1 is y = scale * x + shift")
-    return Affine(1, np.array([_single(settings.scale)]), np.array([_single(settings.shift)]))
+    return Affine(1, np.array([single(settings.scale)]), np.array([single(settings.shift)]))
 
 
 def _power_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """Caffe: power_layer.cpp Forward_cpu; where power * scale is 0 the top does not depend on the bottom."""
     settings, kind = parameter.power_param, bottoms[0].dtype.type
-    power, scale, shift = (kind(_single(value)) for value in (settings.power, settings.scale, settings.shift))
+    power, scale, shift = (kind(single(value)) for value in (settings.power, settings.scale, settings.shift))
     with np.errstate(all="ignore"):
         if power * scale == 0:
             return [np.full_like(bottoms[0], 1 if power == 0 else shift**power)]
@@ -263,11 +174,6 @@ def _dropout_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [bottoms[0]]
 
 
-def _single(value: float) -> float:
-    """The value as the float32 that Caffe computes with; protobuf gives some defaults as doubles."""
-    return float(np.float32(value))
-
-
 def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
     """A refusal if another field is set: it may change what the layer does."""
     for field, _ in settings.ListFields():
@@ -277,8 +183,6 @@ def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
 
 
 ROWS = (
-    LayerType("BatchNorm", like_bottom, _batch_norm_blobs, _batch_norm_affine, forward=_batch_norm_forward),
-    LayerType("BN", like_bottom, affine=_bn_affine),
     LayerType("Scale", _scale_shapes, _scale_blobs, _scale_affine, forward=_scale_forward),
     LayerType("Bias", _bias_shapes, _bias_blobs, _bias_affine, forward=_bias_forward),
     LayerType("Power", like_bottom, affine=_power_affine, forward=_power_forward),

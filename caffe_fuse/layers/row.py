@@ -81,6 +81,11 @@ class Affine:
 IDENTITY = Affine(1, np.ones(1), np.zeros(1))
 
 
+def single(value: float) -> float:
+    """The value as the float32 that Caffe computes with; protobuf gives some defaults as doubles."""
+    return float(np.float32(value))
+
+
 class Random(Protocol):
     """Where random numbers come from, such as numpy.random.Generator."""
 
@@ -127,6 +132,8 @@ class LayerType(NamedTuple):
     affine(parameter, blobs, bottom shapes): what the layer does, if that is y = scale * x + shift
     absorb: for layers with weights
     forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype
+    parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
+        without names; None if there is none inside
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
@@ -136,3 +143,4 @@ class LayerType(NamedTuple):
     affine: Optional[Callable[[Any, Arrays, Shapes], Union[Affine, Refusal]]] = None
     absorb: Optional[Absorber] = None
     forward: Optional[Callable[[Any, Arrays, Arrays], List[NDArray[Any]]]] = None
+    parted: Optional[Callable[[Any], Optional[Tuple[Any, Any]]]] = None

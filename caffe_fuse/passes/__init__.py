@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import AbstractSet, Callable, Tuple
 
 from ..net import Net
+from .activation import join_activations, part_activations
 from .fold import fold_affines
 from .leftover import name_leftovers
 from .merge import merge_batch_norms
@@ -13,8 +14,10 @@ from .progress import Progress, Refused, Rewrite
 __all__ = ["PIPELINE", "Progress", "Refused", "Rewrite", "run"]
 
 PIPELINE: Tuple[Callable[[Progress], Progress], ...] = (
-    fold_affines,  # first: a chain behind a weight layer costs nothing at run time once it is folded
+    part_activations,  # first: what ends in an activation of its own is no affine as a whole
+    fold_affines,  # before what makes layers: a chain behind a weight layer costs nothing at run time once it is folded
     merge_batch_norms,  # what is left of the chains that hold a BatchNorm becomes one Scale each
+    join_activations,  # what did not change looks as it did
     name_leftovers,  # last: whatever still stands gets its reason
 )
 

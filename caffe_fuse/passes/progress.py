@@ -40,6 +40,7 @@ class Progress:
     kept: FrozenSet[str] = frozenset()
     rewrites: Tuple[Rewrite, ...] = ()
     refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
+    parted: Mapping[int, Layer] = field(default_factory=dict)  # layers as they were with an activation inside, by index
 
     def after(self, rewrites: Sequence[Rewrite], refusals: Sequence[Refused]) -> Progress:
         """The net with `rewrites` applied, and their layers no longer refused."""

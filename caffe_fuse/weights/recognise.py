@@ -18,8 +18,10 @@ _KINDS = tuple(
         (rb"version https://git-lfs", "is a git-LFS pointer", "get the file itself with `git lfs pull`"),
         (rb"\x89HDF\r\n\x1a\n", "is an HDF5 file", _GIVE),
         (rb"\x1f\x8b", "is compressed with gzip", "unpack it first"),
+        (rb"BZh[1-9]1AY|\xfd7zXZ\0|7z\xbc\xaf|Rar!\x1a\x07", "is a compressed archive", "unpack it first"),
         (rb"PK\x03\x04", "is a zip archive, perhaps of PyTorch", _GIVE),
         (rb"\x80[\x02-\x05]", "is a Python pickle, perhaps of PyTorch", _GIVE),
+        (rb".{4}TFL3", "is a TensorFlow Lite model", _GIVE),
         # BVLC caffe.proto, SolverState: `iter`, then `learned_net` (a path) or `history`.
         (
             rb"\x08[\x80-\xff]*[\0-\x7f](\x12.{1,3000}\.caffemodel|\x1a)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, List
 
 import numpy as np
 
@@ -22,7 +22,64 @@ def bn(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     if count == 2:
         return [bottom * blobs[0] + blobs[1]]
     eps = p.eps if p.HasField("eps") else 1e-5
+    if p.HasField("var_eps") or p.HasField("moving_average") or p.HasField("decay"):  # SenseTime
+        eps = p.var_eps if p.HasField("var_eps") else 1e-10
     return [(bottom - blobs[2]) / np.sqrt(blobs[3] + layer.dtype.type(eps)) * blobs[0] + blobs[1]]
+
+
+def is_foreign(layer: Layer) -> bool:
+    """Whether a BatchNorm is another than BVLC's, by its settings or by the number of its blobs."""
+    p = layer.parameter.batch_norm_param
+    names = {field.name for field, _ in p.ListFields()}
+    known = {"use_global_stats", "moving_average_fraction", "moving_averaging_fraction", "eps", "engine"}
+    return len(layer.stored) in (4, 5) or not names <= known
+
+
+@layer_type("CuDNNBatchNorm", learns=True)
+def batch_norm(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """NVIDIA, Xilinx, Intel, Cambricon, Synopsys, happynear, MNN: batch_norm_layer.cpp of each."""
+    p = layer.parameter.batch_norm_param
+    bottom = bottoms[0]
+    found = _statistics(layer, [layer.stored[place].numbers.astype(layer.dtype) for place in sorted(layer.stored)])
+    mean, variance, scale, shift = (along(values, 1, bottom.ndim) for values in found)
+    eps = layer.dtype.type(p.eps)
+    if p.HasField("scale_bias") or (len(layer.stored) == 5 and layer.stored[2].numbers.size == 1 and _is_nvidia(p)):
+        eps = max(eps, layer.dtype.type(np.float32(1e-5)))
+    deviation = np.sqrt(variance + eps)
+    if p.HasField("add_eps_before_sqrt") and not p.add_eps_before_sqrt:
+        deviation = np.sqrt(variance) + eps
+    centred = bottom if p.disable_mean else bottom - mean
+    top = (centred if p.disable_variance else centred / deviation) * scale + shift
+    return [np.maximum(top, 0) if p.relu else top]
+
+
+def _is_nvidia(p: Any) -> bool:
+    return any(p.HasField(name) for name in ("scale_bias", "scale_filler", "bias_filler"))
+
+
+def _statistics(layer: Layer, blobs: List[np.ndarray]) -> List[np.ndarray]:
+    """Mean, variance, scale and shift, by the sizes of the blobs. NotComputed where these leave it open."""
+    p = layer.parameter.batch_norm_param
+    sizes = [blob.size for blob in blobs]
+    last_is_single = sizes[-1] == 1 < sizes[0]
+    if len(blobs) == 5 and last_is_single and layer.is_test:
+        return [blobs[2], blobs[3], blobs[0], blobs[1]]
+    is_global = p.use_global_stats if p.HasField("use_global_stats") else layer.is_test
+    if len(blobs) == 5 and _is_nvidia(p):
+        is_global = layer.is_test
+    if not is_global or sizes[0] == 1:
+        raise NotComputed
+    rest = [np.ones_like(blobs[0]), np.zeros_like(blobs[0])]
+    if layer.parameter.type == "CuDNNBatchNorm" and not (len(blobs) == 3 and last_is_single):
+        return (blobs + rest[len(blobs) - 2 :])[:4]
+    rest = (blobs[3:] + rest[len(blobs) - 3 :])[:2]
+    is_intel = len(blobs) == 4 or p.relu or p.use_weight_bias or p.HasField("bias_term")
+    if len(blobs) == 5 and not is_intel and not p.use_alpha_beta:
+        if not _is_nvidia(p):
+            raise NotComputed
+        return [blobs[0], blobs[1], *rest]
+    factor = 0 if blobs[2][0] == 0 else 1 / blobs[2][0]
+    return [blobs[0] * factor, blobs[1] * factor, *rest]
 
 
 @layer_type("Permute")

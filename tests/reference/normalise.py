@@ -6,6 +6,7 @@ from typing import Any, List
 
 import numpy as np
 
+from . import forks
 from .pooling import Pool, average
 from .rules import CaffeAbort, Layer, Shape, along, canonical, filler, layer_type
 
@@ -17,6 +18,8 @@ def batch_norm(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     bottom = bottoms[0]
     if bottom.ndim < 2:
         raise CaffeAbort(f"layer {layer.parameter.name}: BatchNorm of a blob with {bottom.ndim} axes")
+    if forks.is_foreign(layer):
+        return forks.batch_norm(layer, bottoms)
     channels = bottom.shape[1]
     mean, variance, factor = layer.blobs((channels,), (channels,), (1,))
     is_global = p.use_global_stats if p.HasField("use_global_stats") else layer.is_test

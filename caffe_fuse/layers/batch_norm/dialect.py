@@ -1,0 +1,122 @@
+"""A dialect of BatchNorm: how its layers are told, and the row that one of them has.
+
+y = (x - mean) / sqrt(variance + eps) * scale + shift        for each channel, axis 1
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ...schema import copy_of, new
+from ..row import Affine, Dims, LayerType, Refusal, Shapes
+from ..shapes import axis_of, like_bottom, require
+from .read import Statistics
+
+if TYPE_CHECKING:
+    from ..row import Arrays, Doubles
+
+# What blobs hold that have one number only.
+_SINGLE = frozenset({"factor", "correction", "reserved"})
+
+Reading = Callable[[Any, Mapping[str, "Doubles"]], Union[Statistics, Refusal]]
+
+
+class Dialect(NamedTuple):
+    """What one Caffe, or a family of them, means by a BatchNorm.
+
+    layer: the row that it is a reading of. orders: what the blobs hold, in their order; several where their number
+    varies. fields: settings that it understands; another one that is set is a sign of another dialect.
+    learned: settings that say that the longest of `orders` is meant. types: type names that it is limited to.
+    named_only: nothing in the files tells it, so it has to be asked for.
+    """
+
+    name: str
+    layer: str
+    origin: str
+    orders: Tuple[str, ...]
+    fields: FrozenSet[str]
+    read: Reading
+    forward: Callable[[Any, Arrays, Arrays], List[Any]]
+    learned: FrozenSet[str] = frozenset()
+    types: Tuple[str, ...] = ()
+    named_only: bool = False
+
+    def order(self, parameter: Any, sizes: Sequence[int]) -> Optional[str]:
+        """What blobs of these sizes hold; None if this dialect has no such layer."""
+        return next((order for order in self._orders(parameter) if _has_sizes(order, sizes)), None)
+
+    def planned(self, parameter: Any) -> Optional[str]:
+        """What the blobs would hold by the text alone."""
+        return next(iter(self._orders(parameter)), None)
+
+    def row(self, order: str) -> LayerType:
+        """The row of a layer whose blobs are in this order."""
+        return LayerType(
+            self.layer,
+            like_bottom,
+            blobs=partial(_blob_shapes, order),
+            affine=partial(_affine, self.read, order),
+            forward=self.forward,
+            parted=_parted,
+        )
+
+    def _orders(self, parameter: Any) -> Sequence[str]:
+        """The orders that the text leaves open."""
+        settings = {field.name: value for field, value in settings_of(self.layer, parameter).ListFields()}
+        if (self.types and parameter.type not in self.types) or not self.fields >= set(settings):
+            return ()
+        is_learned = any(settings.get(name, False) is not False for name in self.learned)
+        return self.orders[-1:] if is_learned else self.orders
+
+
+def settings_of(layer: str, parameter: Any) -> Any:
+    return parameter.bn_param if layer == "BN" else parameter.batch_norm_param
+
+
+def unsettled(layer: str, reason: str) -> LayerType:
+    """The row of layers that no dialect can be told for: they stay, with this reason."""
+    return LayerType(layer, like_bottom, affine=lambda *_: Refusal(reason))
+
+
+def _has_sizes(order: str, sizes: Sequence[int]) -> bool:
+    roles = order.split()
+    channels = {size for role, size in zip(roles, sizes) if role not in _SINGLE}
+    singles = {size for role, size in zip(roles, sizes) if role in _SINGLE}
+    return len(roles) == len(sizes) and len(channels) == 1 and singles <= {1}
+
+
+def _blob_shapes(order: str, _parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
+    (bottom,) = require(bottoms, 1)
+    channels = None if bottom is None else bottom[axis_of(1, len(bottom))]
+    return [(1,) if role in _SINGLE else (channels,) for role in order.split()]
+
+
+def _affine(read: Reading, order: str, parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
+    sizes = [blob.size for blob in blobs]
+    if not _has_sizes(order, sizes):
+        return Refusal(f"it has blobs of {', '.join(map(str, sizes)) or 'no'} numbers, expected {order}")
+    flat = (np.asarray(blob, dtype=np.float64).reshape(-1) for blob in blobs)
+    with np.errstate(all="ignore"):
+        found = read(parameter, dict(zip(order.split(), flat)))
+        if isinstance(found, Refusal):
+            return found
+        scale = found.scale / found.deviation
+        shift = found.shift - found.mean * scale
+    for name, values in (("scale", scale), ("shift", shift)):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            return Refusal(f"its {name} is {values[bad[0]]:g} in channel {bad[0]}")
+    return Affine(1, scale, shift)
+
+
+def _parted(parameter: Any) -> Optional[Tuple[Any, Any]]:
+    """Intel: mkldnn_batch_norm_layer.cpp InitBatchNorm appends a ReLU of slope 0."""
+    if not parameter.batch_norm_param.relu:
+        return None
+    normed, relu = copy_of(parameter), new("LayerParameter")
+    normed.batch_norm_param.ClearField("relu")
+    relu.type = "ReLU"
+    return normed, relu
