@@ -458,7 +458,7 @@ def test_the_new_layer_has_a_name_of_its_own_and_the_rules_of_the_old() -> None:
         layer("b_relu", "Sigmoid", "b", "y"),
     )
     made = fuse(prototxt, {**numbers(prototxt), "b": RELU.blobs})
-    assert layer("b_relu_", "ReLU", "b", "b", 'include { phase: 1 not_stage: "s" }') == made.lines[1]
+    assert layer("b_relu_", "ReLU", "b", "b", 'include { phase: TEST not_stage: "s" }') == made.lines[1]
     assert () == made.violations()
 
 
