@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..blob import Blob, Layout
+    from .sliding import Product
 
     Doubles = NDArray[np.float64]
     Arrays = Sequence[NDArray[Any]]
@@ -126,7 +127,9 @@ class LayerType(NamedTuple):
         rank is not known. None: the type has no learned blobs, or dialects disagree about them
     affine(parameter, blobs, bottom shapes): what the layer does, if that is y = scale * x + shift
     absorb: for layers with weights
-    forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype
+    forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype; the blobs may have Caffe's old four
+        axes. The shapes have been checked by `shapes` and `blobs`. It may return a bottom, or a view of one
+    sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
@@ -136,3 +139,4 @@ class LayerType(NamedTuple):
     affine: Optional[Callable[[Any, Arrays, Shapes], Union[Affine, Refusal]]] = None
     absorb: Optional[Absorber] = None
     forward: Optional[Callable[[Any, Arrays, Arrays], List[NDArray[Any]]]] = None
+    sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
