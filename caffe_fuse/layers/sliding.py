@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Sizes = Tuple[int, ...]
 
 # Numbers of the columns that one product takes: they stay in a processor's cache, and memory stays bounded.
-COLUMNS = 1 << 19
+COLUMNS = 1 << 21
 # Numbers of a channel block of a depthwise convolution.
-BLOCK = 1 << 15
+BLOCK = 1 << 17
 
 
 def matmul(a: Array, b: Array, out: Optional[Array] = None) -> Array:
