@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,7 +33,6 @@ SEPARABLE = (
     *((512, 512, 1),) * 5,
     *((512, 1024, 2), (1024, 1024, 1)),
 )
-ONCE_FOLDED = "folded"
 
 
 def main() -> None:
@@ -49,7 +47,7 @@ def main() -> None:
         files = mobilenet(options.folder) if name == "mobilenet" else sample(name, options.folder)
         if options.folded:
             result = caffe_fuse.fuse(caffe_fuse.load(*files))
-            weights, prototxt = result.save(str(options.folder / f"{name}_{ONCE_FOLDED}"), force=True)
+            weights, prototxt = result.save(str(options.folder / f"{name}_folded"), force=True)
             files = Path(prototxt), Path(weights)
         report(name, measure(contestants(*files), options.runs))
 
@@ -121,9 +119,10 @@ def measure(programs: Dict[str, Callable[[], np.ndarray]], runs: int) -> Dict[st
 def report(name: str, seconds: Dict[str, List[float]]) -> None:
     print(f"{name}, OpenCV {cv2.__version__}, numpy {np.__version__}, {len(seconds['OpenCV'])} runs")
     for title, times in seconds.items():
-        print(f"  {title:<12}{statistics.median(times) * 1e3:>8.1f} ms, from {min(times) * 1e3:.1f} to {max(times) * 1e3:.1f}")
-    ratio = statistics.median(seconds["caffe_fuse"]) / statistics.median(seconds["OpenCV"])
-    print(f"  {ratio:.2f} x OpenCV", flush=True)
+        median, least, most = (1e3 * pick(times) for pick in (statistics.median, min, max))
+        print(f"  {title:<12}{median:>8.1f} ms, from {least:.1f} to {most:.1f}")
+    ratio, at_best = (pick(seconds["caffe_fuse"]) / pick(seconds["OpenCV"]) for pick in (statistics.median, min))
+    print(f"  {ratio:.2f} x OpenCV, the fastest runs {at_best:.2f} x", flush=True)
 
 
 if __name__ == "__main__":
