@@ -157,6 +157,9 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision) -> List[Co
     if row is None or row.forward is None:
         reason = "the type is not known" if row is None else "the type cannot be run"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
+    if row.most is not None and len(known) > row.most:
+        reason = f"it takes {row.most} bottom{'s' * (row.most > 1)}, has {len(known)}"
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     _check(layer, row, [bottom.shape for bottom in known])
     try:
         tops = _tops(layer, row, known, precision)

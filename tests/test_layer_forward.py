@@ -487,3 +487,49 @@ def test_what_a_layer_cannot_take_is_a_clear_error(text: str, bottoms: Optional[
     assert row.forward is not None
     with pytest.raises(InputError, match=message):
         row.forward(parameter, [], [np.asarray(bottom, float) for bottom in bottoms or [[1.0]]])
+
+
+SETTINGS = {
+    "DetectionOutput": "detection_output_param { num_classes: 2 }",
+    "Embed": "embed_param { input_dim: 3 num_output: 2 }",
+    "Im2col": "convolution_param { kernel_size: 1 }",
+    "InnerProduct": "inner_product_param { num_output: 2 }",
+    "Interp": "interp_param { zoom_factor: 2 }",
+    "Normalize": "norm_param { channel_shared: false across_spatial: false }",
+    "Pooling": "pooling_param { kernel_size: 1 }",
+    "PriorBox": "prior_box_param { min_size: 2 }",
+    "ROIPooling": "roi_pooling_param { pooled_h: 2 pooled_w: 2 }",
+    "Reorg": "reorg_param { stride: 1 }",
+    "Reshape": "reshape_param { shape { dim: -1 } }",
+    "SPP": "spp_param { pyramid_height: 2 }",
+    "Tile": "tile_param { tiles: 2 }",
+}
+CONVOLUTIONS = ("Convolution", "ConvolutionDepthwise", "Deconvolution")
+SETTINGS.update(dict.fromkeys(CONVOLUTIONS, "convolution_param { num_output: 2 kernel_size: 1 }"))
+SETTINGS.update(dict.fromkeys(("LSTM", "RNN"), "recurrent_param { num_output: 2 }"))
+COUNTED = sorted(name for name, row in layers.LAYERS.items() if row.most is not None)
+ANY_NUMBER = ("Concat", "Eltwise", "Filter", "Silence", "Split")
+DIMS = st.lists(st.integers(1, 3), max_size=5)
+
+
+@given(st.sampled_from([*COUNTED, *ANY_NUMBER, *SETTINGS]), DIMS, st.lists(DIMS, max_size=3), st.integers(0, 2))
+def test_whatever_its_bottoms_a_layer_runs_or_is_named_or_refused(
+    kind: str, first: List[int], others: List[List[int]], tops: int
+) -> None:
+    shapes = {f"b{place}": tuple(shape or first) for place, shape in enumerate([first, *others])}
+    names = " ".join(f"t{place}" for place in range(tops))
+    prototxt = definition(shapes, nets.layer("l", kind, " ".join(shapes), names, SETTINGS.get(kind, "")))
+    try:
+        net = nets.model(prototxt, None).net
+        outcome = run_net(net, random_inputs(shapes), PRECISIONS["float32"], net.blob_names)
+    except InputError as error:
+        assert str(error).startswith("net.prototxt:")
+    else:
+        assert set(net.blob_names) == set(outcome.values) | set(outcome.unavailable)
+
+
+def test_a_bottom_too_many_is_named() -> None:
+    shapes = {"a": IMAGE, "b": IMAGE}
+    net = nets.model(definition(shapes, nets.layer("l", "Softmax", "a b", "y")), None).net
+    outcome = run_net(net, random_inputs(shapes), PRECISIONS["float32"], ["y"])
+    assert {"y": "layer l (Softmax): it takes 1 bottom, has 2"} == outcome.unavailable

@@ -91,7 +91,7 @@ def _row(name: str, function: Function) -> LayerType:
     def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
         return [function(parameter, bottoms[0])]
 
-    return LayerType(name, like_bottom, forward=forward)
+    return LayerType(name, like_bottom, forward=forward, most=1)
 
 
 def _prelu_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
@@ -111,5 +111,5 @@ def _prelu_forward(_parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDAr
 
 ROWS = (
     *(_row(name, function) for name, function in _FUNCTIONS.items()),
-    LayerType("PReLU", like_bottom, _prelu_blobs, forward=_prelu_forward),
+    LayerType("PReLU", like_bottom, _prelu_blobs, forward=_prelu_forward, most=1),
 )

@@ -278,15 +278,15 @@ def _divided(dim: Dim, divisor: int) -> Dim:
 
 
 ROWS = (
-    LayerType("Slice", _slice_shapes, forward=_slice_forward),
-    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward),
-    LayerType("Flatten", _flatten_shapes, forward=_reshaping(_flatten_shapes)),
-    LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes)),
-    LayerType("Permute", _permute_shapes, forward=_permute_forward),
-    LayerType("Crop", _crop_shapes, forward=_crop_forward),
-    LayerType("Tile", _tile_shapes, forward=_tile_forward),
-    LayerType("BatchReindex", _batch_reindex_shapes, forward=_batch_reindex_forward),
+    LayerType("Slice", _slice_shapes, forward=_slice_forward, most=1),
+    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward, most=1),
+    LayerType("Flatten", _flatten_shapes, forward=_reshaping(_flatten_shapes), most=1),
+    LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), most=1),
+    LayerType("Permute", _permute_shapes, forward=_permute_forward, most=1),
+    LayerType("Crop", _crop_shapes, forward=_crop_forward, most=2),
+    LayerType("Tile", _tile_shapes, forward=_tile_forward, most=1),
+    LayerType("BatchReindex", _batch_reindex_shapes, forward=_batch_reindex_forward, most=2),
     LayerType("Filter", _filter_shapes, forward=_filter_forward),
-    LayerType("ShuffleChannel", _shuffle_channel_shapes, forward=_shuffle_channel_forward),
-    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward),
+    LayerType("ShuffleChannel", _shuffle_channel_shapes, forward=_shuffle_channel_forward, most=1),
+    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, most=1),
 )

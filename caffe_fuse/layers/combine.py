@@ -76,5 +76,5 @@ def _axpy_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
 ROWS = (
     LayerType("Concat", _concat_shapes, forward=_concat_forward),
     LayerType("Eltwise", _eltwise_shapes, forward=_eltwise_forward),
-    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward),
+    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, most=3),
 )

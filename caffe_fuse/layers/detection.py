@@ -98,8 +98,9 @@ def _prior_box_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[
     return [np.stack([top.reshape(-1), repeated.reshape(-1)])[np.newaxis].astype(x.dtype)]
 
 
-def _detection_output_shapes(_parameter: Any, _bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+def _detection_output_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """A row of image, class, score and box for each thing found (SSD: detection_output_layer.cpp)."""
+    require(bottoms, 3)
     return [(1, 1, None, 7)]
 
 
@@ -186,6 +187,6 @@ def _area(first: Array, last: Array) -> Array:
 
 
 ROWS = (
-    LayerType("PriorBox", _prior_box_shapes, forward=_prior_box_forward),
-    LayerType("DetectionOutput", _detection_output_shapes, forward=_detection_output_forward),
+    LayerType("PriorBox", _prior_box_shapes, forward=_prior_box_forward, most=2),
+    LayerType("DetectionOutput", _detection_output_shapes, forward=_detection_output_forward, most=3),
 )

@@ -91,8 +91,8 @@ def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
 
 
 ROWS = (
-    LayerType("LRN", _image_shapes, forward=_lrn_forward),
-    LayerType("MVN", _mvn_shapes, forward=_mvn_forward),
-    LayerType("Normalize", _image_shapes, _normalize_blobs, forward=_normalize_forward),
-    LayerType("Softmax", _softmax_shapes, forward=_softmax_forward),
+    LayerType("LRN", _image_shapes, forward=_lrn_forward, most=1),
+    LayerType("MVN", _mvn_shapes, forward=_mvn_forward, most=1),
+    LayerType("Normalize", _image_shapes, _normalize_blobs, forward=_normalize_forward, most=1),
+    LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, most=1),
 )

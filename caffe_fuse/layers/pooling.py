@@ -203,7 +203,7 @@ def _im2col_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Arr
 
 
 ROWS = (
-    LayerType("Pooling", _pooling_shapes, forward=_pooling_forward),
-    LayerType("SPP", _spp_shapes, forward=_spp_forward),
-    LayerType("Im2col", _im2col_shapes, forward=_im2col_forward),
+    LayerType("Pooling", _pooling_shapes, forward=_pooling_forward, most=1),
+    LayerType("SPP", _spp_shapes, forward=_spp_forward, most=1),
+    LayerType("Im2col", _im2col_shapes, forward=_im2col_forward, most=1),
 )

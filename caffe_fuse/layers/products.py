@@ -6,6 +6,7 @@ from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, Callable, List
 
+from ..errors import InputError
 from .shapes import axis_of
 from .sliding import correlate, scatter
 from .window import windows
@@ -36,6 +37,8 @@ def _convolve(
         axis = axis_of(settings.axis, bottom.ndim)
         channels, slid = bottom.shape[axis], windows(settings, bottom.ndim - axis - 1)
         parts = groups(settings, channels)
+        if filters(settings, channels) % parts:
+            raise InputError(f"{parts} groups do not divide {filters(settings, channels)} filters")
         weights = blobs[0].reshape(parts, filters(settings, channels) // parts, -1)
         top = each(bottom.reshape(-1, *bottom.shape[axis:]), weights, slid, product)
         if settings.bias_term:

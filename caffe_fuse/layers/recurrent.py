@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .activation import logistic
 from .row import BlobShapes, Dim, Dims, LayerType, Shape, Shapes
-from .shapes import agreed, require, size
+from .shapes import agreed, require, size, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,6 +121,8 @@ def _rnn_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[Array]:
 def _lstm_unit_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
     """The bottoms: the cell before, the gates, and `cont`."""
     cell, gates, cont = bottoms
+    if gates.shape != (*cell.shape[:-1], 4 * cell.shape[-1]) or cont.size != cell.size // cell.shape[-1]:
+        raise InputError(f"its bottoms {', '.join(text(bottom.shape) for bottom in bottoms)} do not fit each other")
     return list(_lstm_step(cell, gates, cont.reshape(1, -1, 1)))
 
 
@@ -167,7 +169,7 @@ def _parameter_blobs(parameter: Any, _bottoms: Shapes) -> Sequence[Dims]:
 ROWS = (
     LayerType("LSTM", partial(_recurrent_shapes, 2), _lstm_blobs, forward=_lstm_forward),
     LayerType("RNN", partial(_recurrent_shapes, 1), _rnn_blobs, forward=_rnn_forward),
-    LayerType("LSTMUnit", _lstm_unit_shapes, forward=_lstm_unit_forward),
-    LayerType("Embed", _embed_shapes, _embed_blobs, forward=_embed_forward),
+    LayerType("LSTMUnit", _lstm_unit_shapes, forward=_lstm_unit_forward, most=3),
+    LayerType("Embed", _embed_shapes, _embed_blobs, forward=_embed_forward, most=1),
     LayerType("Parameter", _parameter_shapes, _parameter_blobs, forward=_parameter_forward),
 )

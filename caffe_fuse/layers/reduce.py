@@ -107,8 +107,8 @@ _LOSSES = (
 )
 
 ROWS = (
-    LayerType("Reduction", _reduction_shapes, forward=_reduction_forward),
-    LayerType("ArgMax", _argmax_shapes, forward=_argmax_forward),
+    LayerType("Reduction", _reduction_shapes, forward=_reduction_forward, most=1),
+    LayerType("ArgMax", _argmax_shapes, forward=_argmax_forward, most=1),
     LayerType("Accuracy", _accuracy_shapes),
     *(LayerType(name, _loss_shapes) for name in _LOSSES),
 )

@@ -152,8 +152,8 @@ def _bins(first: float, last: float, count: int, size: int) -> List[slice]:
 
 
 ROWS = (
-    LayerType("Upsample", _upsample_shapes, forward=_upsample_forward),
-    LayerType("Interp", _interp_shapes, forward=_interp_forward),
-    LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward),
+    LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, most=2),
+    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=1),
+    LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, most=2),
     LayerType("PSROIPooling", _psroi_pooling_shapes),
 )

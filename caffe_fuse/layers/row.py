@@ -130,6 +130,7 @@ class LayerType(NamedTuple):
     forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype; the blobs may have Caffe's old four
         axes. The shapes have been checked by `shapes` and `blobs`. It may return a bottom, or a view of one
     sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
+    most: how many bottoms its forward function takes; None: any number
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
@@ -140,3 +141,4 @@ class LayerType(NamedTuple):
     absorb: Optional[Absorber] = None
     forward: Optional[Callable[[Any, Arrays, Arrays], List[NDArray[Any]]]] = None
     sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
+    most: Optional[int] = None

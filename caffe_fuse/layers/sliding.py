@@ -118,7 +118,7 @@ def _depthwise(x: Array, filters: Array, windows: Sequence[Window], steps: Sizes
 def _phases(wide: Array, windows: Sequence[Window]) -> Array:
     """(stride..., num, channels, space / stride...): every stride-th number, from each start below the stride."""
     strides = tuple(window.stride for window in windows)
-    if max(strides) == 1:
+    if max(strides, default=1) == 1:
         return wide.reshape(*strides, *wide.shape)
     sizes = tuple(-(-size // stride) for size, stride in zip(wide.shape[2:], strides))
     split = np.zeros((*strides, *wide.shape[:2], *sizes), wide.dtype)

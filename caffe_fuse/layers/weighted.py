@@ -16,7 +16,7 @@ from ..blob import ArrayBlob, Blob, Layout, ScaledBlob
 from ..errors import InputError
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
-from .shapes import axis_of, require, size
+from .shapes import agreed, axis_of, require, size
 from .sliding import matmul
 from .window import Window, rank_of_space, windows
 
@@ -28,6 +28,7 @@ def _convolution_shapes(
     resized: Callable[[Window, Dim], Dim], parameter: Any, bottoms: Shapes, blob_shapes: BlobShapes
 ) -> Shapes:
     require(bottoms, 1)
+    agreed(bottoms)
     return [_convolved(resized, parameter.convolution_param, bottom, blob_shapes) for bottom in bottoms]
 
 
@@ -242,8 +243,9 @@ def _row(
     blobs: Callable[[Any, Shapes], Sequence[Dims]],
     absorb: Absorber,
     sums: Callable[..., List[NDArray[Any]]],
+    most: Optional[int] = None,
 ) -> LayerType:
-    return LayerType(name, shapes, blobs, absorb=absorb, forward=partial(sums, product=matmul), sums=sums)
+    return LayerType(name, shapes, blobs, absorb=absorb, forward=partial(sums, product=matmul), sums=sums, most=most)
 
 
 _CONVOLUTION_SHAPES = partial(_convolution_shapes, Window.convolved)
@@ -277,5 +279,6 @@ ROWS = (
         _inner_product_blobs,
         _absorber("inner_product_param", _inner_product_layout, _inner_product_columns),
         inner_product,
+        most=1,
     ),
 )
