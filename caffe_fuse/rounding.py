@@ -1,7 +1,4 @@
-"""Numbers as a device with halves holds them.
-
-A half has 11 significant bits; its largest number is 65504, its smallest normal one 2^-14, its smallest 2^-24.
-"""
+"""Numbers as a device with halves holds them."""
 
 from __future__ import annotations
 
@@ -10,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .meter import LARGEST, SMALLEST_NORMAL
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-LARGEST = 65504.0
-SMALLEST_NORMAL = 2.0**-14
 
 
 @dataclass(frozen=True)
