@@ -65,7 +65,7 @@ def correlate(x: Array, filters: Array, windows: Sequence[Window], product: Prod
     """A convolution: filters (groups, outputs / groups, channels / groups * kernel) give (num, outputs, steps...)."""
     steps = convolved_sizes(x, windows)
     (num, channels), groups = x.shape[:2], len(filters)
-    if groups == channels and product is matmul:
+    if 1 < groups == channels and product is matmul:
         return _depthwise(x, filters, windows, steps)
     wide = padded(x, windows, steps)
     if filters.shape[2] * groups == channels:
