@@ -27,6 +27,7 @@ mutants: $(VENV)/test
 
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/fuse_speed.py
+	$(BIN)/python benchmarks/forward_speed.py
 
 # Rebuilds the compiled form of proto/caffe.proto that the package carries.
 proto: $(VENV)/test

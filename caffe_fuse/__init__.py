@@ -8,10 +8,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CaffeFuseError",
+    "HalfPolicy",
     "HalfReport",
     "InputError",
     "InternalError",
     "Model",
+    "Precision",
     "Result",
     "SystemFailure",
     "TextError",
@@ -19,22 +21,29 @@ __all__ = [
     "check_half",
     "fuse",
     "load",
+    "run",
 ]
 
 if TYPE_CHECKING:
     from .convert import Result, check_half, fuse
     from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
+    from .forward import Precision
     from .half import HalfReport
     from .loader import load
     from .model import Model
+    from .rounding import HalfPolicy
+    from .running import run
 
 _HOMES = {
     "Result": "convert",
     "check_half": "convert",
     "fuse": "convert",
+    "HalfPolicy": "rounding",
     "HalfReport": "half",
     "load": "loader",
     "Model": "model",
+    "Precision": "forward",
+    "run": "running",
 }
 
 

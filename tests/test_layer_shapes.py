@@ -195,7 +195,13 @@ def test_a_convolution_takes_its_rank_from_the_weights_where_the_bottom_is_unkno
 
 
 def test_a_convolution_gives_a_top_for_each_bottom():
-    assert [(1, 4, 3, 3), (2, 4, 5, 5)] == shapes(CONVOLUTION % "kernel_size: 3", (1, 3, 5, 5), (2, 3, 7, 7), tops=2)
+    assert [(1, 4, 3, 3)] * 2 == shapes(CONVOLUTION % "kernel_size: 3", (1, 3, 5, 5), (1, 3, 5, 5), tops=2)
+
+
+def test_the_bottoms_of_a_convolution_have_one_shape():
+    """Caffe: base_conv_layer.cpp Reshape."""
+    with pytest.raises(InputError, match="have to be of one shape, found 1x3x5x5 and 2x3x7x7"):
+        shapes(CONVOLUTION % "kernel_size: 3", (1, 3, 5, 5), (2, 3, 7, 7), tops=2)
 
 
 def test_a_slice_ends_where_the_bottom_ends():

@@ -99,11 +99,17 @@ FORKS = """
 """
 WEIGHTED = "Convolution ConvolutionDepthwise Deconvolution InnerProduct"
 FACETS = {
-    "blobs": f"BatchNorm Bias {WEIGHTED} Embed LSTM PReLU Parameter RNN Scale",
+    "blobs": f"BatchNorm Bias {WEIGHTED} Embed LSTM Normalize PReLU Parameter RNN Scale",
     "affine": "BN BatchNorm Bias Dropout Power Scale Split",
     "absorb": WEIGHTED,
-    "forward": "BatchNorm Bias Dropout Power Scale Split",
+    "sums": WEIGHTED,
 }
+# What cannot be run: layers that read files, that train, or that only a GPU runs; BN is a dialect for each Caffe.
+NOT_RUN = """
+    Accuracy AnnotatedData BN ContrastiveLoss Data DummyData EuclideanLoss HDF5Data HDF5Output HingeLoss ImageData
+    InfogainLoss Input MemoryData MultiBoxLoss MultinomialLogisticLoss PSROIPooling Python
+    SigmoidCrossEntropyLoss SmoothL1Loss SoftmaxWithLoss WindowData
+"""
 
 
 def test_every_type_has_one_row():
@@ -114,6 +120,10 @@ def test_every_type_has_one_row():
 def test_only_these_rows_have_the_facet(facet):
     found = sorted(name for name, row in layers.LAYERS.items() if getattr(row, facet) is not None)
     assert sorted(FACETS[facet].split()) == found
+
+
+def test_all_but_these_types_can_be_run():
+    assert sorted(NOT_RUN.split()) == sorted(name for name, row in layers.LAYERS.items() if row.forward is None)
 
 
 def test_an_alias_gives_the_row_of_its_type():

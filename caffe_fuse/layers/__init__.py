@@ -11,15 +11,21 @@ from .activation import ROWS as ACTIVATION
 from .affine import ROWS as AFFINE
 from .arrange import ROWS as ARRANGE
 from .batch_norm import ROWS as BATCH_NORM
+from .combine import ROWS as COMBINE
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
+from .normalise import ROWS as NORMALISE
 from .pooling import ROWS as POOLING
 from .recurrent import ROWS as RECURRENT
 from .reduce import ROWS as REDUCE
+from .resize import ROWS as RESIZE
 from .row import LayerType
 from .weighted import ROWS as WEIGHTED
 
-_FAMILIES = (WEIGHTED, BATCH_NORM, AFFINE, ACTIVATION, POOLING, ARRANGE, REDUCE, RECURRENT, DATA, DETECTION)
+_FAMILIES = (
+    *(WEIGHTED, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, COMBINE),
+    *(REDUCE, RECURRENT, DATA, DETECTION),
+)
 
 LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
 
@@ -46,6 +52,7 @@ ALIASES: Dict[str, str] = {
     "MKLPooling": "Pooling",
     "MKLReLU": "ReLU",
     "MKLSplit": "Split",
+    "PriorBoxClustered": "PriorBox",
 }
 
 

@@ -1,35 +1,20 @@
-"""Layers that move numbers without changing them, or join bottoms: Concat, Reshape, Crop, Eltwise ..."""
+"""Layers that move numbers of one bottom without changing them: Slice, Reshape, Permute, Crop, Tile ..."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
+
+import numpy as np
 
 from ..errors import InputError
 from .pooling import image
 from .row import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Refusal, Shapes
-from .shapes import agreed, axis_of, like_bottom, replaced, require, size, text
+from .shapes import axis_of, like_bottom, replaced, require, size, sizes, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .row import Arrays
-
-
-def _concat_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: concat_layer.cpp Reshape; concat_dim is the old name of axis."""
-    settings = parameter.concat_param
-    require(bottoms, 1)
-    known = [bottom for bottom in bottoms if bottom is not None]
-    if not known:
-        return [None]
-    axis = settings.concat_dim if settings.HasField("concat_dim") else settings.axis
-    axis = axis_of(axis, len(known[0]))
-    if any(len(bottom) != len(known[0]) for bottom in known):
-        raise InputError(f"its bottoms have different numbers of axes: {', '.join(map(text, known))}")
-    others = agreed([replaced(bottom, axis, None) for bottom in known])
-    dims = [None if bottom is None else bottom[axis] for bottom in bottoms]
-    joined = None if None in dims else sum(dim for dim in dims if dim is not None)
-    return [None if others is None else replaced(others, axis, joined)]
 
 
 def _slice_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -38,13 +23,23 @@ def _slice_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes
     (bottom,) = require(bottoms, 1)
     if bottom is None:
         return [None] * tops
-    axis = axis_of(settings.slice_dim if settings.HasField("slice_dim") else settings.axis, len(bottom))
+    axis = _slice_axis(settings, len(bottom))
     points = list(settings.slice_point)
     if points:
         dims = _between(points, bottom[axis], tops)
     else:
         dims = _evenly(bottom[axis], tops)
     return [replaced(bottom, axis, dim) for dim in dims]
+
+
+def _slice_axis(settings: Any, rank: int) -> int:
+    return axis_of(settings.slice_dim if settings.HasField("slice_dim") else settings.axis, rank)
+
+
+def _slice_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    settings, (x,) = parameter.slice_param, bottoms
+    points = list(settings.slice_point) or len(parameter.top)
+    return [np.ascontiguousarray(part) for part in np.split(x, points, _slice_axis(settings, x.ndim))]
 
 
 def _between(points: Sequence[int], total: Dim, tops: int) -> List[Dim]:
@@ -64,6 +59,16 @@ def _evenly(total: Dim, tops: int) -> List[Dim]:
     if total % tops:
         raise InputError(f"an axis of {total} cannot be sliced into {tops} equal tops")
     return [total // tops] * tops
+
+
+def _reshaping(shapes: Callable[[Any, Shapes, BlobShapes], Shapes]) -> Callable[..., List[NDArray[Any]]]:
+    """The forward function of a layer that only gives its bottom another shape."""
+
+    def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+        (top,) = shapes(parameter, [bottoms[0].shape], ())
+        return [bottoms[0].reshape(sizes(top))]
+
+    return forward
 
 
 def _flatten_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -129,8 +134,16 @@ def _permute_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
         return [None]
     if len(set(order)) != len(order) or any(axis >= len(bottom) for axis in order):
         raise InputError(f"order {order} has to name different axes of its bottom {text(bottom)}")
-    order += [axis for axis in range(len(bottom)) if axis not in order]
-    return [tuple(bottom[axis] for axis in order)]
+    return [tuple(bottom[axis] for axis in _whole_order(order, len(bottom)))]
+
+
+def _whole_order(order: Sequence[int], rank: int) -> List[int]:
+    return [*order, *(axis for axis in range(rank) if axis not in order)]
+
+
+def _permute_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    (x,) = bottoms
+    return [np.ascontiguousarray(x.transpose(_whole_order(parameter.permute_param.order, x.ndim)))]
 
 
 def _crop_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -154,6 +167,15 @@ def _crop_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     return [(*bottom[:first], *sizes[first:])]
 
 
+def _crop_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    settings, (x, model) = parameter.crop_param, bottoms
+    first = axis_of(settings.axis, x.ndim)
+    offsets = list(settings.offset) or [0]
+    offsets = offsets * (x.ndim - first) if len(offsets) == 1 else offsets
+    kept = tuple(slice(offset, offset + length) for offset, length in zip(offsets, model.shape[first:]))
+    return [np.ascontiguousarray(x[(*(slice(None),) * first, *kept)])]
+
+
 def _tile_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """Caffe: tile_layer.cpp Reshape."""
     settings = parameter.tile_param
@@ -164,6 +186,11 @@ def _tile_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
         return [None]
     axis = axis_of(settings.axis, len(bottom))
     return [replaced(bottom, axis, size((bottom[axis], settings.tiles)))]
+
+
+def _tile_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    settings, (x,) = parameter.tile_param, bottoms
+    return [np.concatenate([x] * settings.tiles, axis_of(settings.axis, x.ndim))]
 
 
 def _split_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
@@ -182,21 +209,26 @@ def _batch_reindex_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) 
     return [(chosen[0] if chosen else None, *bottom[1:]) if bottom else None]
 
 
+def _batch_reindex_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: batch_reindex_layer.cpp check_batch_reindex."""
+    x, chosen = bottoms[0], bottoms[1].reshape(-1)
+    wrong = chosen[~((chosen >= 0) & (chosen < len(x)))]
+    if wrong.size:
+        raise InputError(f"its second bottom chooses image {wrong[0]:g}, there are {len(x)}")
+    return [x[chosen.astype(np.intp)]]
+
+
+def _filter_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    if any(len(bottom) != bottoms[-1].size for bottom in bottoms):
+        raise InputError(f"its last bottom has {bottoms[-1].size} numbers for {len(bottoms[0])} images")
+    chosen = np.flatnonzero(bottoms[-1])
+    return [bottom[chosen] for bottom in bottoms[:-1]]
+
+
 def _filter_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """The last bottom says which images pass: how many, only a run tells (Caffe: filter_layer.cpp)."""
     require(bottoms, 2)
     return [(None, *bottom[1:]) if bottom else None for bottom in bottoms[:-1]]
-
-
-def _eltwise_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: eltwise_layer.cpp Reshape."""
-    require(bottoms, 2)
-    return [agreed(bottoms)]
-
-
-def _axpy_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """top = bottom 0, a number for each channel, times bottom 1, plus bottom 2."""
-    return [agreed(require(bottoms, 3)[1:])]
 
 
 def _shuffle_channel_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -206,6 +238,13 @@ def _shuffle_channel_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes)
     if group < 1 or (channels or 0) % group:
         raise InputError(f"group {group} does not divide {channels} channels")
     return [bottom]
+
+
+def _shuffle_channel_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """The channels as a table of `group` rows, read column by column."""
+    (x,) = bottoms
+    table = x.reshape(len(x), parameter.shuffle_channel_param.group, -1, *x.shape[2:])
+    return [table.swapaxes(1, 2).reshape(x.shape)]
 
 
 def _reorg_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -220,23 +259,34 @@ def _reorg_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes
     return [(num, size((channels, area)), _divided(height, stride), _divided(width, stride))]
 
 
+def _reorg_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Darknet's reorg_cpu, which reads its bottom as one of fewer channels and a larger image."""
+    stride, (x,) = parameter.reorg_param.stride, bottoms
+    num, channels, height, width = x.shape
+    few = channels // stride**2
+    if few * stride**2 != channels:
+        raise InputError(f"stride {stride} squared does not divide {channels} channels")
+    if parameter.reorg_param.reverse:
+        split = x.reshape(num, stride, stride, few, height, width).transpose(0, 3, 4, 1, 5, 2)
+        return [split.reshape(num, few, height * stride, width * stride)]
+    split = x.reshape(num, few, height, stride, width, stride).transpose(0, 3, 5, 1, 2, 4)
+    return [split.reshape(num, channels * stride**2, height // stride, width // stride)]
+
+
 def _divided(dim: Dim, divisor: int) -> Dim:
     return None if dim is None else dim // divisor
 
 
 ROWS = (
-    LayerType("Concat", _concat_shapes),
-    LayerType("Slice", _slice_shapes),
-    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward),
-    LayerType("Flatten", _flatten_shapes),
-    LayerType("Reshape", _reshape_shapes),
-    LayerType("Permute", _permute_shapes),
-    LayerType("Crop", _crop_shapes),
-    LayerType("Tile", _tile_shapes),
-    LayerType("BatchReindex", _batch_reindex_shapes),
-    LayerType("Filter", _filter_shapes),
-    LayerType("Eltwise", _eltwise_shapes),
-    LayerType("Axpy", _axpy_shapes),
-    LayerType("ShuffleChannel", _shuffle_channel_shapes),
-    LayerType("Reorg", _reorg_shapes),
+    LayerType("Slice", _slice_shapes, forward=_slice_forward, most=1),
+    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward, most=1),
+    LayerType("Flatten", _flatten_shapes, forward=_reshaping(_flatten_shapes), most=1),
+    LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), most=1),
+    LayerType("Permute", _permute_shapes, forward=_permute_forward, most=1),
+    LayerType("Crop", _crop_shapes, forward=_crop_forward, most=2),
+    LayerType("Tile", _tile_shapes, forward=_tile_forward, most=1),
+    LayerType("BatchReindex", _batch_reindex_shapes, forward=_batch_reindex_forward, most=2),
+    LayerType("Filter", _filter_shapes, forward=_filter_forward),
+    LayerType("ShuffleChannel", _shuffle_channel_shapes, forward=_shuffle_channel_forward, most=1),
+    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, most=1),
 )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, LayerType, Shapes
 from .shapes import text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .row import Arrays
 
 
 def _input_shapes(parameter: Any, _bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -84,6 +89,10 @@ def _no_shapes(_parameter: Any, _bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     return []
 
 
+def _silence_forward(_parameter: Any, _blobs: Arrays, _bottoms: Arrays) -> List[NDArray[Any]]:
+    return []
+
+
 ROWS = (
     LayerType("Input", _input_shapes),
     LayerType("DummyData", _dummy_shapes),
@@ -95,5 +104,5 @@ ROWS = (
     LayerType("HDF5Data", _unknown_shapes),
     LayerType("Python", _unknown_shapes),
     LayerType("HDF5Output", _no_shapes),
-    LayerType("Silence", _no_shapes),
+    LayerType("Silence", _no_shapes, forward=_silence_forward),
 )

@@ -1,13 +1,27 @@
-"""Layers that slide a window without weights, or resize: Pooling, SPP, Im2col, Upsample, Interp ..."""
+"""Layers that slide a window without weights: Pooling, SPP, Im2col."""
 
 from __future__ import annotations
 
-from typing import Any, Tuple
+from math import prod
+from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
+
+import numpy as np
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, LayerType, Shape, Shapes
-from .shapes import axis_of, require, size, text
+from .shapes import axis_of, require, size, sizes, text
+from .sliding import convolved_sizes, padded, patches
 from .window import Window, sided_padding, windows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .row import Arrays
+
+    Array = NDArray[Any]
+
+# What Caffe's maximum begins with (pooling_layer.cpp): an empty window keeps it.
+LOWEST = -float(np.finfo(np.float32).max)
 
 
 def image(bottoms: Shapes) -> Tuple[Dim, Dim, Dim, Dim]:
@@ -28,13 +42,22 @@ def _pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     if settings.global_pooling:
         top: Shape = (num, channels, 1, 1)
     else:
-        vertical, horizontal = _pooling_windows(settings)
-        round_up = settings.ceil_mode if settings.HasField("ceil_mode") else settings.round_mode == 0
-        # Padding of one axis clips both (Caffe: pooling_layer.cpp Reshape).
-        clipped = any((*vertical[1:3], *horizontal[1:3]))
-        sizes = (vertical.pooled(height, round_up, clipped), horizontal.pooled(width, round_up, clipped))
-        top = (num, channels, *sizes)
+        top = (num, channels, *_pooled_sizes(_pooling_windows(settings), (height, width), _rounds_up(settings)))
     return [top] * len(parameter.top)
+
+
+def _rounds_up(settings: Any) -> bool:
+    return bool(settings.ceil_mode if settings.HasField("ceil_mode") else settings.round_mode == 0)
+
+
+def _pooled_sizes(slid: Sequence[Window], image_sizes: Sequence[Dim], round_up: bool) -> Tuple[Dim, ...]:
+    """Padding of one axis clips both (Caffe: pooling_layer.cpp Reshape)."""
+    clipped = any(window.before or window.behind for window in slid)
+    return tuple(window.pooled(dim, round_up, clipped) for window, dim in zip(slid, image_sizes))
+
+
+def _steps(x: Array, slid: Sequence[Window], round_up: bool) -> Tuple[int, ...]:
+    return sizes(_pooled_sizes(slid, x.shape[2:], round_up))
 
 
 def _pooling_windows(settings: Any) -> Tuple[Window, Window]:
@@ -76,65 +99,111 @@ def _im2col_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shape
     return [(*bottom[:axis], channels, *map(Window.convolved, slid, bottom[axis + 1 :]))]
 
 
-def _roi_pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    settings = parameter.roi_pooling_param
-    regions = require(bottoms, 2)[1]
-    _, channels, _, _ = image(bottoms)
-    return [(regions[0] if regions else None, channels, settings.pooled_h, settings.pooled_w)]
+def _pooling_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
+    """Caffe: pooling_layer.cpp Forward_cpu."""
+    settings, (x,) = parameter.pooling_param, bottoms
+    if settings.pool == settings.STOCHASTIC:
+        raise InputError("STOCHASTIC pooling is not supported")
+    if settings.global_pooling:
+        slid: Tuple[Window, ...] = tuple(Window(length, 0, 0, 1) for length in x.shape[2:])
+    else:
+        slid = _pooling_windows(settings)
+    round_up = _rounds_up(settings)
+    if settings.pool == settings.AVE:
+        return [average(x, slid, round_up)] * len(parameter.top)
+    top = _maximum(x, slid, round_up)
+    return [top] if len(parameter.top) == 1 else [top, _places(x, top, slid)]
 
 
-def _psroi_pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    settings = parameter.psroi_pooling_param
-    regions = require(bottoms, 2)[1]
-    return [(regions[0] if regions else None, settings.output_dim, settings.group_size, settings.group_size)]
+def _maximum(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
+    steps = _steps(x, slid, round_up)
+    if _is_global(slid, x.shape[2:], steps):
+        best: Array = np.fmax.reduce(x.reshape(*x.shape[:2], -1), axis=2, initial=LOWEST)
+        return best.reshape(*x.shape[:2], *steps)
+    wide = padded(x, slid, steps, LOWEST)
+    top = np.full((*x.shape[:2], *steps), LOWEST, x.dtype)
+    # NaN never counts as larger.
+    for place in _each_place(wide, slid, steps):
+        np.fmax(top, place, out=top)
+    return top
 
 
-def _upsample_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """SegNet's upsample_layer.cpp, which the forks' nearest-neighbour layers agree with."""
-    settings = parameter.upsample_param
-    num, channels, height, width = image(bottoms)
-    factor_h = settings.scale_h if settings.HasField("scale_h") else settings.scale
-    factor_w = settings.scale_w if settings.HasField("scale_w") else settings.scale
-    taller = settings.upsample_h or _grown(height, factor_h, settings.pad_out_h)
-    wider = settings.upsample_w or _grown(width, factor_w, settings.pad_out_w)
-    return [(num, channels, taller, wider)]
+def _is_global(slid: Sequence[Window], image_sizes: Sequence[int], steps: Sequence[int]) -> bool:
+    """Whether the one window is the whole image."""
+    return prod(steps) == 1 and all(
+        (window.kernel, window.before) == (dim, 0) for window, dim in zip(slid, image_sizes)
+    )
 
 
-def _grown(dim: Dim, factor: int, cut: bool) -> Dim:
-    return None if dim is None else dim * factor - cut
+def _each_place(wide: Array, slid: Sequence[Window], steps: Tuple[int, ...]) -> List[Array]:
+    """For each place of the kernel, row by row, what of the bottom lies under it."""
+    seen = patches(wide, slid, steps)
+    return [seen[(slice(None), slice(None), *place)] for place in np.ndindex(*(window.kernel for window in slid))]
 
 
-def _interp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """DeepLab's interp_layer.cpp LayerSetUp."""
-    num, channels, height, width = image(bottoms)
-    settings = parameter.interp_param
-    if settings.HasField("height") and settings.HasField("width") and not _has_factor(settings):
-        return [(num, channels, settings.height, settings.width)]
-    return [(num, channels, _interpolated(settings, height), _interpolated(settings, width))]
+def _places(x: Array, top: Array, slid: Sequence[Window]) -> Array:
+    """Where in the image each maximum stands, the first of equals; -1 for none."""
+    steps = top.shape[2:]
+    wide = padded(x, slid, steps, LOWEST)
+    image = np.arange(prod(x.shape[2:]), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
+    numbered = padded(image, slid, steps, -1)
+    found = np.full_like(top, -1)
+    for value, number in reversed(list(zip(_each_place(wide, slid, steps), _each_place(numbered, slid, steps)))):
+        np.copyto(found, number, where=(value == top) & (number >= 0) & (value > LOWEST))
+    return found
 
 
-def _has_factor(settings: Any) -> bool:
-    return bool(settings.HasField("shrink_factor") or settings.HasField("zoom_factor"))
+def average(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
+    """The padding counts in the divisor, what lies behind it does not (Caffe: pooling_layer.cpp)."""
+    steps = _steps(x, slid, round_up)
+    if _is_global(slid, x.shape[2:], steps):
+        total: Array = x.reshape(*x.shape[:2], -1).sum(2) / x.dtype.type(prod(x.shape[2:]))
+        return total.reshape(*x.shape[:2], *steps)
+    wide = padded(x, slid, steps)
+    total = np.zeros((*x.shape[:2], *steps), x.dtype)
+    for place in _each_place(wide, slid, steps):
+        total += place
+    divisor = np.ones(steps, x.dtype)
+    for axis, (window, length, count) in enumerate(zip(slid, x.shape[2:], steps)):
+        starts = np.arange(count) * window.stride
+        lengths = np.minimum(window.kernel, window.before + length + window.behind - starts)
+        divisor *= lengths.reshape(-1, *(1,) * (len(steps) - 1 - axis))
+    total /= divisor
+    return total
 
 
-def _interpolated(settings: Any, dim: Dim) -> Dim:
-    """First shrunk, then zoomed, where both are given; negative padding cuts."""
-    if not _has_factor(settings) or min(settings.shrink_factor, settings.zoom_factor) < 1:
-        raise InputError("interp_param needs height and width, or a zoom_factor or shrink_factor from 1 on")
-    if dim is None:
-        return None
-    shrunk: int = (dim + settings.pad_beg + settings.pad_end - 1) // settings.shrink_factor + 1
-    if shrunk < 1:
-        raise InputError(f"its padding leaves nothing of a bottom of size {dim}")
-    return shrunk + (shrunk - 1) * int(settings.zoom_factor - 1)
+def _spp_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
+    """Caffe: spp_layer.cpp GetPoolingParam, the padding makes each level's windows fit."""
+    settings, (x,) = parameter.spp_param, bottoms
+    if settings.pool == settings.STOCHASTIC:
+        raise InputError("STOCHASTIC pooling is not supported")
+    levels = []
+    for level in range(settings.pyramid_height):
+        slid = tuple(_bins(length, 2**level) for length in x.shape[2:])
+        levels.append(_maximum(x, slid, True) if settings.pool == settings.MAX else average(x, slid, True))
+    if len(levels) == 1:
+        return levels
+    return [np.concatenate([level.reshape(len(x), -1) for level in levels], axis=1)]
+
+
+def _bins(length: int, bins: int) -> Window:
+    kernel = -(-length // bins)
+    pad = (kernel * bins - length + 1) // 2
+    return Window(kernel, pad, pad, kernel)
+
+
+def _im2col_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
+    settings, (x,) = parameter.convolution_param, bottoms
+    axis = axis_of(settings.axis, x.ndim)
+    slid = windows(settings, x.ndim - axis - 1)
+    images = x.reshape(-1, *x.shape[axis:])
+    steps = convolved_sizes(images, slid)
+    columns = patches(padded(images, slid, steps), slid, steps)
+    return [columns.reshape(*x.shape[:axis], -1, *steps)]
 
 
 ROWS = (
-    LayerType("Pooling", _pooling_shapes),
-    LayerType("SPP", _spp_shapes),
-    LayerType("Im2col", _im2col_shapes),
-    LayerType("ROIPooling", _roi_pooling_shapes),
-    LayerType("PSROIPooling", _psroi_pooling_shapes),
-    LayerType("Upsample", _upsample_shapes),
-    LayerType("Interp", _interp_shapes),
+    LayerType("Pooling", _pooling_shapes, forward=_pooling_forward, most=1),
+    LayerType("SPP", _spp_shapes, forward=_spp_forward, most=1),
+    LayerType("Im2col", _im2col_shapes, forward=_im2col_forward, most=1),
 )

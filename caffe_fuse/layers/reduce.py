@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import prod
+from typing import TYPE_CHECKING, Any, List
+
+import numpy as np
 
 from ..errors import InputError
 from .row import BlobShapes, LayerType, Shape, Shapes
 from .shapes import axis_of, replaced, require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .row import Arrays
 
 
 def _reduction_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -16,6 +24,19 @@ def _reduction_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Sh
     if bottom is None:
         return [None if axis < 0 else (None,) * axis]
     return [bottom[: axis_of(axis, len(bottom))]]
+
+
+def _reduction_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: reduction_layer.cpp Forward_cpu."""
+    settings, (x,) = parameter.reduction_param, bottoms
+    kept = x.shape[: axis_of(settings.axis, x.ndim)]
+    rows = x.reshape(*kept, prod(x.shape[len(kept) :]))
+    if settings.operation == settings.ASUM:
+        rows = np.abs(rows)
+    elif settings.operation == settings.SUMSQ:
+        rows = np.square(rows)
+    total = rows.mean(-1) if settings.operation == settings.MEAN else rows.sum(-1)
+    return [np.asarray(settings.coeff * total, x.dtype)]
 
 
 def _argmax_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -35,6 +56,30 @@ def _argmax_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shape
     if settings.top_k < 1 or (searched is not None and settings.top_k > searched):
         raise InputError(f"top_k {settings.top_k} has to be between 1 and the {searched or '?'} values there are")
     return [top]
+
+
+def _argmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Of equals the last comes first (Caffe: argmax_layer.cpp Forward_cpu, which sorts pairs)."""
+    settings, (x,) = parameter.argmax_param, bottoms
+    if settings.HasField("axis"):
+        axis = axis_of(settings.axis, x.ndim)
+        rows = np.moveaxis(x, axis, -1)
+        order = _largest(rows, settings.top_k)
+        best = np.take_along_axis(rows, order, -1) if settings.out_max_val else order.astype(x.dtype)
+        return [np.ascontiguousarray(np.moveaxis(best, -1, axis))]
+    rows = x.reshape(len(x), -1)
+    if settings.top_k > rows.shape[1]:
+        raise InputError(f"top_k {settings.top_k} is more than the {rows.shape[1]} values there are")
+    order = _largest(rows, settings.top_k)
+    parts = [order.astype(x.dtype)]
+    if settings.out_max_val:
+        parts.append(np.take_along_axis(rows, order, -1))
+    return [np.stack(parts, axis=1).reshape(len(x), len(parts), settings.top_k, *(1,) * (x.ndim - 3))]
+
+
+def _largest(rows: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Where the largest of each row are, in their order."""
+    return np.argsort(rows, axis=-1, kind="stable")[..., ::-1][..., :count]
 
 
 def _accuracy_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -62,8 +107,8 @@ _LOSSES = (
 )
 
 ROWS = (
-    LayerType("Reduction", _reduction_shapes),
-    LayerType("ArgMax", _argmax_shapes),
+    LayerType("Reduction", _reduction_shapes, forward=_reduction_forward, most=1),
+    LayerType("ArgMax", _argmax_shapes, forward=_argmax_forward, most=1),
     LayerType("Accuracy", _accuracy_shapes),
     *(LayerType(name, _loss_shapes) for name in _LOSSES),
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..blob import Blob, Layout
+    from .sliding import Product
 
     Doubles = NDArray[np.float64]
     Arrays = Sequence[NDArray[Any]]
@@ -131,7 +132,10 @@ class LayerType(NamedTuple):
         rank is not known. None: the type has no learned blobs, or dialects disagree about them
     affine(parameter, blobs, bottom shapes): what the layer does, if that is y = scale * x + shift
     absorb: for layers with weights
-    forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype
+    forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype; the blobs may have Caffe's old four
+        axes. The shapes have been checked by `shapes` and `blobs`. It may return a bottom, or a view of one
+    sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
+    most: how many bottoms its forward function takes; None: any number
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
@@ -144,3 +148,5 @@ class LayerType(NamedTuple):
     absorb: Optional[Absorber] = None
     forward: Optional[Callable[[Any, Arrays, Arrays], List[NDArray[Any]]]] = None
     parted: Optional[Callable[[Any], Optional[Tuple[Any, Any]]]] = None
+    sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
+    most: Optional[int] = None

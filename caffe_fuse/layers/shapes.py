@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence
+from typing import Any, Iterable, Sequence, Tuple
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, Dims, Shape, Shapes
@@ -23,6 +23,11 @@ def size(dims: Iterable[Dim]) -> Dim:
             return None
         product *= dim
     return product
+
+
+def sizes(dims: Shape) -> Tuple[int, ...]:
+    """A shape that is known: in a run all are."""
+    return tuple(dim or 0 for dim in dims or ())
 
 
 def axis_of(axis: int, rank: int) -> int:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..blob import FLOAT32, ArrayBlob, Blob, Layout, ScaledBlob
 from ..errors import InputError
+from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
-from .shapes import axis_of, require, size
+from .shapes import agreed, axis_of, require, size
+from .sliding import matmul
 from .window import Window, rank_of_space, windows
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ def _convolution_shapes(
     resized: Callable[[Window, Dim], Dim], parameter: Any, bottoms: Shapes, blob_shapes: BlobShapes
 ) -> Shapes:
     require(bottoms, 1)
+    agreed(bottoms)
     return [_convolved(resized, parameter.convolution_param, bottom, blob_shapes) for bottom in bottoms]
 
 
@@ -234,32 +237,48 @@ def _absorber(
     )
 
 
+def _row(
+    name: str,
+    shapes: Callable[[Any, Shapes, BlobShapes], Shapes],
+    blobs: Callable[[Any, Shapes], Sequence[Dims]],
+    absorb: Absorber,
+    sums: Callable[..., List[NDArray[Any]]],
+    most: Optional[int] = None,
+) -> LayerType:
+    return LayerType(name, shapes, blobs, absorb=absorb, forward=partial(sums, product=matmul), sums=sums, most=most)
+
+
 _CONVOLUTION_SHAPES = partial(_convolution_shapes, Window.convolved)
 _CONVOLUTION_ABSORBER = _absorber("convolution_param", _convolution_layout, _convolution_columns)
 
 ROWS = (
-    LayerType(
+    _row(
         "Convolution",
         _CONVOLUTION_SHAPES,
-        blobs=partial(_convolution_blobs, _filters_first),
-        absorb=_CONVOLUTION_ABSORBER,
+        partial(_convolution_blobs, _filters_first),
+        _CONVOLUTION_ABSORBER,
+        convolve,
     ),
-    LayerType(
+    _row(
         "ConvolutionDepthwise",
         _CONVOLUTION_SHAPES,
-        blobs=partial(_convolution_blobs, _filter_per_channel),
-        absorb=_CONVOLUTION_ABSORBER,
+        partial(_convolution_blobs, _filter_per_channel),
+        _CONVOLUTION_ABSORBER,
+        convolve_each_channel,
     ),
-    LayerType(
+    _row(
         "Deconvolution",
         partial(_convolution_shapes, Window.deconvolved),
-        blobs=partial(_convolution_blobs, _inputs_first),
-        absorb=_absorber("convolution_param", _deconvolution_layout, _deconvolution_columns),
+        partial(_convolution_blobs, _inputs_first),
+        _absorber("convolution_param", _deconvolution_layout, _deconvolution_columns),
+        deconvolve,
     ),
-    LayerType(
+    _row(
         "InnerProduct",
         _inner_product_shapes,
-        blobs=_inner_product_blobs,
-        absorb=_absorber("inner_product_param", _inner_product_layout, _inner_product_columns),
+        _inner_product_blobs,
+        _absorber("inner_product_param", _inner_product_layout, _inner_product_columns),
+        inner_product,
+        most=1,
     ),
 )

@@ -1,0 +1,218 @@
+"""Runs a net by the forward functions of its layers, in float32 as Caffe, in float64, or as a device with halves.
+
+A value is freed when nobody is left to read it. What cannot be run is named, with all that depends on it; the rest of
+the net runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from .blob import Blob
+from .errors import InputError
+from .layers.row import LayerType, Shape
+from .layers.shapes import size, text
+from .net import Layer, Net, Value
+from .rounding import IEEE, HalfPolicy, rounded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The numbers a net is run with.
+
+    half: None for float32 and float64, in which everything is kept and computed. With a policy the inputs, the weights
+    and every layer's result are rounded to half; inside a layer all is float32.
+    block: for layers with weights, how many products are summed up in float32 before they are added to a sum that is
+    rounded to half each time, as on a device that adds in halves. The products are taken in the order of the
+    weights: channels, then places of the kernel. The bias comes last, in float32. A Deconvolution does so for
+    the channels; what its overlapping windows give is added in float32. None: one sum in float32.
+    """
+
+    name: str
+    dtype: str = "float32"
+    half: Optional[HalfPolicy] = None
+    block: Optional[int] = None
+
+    def kept(self, array: Array) -> Array:
+        """The array as a blob holds it."""
+        return array if self.half is None else rounded(array, self.half)
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (Precision("float32"), Precision("float64", "float64"), Precision("half", half=IEEE))
+}
+
+
+class Unavailable(NamedTuple):
+    """Why a value cannot be computed."""
+
+    reason: str
+
+
+Computed = Union["Array", Unavailable]
+
+
+class Outcome(NamedTuple):
+    """What a run gives: the last values of the wanted blobs, and why the others of them are missing."""
+
+    values: Dict[str, Array]
+    unavailable: Dict[str, str]
+
+
+def run_net(net: Net, inputs: Arrays, precision: Precision, wanted: Collection[str]) -> Outcome:
+    """The last values of the wanted blobs. InputError where an input or the weights do not fit a layer."""
+    outcome = Outcome({}, {})
+    for value, computed in compute(net, inputs, precision, wanted):
+        if value.blob not in wanted:
+            continue
+        if isinstance(computed, Unavailable):
+            outcome.values.pop(value.blob, None)
+            outcome.unavailable[value.blob] = computed.reason
+        else:
+            outcome.unavailable.pop(value.blob, None)
+            outcome.values[value.blob] = computed
+    return outcome
+
+
+def compute(
+    net: Net, inputs: Arrays, precision: Precision, wanted: Optional[Collection[str]] = None
+) -> Iterator[Tuple[Value, Computed]]:
+    """Each value as soon as it is known: the inputs, then the tops of each layer; nothing is kept for the caller.
+
+    wanted: only the layers that these blobs depend on are run; None: all. Arrays are not to be written to.
+    """
+    needed = _needed(net, wanted)
+    waiting: Dict[Value, int] = {}
+    for layer in needed:
+        for value in net.bottoms(layer):
+            waiting[value] = waiting.get(value, 0) + 1
+    alive: Dict[Value, Computed] = {}
+    for name in net.inputs:
+        yield from _keep([(Value(name, 0), _input(name, inputs, precision))], alive, waiting)
+    for layer in needed:
+        bottoms = [alive[value] for value in net.bottoms(layer)]
+        for value in net.bottoms(layer):
+            waiting[value] -= 1
+            if not waiting[value]:
+                alive.pop(value)
+        if is_source(layer):
+            tops = [_input(name, inputs, precision) for name in layer.tops]
+        else:
+            tops = _run(layer, bottoms, precision)
+        del bottoms
+        yield from _keep(zip(net.tops(layer), tops), alive, waiting)
+
+
+def is_source(layer: Layer) -> bool:
+    """Whether the layer's tops are inputs of the net: it reads nothing, and what it makes is not known here."""
+    return not layer.bottoms and (layer.row is None or layer.row.forward is None)
+
+
+def _keep(pairs: Any, alive: Dict[Value, Computed], waiting: Mapping[Value, int]) -> Iterator[Tuple[Value, Computed]]:
+    for value, computed in pairs:
+        if waiting.get(value):
+            alive[value] = computed
+        yield value, computed
+
+
+def _needed(net: Net, wanted: Optional[Collection[str]]) -> List[Layer]:
+    """The layers that the last values of the wanted blobs depend on, in their order."""
+    if wanted is None:
+        return list(net.layers)
+    last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
+    sought = {value for name, value in last.items() if name in wanted}
+    found: List[Layer] = []
+    for layer in reversed(net.layers):
+        if sought.intersection(net.tops(layer)):
+            sought.update(net.bottoms(layer))
+            found.append(layer)
+    return found[::-1]
+
+
+def _input(name: str, inputs: Arrays, precision: Precision) -> Computed:
+    if name not in inputs:
+        return Unavailable(f"input {name} is not given, and its shape is not known")
+    return precision.kept(np.ascontiguousarray(inputs[name], precision.dtype))
+
+
+def _run(layer: Layer, bottoms: List[Computed], precision: Precision) -> List[Computed]:
+    """The tops of one layer."""
+    known: List[Array] = []
+    for bottom in bottoms:
+        if isinstance(bottom, Unavailable):
+            return [bottom] * len(layer.tops)
+        known.append(bottom)
+    row = layer.row
+    if row is None or row.forward is None:
+        reason = "the type is not known" if row is None else "the type cannot be run"
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
+    if row.most is not None and len(known) > row.most:
+        reason = f"it takes {row.most} bottom{'s' * (row.most > 1)}, has {len(known)}"
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
+    _check(layer, row, [bottom.shape for bottom in known])
+    try:
+        tops = _tops(layer, row, known, precision)
+    except InputError as error:
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {error}")] * len(layer.tops)
+    missing = Unavailable(f"layer {layer.name} ({layer.type}): it makes {len(tops)} tops, not {len(layer.tops)}")
+    return [*tops, *[missing] * (len(layer.tops) - len(tops))]
+
+
+def _tops(layer: Layer, row: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
+    blobs = [precision.kept(_numbers(blob, precision.dtype)) for blob in layer.blobs]
+    # What overflows shows in the result.
+    with np.errstate(all="ignore"):
+        if row.sums is not None and precision.block is not None:
+            tops = row.sums(layer.parameter, blobs, bottoms, partial(_blockwise, precision))
+        else:
+            assert row.forward is not None
+            tops = row.forward(layer.parameter, blobs, bottoms)
+    return [precision.kept(top) for top in tops]
+
+
+def _numbers(blob: Blob, dtype: str) -> Array:
+    numbers, done = np.empty(blob.count, dtype), 0
+    for chunk in blob.chunks():
+        numbers[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return numbers.reshape(blob.shape)
+
+
+def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = None) -> Array:
+    """The matrix product of a device that adds in halves: see `Precision.block`."""
+    assert precision.block is not None
+    total = np.zeros(1, precision.dtype)
+    for first in range(0, a.shape[-1], precision.block):
+        part = slice(first, first + precision.block)
+        total = precision.kept(total + a[..., part] @ b[..., part, :])
+    if out is not None:
+        out[...] = total
+    return total
+
+
+def _check(layer: Layer, row: LayerType, shapes: List[Shape]) -> None:
+    """Whether the layer can take bottoms of these shapes, with the weights that it has."""
+    try:
+        row.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs])
+        expected = row.blobs(layer.parameter, shapes) if row.blobs is not None else ()
+    except InputError as error:
+        raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
+    for place, (dims, blob) in enumerate(zip(expected, layer.blobs)):
+        if size(dims) != blob.count:
+            raise InputError(
+                f"blob {place} of layer {layer.name} ({layer.type}) is {text(blob.shape)}, bottoms of "
+                f"{', '.join(map(text, shapes))} need {text(dims)}",
+                where=layer.where,
+                remedy="give inputs of the shapes that the net was made for",
+            )

@@ -1,0 +1,80 @@
+"""Layers that make one top of several bottoms: Concat, Eltwise, Axpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List
+
+import numpy as np
+
+from ..errors import InputError
+from .row import BlobShapes, LayerType, Shapes
+from .shapes import agreed, axis_of, replaced, require, text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .row import Arrays
+
+
+def _concat_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    """Caffe: concat_layer.cpp Reshape; concat_dim is the old name of axis."""
+    settings = parameter.concat_param
+    require(bottoms, 1)
+    known = [bottom for bottom in bottoms if bottom is not None]
+    if not known:
+        return [None]
+    axis = _concat_axis(settings, len(known[0]))
+    if any(len(bottom) != len(known[0]) for bottom in known):
+        raise InputError(f"its bottoms have different numbers of axes: {', '.join(map(text, known))}")
+    others = agreed([replaced(bottom, axis, None) for bottom in known])
+    dims = [None if bottom is None else bottom[axis] for bottom in bottoms]
+    joined = None if None in dims else sum(dim for dim in dims if dim is not None)
+    return [None if others is None else replaced(others, axis, joined)]
+
+
+def _concat_axis(settings: Any, rank: int) -> int:
+    return axis_of(settings.concat_dim if settings.HasField("concat_dim") else settings.axis, rank)
+
+
+def _concat_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    return [np.concatenate(bottoms, _concat_axis(parameter.concat_param, bottoms[0].ndim))]
+
+
+def _eltwise_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    """Caffe: eltwise_layer.cpp Reshape."""
+    require(bottoms, 2)
+    return [agreed(bottoms)]
+
+
+def _eltwise_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: eltwise_layer.cpp LayerSetUp and Forward_cpu."""
+    settings, coefficients = parameter.eltwise_param, list(parameter.eltwise_param.coeff)
+    if coefficients and (settings.operation != settings.SUM or len(coefficients) != len(bottoms)):
+        raise InputError(f"it has {len(coefficients)} values of coeff; only a SUM takes them, one for each bottom")
+    if any(coefficient != 1 for coefficient in coefficients):
+        bottoms = [bottom * coefficient for bottom, coefficient in zip(bottoms, coefficients)]
+    combine = {settings.SUM: np.add, settings.PROD: np.multiply, settings.MAX: np.maximum}[settings.operation]
+    top: NDArray[Any] = combine(bottoms[0], bottoms[1])
+    for bottom in bottoms[2:]:
+        combine(top, bottom, out=top)
+    return [top]
+
+
+def _axpy_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    """top = bottom 0, a number for each channel, times bottom 1, plus bottom 2."""
+    return [agreed(require(bottoms, 3)[1:])]
+
+
+def _axpy_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """SENet: axpy_layer.cpp."""
+    factors, x, added = bottoms
+    if x.ndim < 2 or factors.size != x.shape[0] * x.shape[1]:
+        raise InputError(f"its first bottom {text(factors.shape)} has no number for each channel of {text(x.shape)}")
+    return [factors.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)) * x + added]
+
+
+ROWS = (
+    LayerType("Concat", _concat_shapes, forward=_concat_forward),
+    LayerType("Eltwise", _eltwise_shapes, forward=_eltwise_forward),
+    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, most=3),
+)

@@ -1,0 +1,98 @@
+"""Layers that divide each number by what its neighbours give: LRN, MVN, Normalize, Softmax."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, List, Sequence
+
+import numpy as np
+
+from .pooling import average, image
+from .row import BlobShapes, Dims, LayerType, Shapes
+from .shapes import axis_of, like_bottom, require
+from .window import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .row import Arrays
+
+
+def _image_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    """Caffe: lrn_layer.cpp Reshape, and SSD's normalize_layer.cpp."""
+    image(bottoms)
+    return [bottoms[0]]
+
+
+def _mvn_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
+    (bottom,) = require(bottoms, 1)
+    if bottom is not None:
+        axis_of(1, len(bottom))
+    return like_bottom(parameter, bottoms, blobs)
+
+
+def _softmax_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
+    (bottom,) = require(bottoms, 1)
+    if bottom is not None:
+        axis_of(parameter.softmax_param.axis, len(bottom))
+    return like_bottom(parameter, bottoms, blobs)
+
+
+def _lrn_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: lrn_layer.cpp; within a channel k is 1, and the padding counts in the average."""
+    settings, (x,) = parameter.lrn_param, bottoms
+    size, reach = settings.local_size, (settings.local_size - 1) // 2
+    if settings.norm_region == settings.WITHIN_CHANNEL:
+        window = Window(size, reach, reach, 1)
+        scale = 1 + settings.alpha * average(np.square(x), (window, window), round_up=True)
+    else:
+        squares = np.zeros((x.shape[0], x.shape[1] + size - 1, *x.shape[2:]), x.dtype)
+        np.square(x, out=squares[:, reach : reach + x.shape[1]])
+        total = np.zeros_like(x)
+        for offset in range(size):
+            total += squares[:, offset : offset + x.shape[1]]
+        scale = settings.k + settings.alpha / size * total
+    return [x * scale ** -np.asarray(settings.beta, x.dtype)]
+
+
+def _mvn_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """eps is added to the standard deviation (Caffe: mvn_layer.cpp Forward_cpu)."""
+    settings, (x,) = parameter.mvn_param, bottoms
+    rows = x.reshape(x.shape[0] * (1 if settings.across_channels else x.shape[1]), -1)
+    top = rows - rows.mean(1, keepdims=True)
+    if settings.normalize_variance:
+        deviation = np.sqrt(np.square(top).mean(1, keepdims=True))
+        top /= deviation + x.dtype.type(np.float32(settings.eps))
+    return [top.reshape(x.shape)]
+
+
+def _normalize_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
+    """One scale, or one for each channel (SSD: normalize_layer.cpp LayerSetUp)."""
+    (bottom,) = require(bottoms, 1)
+    if parameter.norm_param.channel_shared:
+        return [()]
+    return [(None if bottom is None else bottom[axis_of(1, len(bottom))],)]
+
+
+def _normalize_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Each image, or each place of it, gets length 1, then its scale (SSD: normalize_layer.cpp Forward_cpu)."""
+    settings, (x,) = parameter.norm_param, bottoms
+    axes = tuple(range(1, x.ndim)) if settings.across_spatial else (1,)
+    length = np.sqrt(np.square(x).sum(axes, keepdims=True) + x.dtype.type(np.float32(settings.eps)))
+    scale = blobs[0].astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))
+    return [x / length * scale]
+
+
+def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    """Caffe: softmax_layer.cpp Forward_cpu."""
+    (x,) = bottoms
+    axis = axis_of(parameter.softmax_param.axis, x.ndim)
+    powers = np.exp(x - x.max(axis, keepdims=True))
+    return [powers / powers.sum(axis, keepdims=True)]
+
+
+ROWS = (
+    LayerType("LRN", _image_shapes, forward=_lrn_forward, most=1),
+    LayerType("MVN", _mvn_shapes, forward=_mvn_forward, most=1),
+    LayerType("Normalize", _image_shapes, _normalize_blobs, forward=_normalize_forward, most=1),
+    LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, most=1),
+)

@@ -1,0 +1,62 @@
+"""Numbers as a device with halves holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .meter import LARGEST, SMALLEST_NORMAL
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class HalfPolicy:
+    """How a device rounds to half.
+
+    rounding: "nearest", ties to even, or "truncate", towards 0. overflow: what becomes of numbers that are too large,
+    from 65520 on, truncated from 65536 on: "inf", or "saturate", 65504, for infinities too. subnormals: whether
+    halves below 2^-14 are "kept" or "flushed" to 0, after the rounding.
+    """
+
+    name: str
+    rounding: str = "nearest"
+    overflow: str = "inf"
+    subnormals: str = "kept"
+
+    def __post_init__(self) -> None:
+        for field, choices in _CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise ValueError(f"{field} {getattr(self, field)!r} is neither {' nor '.join(choices)}")
+
+
+_CHOICES = {
+    "rounding": ("nearest", "truncate"),
+    "overflow": ("inf", "saturate"),
+    "subnormals": ("kept", "flushed"),
+}
+
+IEEE = HalfPolicy("ieee")
+
+
+def rounded(array: NDArray[Any], policy: HalfPolicy = IEEE) -> NDArray[Any]:
+    """A new array of the same float type, each number a half. NaN stays NaN."""
+    with np.errstate(all="ignore"):
+        halves = array.astype(np.float16)
+        if policy.rounding == "truncate":
+            _towards_zero(halves, array)
+        if policy.overflow == "saturate":
+            np.clip(halves, -LARGEST, LARGEST, out=halves)
+        if policy.subnormals == "flushed":
+            halves[np.abs(halves) < SMALLEST_NORMAL] *= 0
+        return halves.astype(array.dtype)
+
+
+def _towards_zero(halves: NDArray[np.float16], array: NDArray[Any]) -> None:
+    """One step back where nearest went away from 0; from inf only below 65536, which has no half exponent."""
+    magnitudes = np.abs(array)
+    away = (np.abs(halves).astype(array.dtype) > magnitudes) & (magnitudes < 2.0**16)
+    halves.view(np.uint16)[away] -= 1
