@@ -117,10 +117,10 @@ def _affine(dialect: Dialect, layer: Layer) -> Union[Affine, Refusal]:
 
 def _read(dialect: Dialect, layers: Sequence[Layer]) -> Readings:
     """The rows of layers that are read in another way than their type says."""
-    orders = {layer.index: _order(dialect, layer) for layer in layers}
-    rows = {order: dialect.row(order) for order in set(orders.values()) if order is not None}
     if dialect is DIALECTS[0]:
         return {}
+    orders = {layer.index: _order(dialect, layer) for layer in layers}
+    rows = {order: dialect.row(order) for order in set(orders.values()) if order is not None}
     return {index: rows[order] for index, order in orders.items() if order is not None}
 
 
