@@ -76,6 +76,7 @@ ONE_BOTTOM = [
     ("MVN", "mvn_param { normalize_variance: false }", IMAGE),
     ("Normalize", "norm_param { across_spatial: false channel_shared: false }", IMAGE),
     ("Normalize", "norm_param { eps: 0.5 }", IMAGE),
+    ("Normalize", "norm_param { across_spatial: false }", (3, 5)),
     ("Permute", "permute_param { order: 0 order: 2 order: 3 order: 1 }", IMAGE),
     ("Permute", "permute_param { order: 3 }", IMAGE),
     ("Flatten", "", IMAGE),

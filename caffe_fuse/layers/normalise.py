@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 def _image_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: lrn_layer.cpp Reshape, and SSD's normalize_layer.cpp."""
+    """Caffe: lrn_layer.cpp Reshape."""
     image(bottoms)
     return [bottoms[0]]
 
 
-def _mvn_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
+def _channel_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
+    """Axes that are missing behind the channels count as 1 (Caffe: blob.hpp LegacyShape)."""
     (bottom,) = require(bottoms, 1)
     if bottom is not None:
         axis_of(1, len(bottom))
@@ -92,7 +93,7 @@ def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
 
 ROWS = (
     LayerType("LRN", _image_shapes, forward=_lrn_forward, most=1),
-    LayerType("MVN", _mvn_shapes, forward=_mvn_forward, most=1),
-    LayerType("Normalize", _image_shapes, _normalize_blobs, forward=_normalize_forward, most=1),
+    LayerType("MVN", _channel_shapes, forward=_mvn_forward, most=1),
+    LayerType("Normalize", _channel_shapes, _normalize_blobs, forward=_normalize_forward, most=1),
     LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, most=1),
 )
