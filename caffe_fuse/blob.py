@@ -226,20 +226,35 @@ class Layout(NamedTuple):
         return Layout(groups, inputs, outputs, kernel)
 
 
+class Scaling(NamedTuple):
+    """One factor, float64, for each channel of a layout; a layout of the input channels serves as well."""
+
+    layout: Layout
+    factors: np.ndarray
+
+
 class ScaledBlob(Blob):
     """A blob times one factor for each output channel: float32, each the float64 product rounded once.
 
-    factors: float64 (layout.channels,). A product beyond float32 becomes inf.
+    factors: float64 (layout.channels,). further: more factors, along other channels of the same blob. A product
+    beyond float32 becomes inf.
     """
 
-    def __init__(self, base: Blob, layout: Layout, factors: np.ndarray) -> None:
+    def __init__(self, base: Blob, layout: Layout, factors: np.ndarray, further: Sequence[Scaling] = ()) -> None:
         super().__init__(base.shape, FLOAT32, legacy=base.legacy)
-        if layout.size != base.count or factors.shape != (layout.channels,):
-            raise InternalError(f"{layout} does not fit a blob {base.shape} and factors {factors.shape}")
+        for each in (Scaling(layout, factors), *further):
+            if each.layout.size != base.count or each.factors.shape != (each.layout.channels,):
+                raise InternalError(f"{each.layout} does not fit a blob {base.shape} and factors {each.factors.shape}")
         self.base = base
         self.layout = layout
         self.factors = np.array(factors, FLOAT64)
         self.factors.flags.writeable = False
+        self.further = tuple(further)
+
+    @property
+    def scalings(self) -> Tuple[Scaling, ...]:
+        """All factors with their layouts."""
+        return (Scaling(self.layout, self.factors), *self.further)
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         position = 0
@@ -255,18 +270,39 @@ class ScaledBlob(Blob):
     def take(self, indices: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
             product = self.base.take(indices) * self.factors[self.layout.channel(indices)]
+            for layout, factors in self.further:
+                product *= factors[layout.channel(indices)]
             rounded: np.ndarray = product.astype(FLOAT32).astype(FLOAT64)
         return rounded
 
     def _scale(self, chunk: np.ndarray, position: int, target: np.ndarray) -> None:
-        layout = self.layout.simplified()
-        while len(chunk):
-            shape, factors = _next_piece(layout, self.factors, position, len(chunk))
-            length = math.prod(shape)
-            numbers, product = chunk[:length].reshape(shape), target[:length].reshape(shape)
-            np.multiply(numbers, factors, out=product, dtype=FLOAT64, casting="same_kind")
-            position += length
-            chunk, target = chunk[length:], target[length:]
+        if not self.further:
+            _multiply(self.layout, self.factors, chunk, position, target)
+            return
+        with borrowed(len(chunk), FLOAT64) as product:
+            _multiply(self.layout, self.factors, chunk, position, product)
+            for layout, factors in self.further:
+                _multiply(layout, factors, product, position, product)
+            target[:] = product
+
+
+def scaled(blob: Blob, scalings: Sequence[Scaling]) -> ScaledBlob:
+    """The blob times all these factors, still rounded once where it is itself such a product."""
+    if isinstance(blob, ScaledBlob):
+        return ScaledBlob(blob.base, blob.layout, blob.factors, (*blob.further, *scalings))
+    return ScaledBlob(blob, *scalings[0], scalings[1:])
+
+
+def _multiply(layout: Layout, factors: np.ndarray, numbers: np.ndarray, position: int, target: np.ndarray) -> None:
+    """target = numbers * factors in float64; the numbers begin at a flat position of their blob."""
+    layout = layout.simplified()
+    while len(numbers):
+        shape, part = _next_piece(layout, factors, position, len(numbers))
+        length = math.prod(shape)
+        product = target[:length].reshape(shape)
+        np.multiply(numbers[:length].reshape(shape), part, out=product, dtype=FLOAT64, casting="same_kind")
+        position += length
+        numbers, target = numbers[length:], target[length:]
 
 
 def _next_piece(

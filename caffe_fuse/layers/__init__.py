@@ -12,6 +12,7 @@ from .affine import ROWS as AFFINE
 from .arrange import ROWS as ARRANGE
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
+from .homogeneous import HOMOGENEOUS
 from .pooling import ROWS as POOLING
 from .recurrent import ROWS as RECURRENT
 from .reduce import ROWS as REDUCE
@@ -20,7 +21,9 @@ from .weighted import ROWS as WEIGHTED
 
 _FAMILIES = (WEIGHTED, AFFINE, ACTIVATION, POOLING, ARRANGE, REDUCE, RECURRENT, DATA, DETECTION)
 
-LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
+LAYERS: Dict[str, LayerType] = {
+    entry.name: entry._replace(homogeneous=HOMOGENEOUS.get(entry.name)) for family in _FAMILIES for entry in family
+}
 
 ALIASES: Dict[str, str] = {
     "DepthwiseConv": "ConvolutionDepthwise",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..blob import Blob, Layout
+    from .homogeneous import Moved, Setting
 
     Doubles = NDArray[np.float64]
     Arrays = Sequence[NDArray[Any]]
@@ -127,6 +128,7 @@ class LayerType(NamedTuple):
     affine(parameter, blobs, bottom shapes): what the layer does, if that is y = scale * x + shift
     absorb: for layers with weights
     forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype
+    homogeneous(setting): how powers of two pass through it; None where they do not
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
@@ -136,3 +138,4 @@ class LayerType(NamedTuple):
     affine: Optional[Callable[[Any, Arrays, Shapes], Union[Affine, Refusal]]] = None
     absorb: Optional[Absorber] = None
     forward: Optional[Callable[[Any, Arrays, Arrays], List[NDArray[Any]]]] = None
+    homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
