@@ -2,12 +2,14 @@
 
 Each element of a blob has two groups: that of its row gains k powers of two, that of its column takes k away. What an
 element costs depends on its exponent alone and is convex in it, so one group after the other is set to its best k while
-the others stand, until nothing changes. The cost of all k of a group is looked up in its histogram of exponents.
+the others stand, until nothing changes. The cost of all k of a group is looked up in its histogram of exponents. Of the
+elements that one row and one column have in common, a kernel, the largest stands for all.
 """
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from functools import cached_property
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -15,13 +17,14 @@ from .blob import Blob, Layout
 
 # Exponents as frexp has them, 2^(e-1) <= |x| < 2^e, after a factor that makes 65520, which overflows, 2^16.
 HIGHEST = 16
-LOWEST = -13  # of the smallest normal half
+LOWEST = -9  # the smallest normal half has -13: this leaves room for the smaller elements of a kernel
 TO_POWER = 65536 / 65520
 REACH = 100  # exponents beyond are taken for these: all of float32 but its smallest subnormals
 LIMIT = 60  # of a group: float32 has room for more
 # An element is no matter that is so many powers of two smaller than the largest of its row and of its column.
 NEGLIGIBLE = 20
 OVERFLOW = 2.0**30  # goes before any number of lost bits
+NOTHING = -1000  # the exponent of 0
 SWEEPS = 12  # nets settle in two to four
 
 _EXPONENTS = np.arange(-REACH, REACH + 1)
@@ -29,7 +32,7 @@ _BINS = _EXPONENTS.size
 
 
 def cost(exponents: np.ndarray) -> np.ndarray:
-    """The cost of an element: the square of the powers of two by which it lies outside normal halves."""
+    """The cost of an element: the square of the powers of two by which it lies outside its range."""
     above = np.maximum(exponents - HIGHEST, 0).astype(np.float64)
     below = np.maximum(LOWEST - exponents, 0).astype(np.float64)
     costs: np.ndarray = OVERFLOW * above**2 + below**2
@@ -41,10 +44,6 @@ class Side(NamedTuple):
 
     layout: Layout
     groups: np.ndarray
-
-    def of(self, indices: np.ndarray) -> np.ndarray:
-        found: np.ndarray = self.groups[self.layout.channel(indices)]
-        return found
 
 
 class Histograms(NamedTuple):
@@ -60,65 +59,66 @@ class Block:
 
     def __init__(self, blob: Blob, rows: Side, columns: Optional[Side] = None, beside: Optional[Block] = None) -> None:
         self.blob = blob
-        self.rows = rows
-        self.columns = columns
         self.beside = beside
-        sides = [rows.groups] if columns is None else [rows.groups, columns.groups]
+        self.kernel = rows.layout.kernel if columns is None else min(rows.layout.kernel, columns.layout.kernel)
+        self.sides = [_without_kernel(side, self.kernel) for side in (rows, columns or rows)]
+        self.has_columns = columns is not None
+        sides = [side.groups for side in self.sides]
         self.groups = np.unique(np.concatenate([np.zeros(1, np.int64), *sides]))
-        self._largest: Optional[Tuple[np.ndarray, np.ndarray]] = None
 
     def scan(self, powers: np.ndarray) -> Histograms:
-        """The histograms where the groups have these powers. Reads the blob."""
-        counts = np.zeros((2, self.groups.size * _BINS))
-        total = np.zeros(_BINS)
-        for row, column, exponents in self._elements():
-            shifted = np.clip(exponents + powers[row] - powers[column], -REACH, REACH) + REACH
-            total += np.bincount(shifted, minlength=_BINS)
-            moves = row != column
-            for place, groups in enumerate((row, column)):
-                inside = np.searchsorted(self.groups, groups[moves])
-                counts[place] += np.bincount(inside * _BINS + shifted[moves], minlength=counts[place].size)
-        rows, columns = counts.reshape(2, self.groups.size, _BINS)
-        return Histograms(rows, columns, float(total @ cost(_EXPONENTS)))
+        """The histograms where the groups have these powers."""
+        gains = [_spread(side.layout, powers[side.groups].astype(np.int16)) for side in self.sides]
+        exponents = self.exponents + gains[0] - (gains[1] if self.has_columns else 0)
+        bins = np.clip(exponents, -REACH, REACH).astype(np.int64) + REACH
+        owners = [_spread(side.layout, np.searchsorted(self.groups, side.groups)) for side in self.sides]
+        total = np.bincount(bins[self.matters], minlength=_BINS)
+        moved = self.matters & (owners[0] != owners[1]) if self.has_columns else self.matters
+        counts = np.zeros((2, self.groups.size, _BINS))
+        for place in range(1 + self.has_columns):
+            found = np.bincount((owners[place] * _BINS + bins)[moved], minlength=counts[place].size)
+            counts[place] = found.reshape(counts[place].shape)
+        return Histograms(counts[0], counts[1], float(total @ cost(_EXPONENTS)))
 
-    def _elements(self) -> Iterable[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Row group, column group and exponent of the elements that matter, chunk by chunk."""
+    @cached_property
+    def exponents(self) -> np.ndarray:
+        """The largest exponent of each kernel, int16; NOTHING where all is 0. Reads the blob."""
+        found = np.full(self.blob.count // self.kernel, NOTHING, np.int16)
         position = 0
         for chunk in self.blob.chunks():
-            places = np.flatnonzero(np.isfinite(chunk) & (chunk != 0))
-            exponents = np.frexp(np.abs(chunk[places]).astype(np.float64) * TO_POWER)[1].astype(np.int64)
-            places += position
+            with np.errstate(invalid="ignore"):
+                exponents = np.frexp(chunk.astype(np.float64) * TO_POWER)[1]
+            exponents = np.where(np.isfinite(chunk) & (chunk != 0), exponents, NOTHING)
+            first, last = position // self.kernel, (position + chunk.size - 1) // self.kernel
+            starts = np.maximum(np.arange(first, last + 1) * self.kernel - position, 0)
+            kernels = np.maximum.reduceat(exponents, starts)
+            found[first : last + 1] = np.maximum(found[first : last + 1], kernels)
             position += chunk.size
-            matters = exponents >= self._threshold(places)
-            places, exponents = places[matters], exponents[matters]
-            row = self.rows.of(places)
-            yield row, np.zeros_like(row) if self.columns is None else self.columns.of(places), exponents
+        return found
 
-    def _threshold(self, places: np.ndarray) -> np.ndarray:
-        rows, columns = self.largest
+    @cached_property
+    def matters(self) -> np.ndarray:
+        """Which kernels are not negligible."""
+        rows, columns = (_spread(side.layout, largest) for side, largest in zip(self.sides, self.largest))
         if self.beside is not None:
             rows = np.maximum(rows, self.beside.largest[0])
-        least: np.ndarray = rows[self.rows.layout.channel(places)] - NEGLIGIBLE
-        if self.columns is not None:
-            least = np.minimum(least, columns[self.columns.layout.channel(places)] - NEGLIGIBLE)
-        return least
+        least = np.minimum(rows, columns) if self.has_columns else rows
+        found: np.ndarray = (self.exponents > NOTHING) & (self.exponents >= least - NEGLIGIBLE)
+        return found
 
-    @property
-    def largest(self) -> Tuple[np.ndarray, np.ndarray]:
-        """The largest exponent of each row and of each column of the blob as it is."""
-        if self._largest is None:
-            sides = [side or self.rows for side in (self.rows, self.columns)]
-            found = [np.full(side.layout.channels, -2 * REACH) for side in sides]
-            position = 0
-            for chunk in self.blob.chunks():
-                finite = np.where(np.isfinite(chunk), np.abs(chunk), 0).astype(np.float64)
-                exponents = np.where(finite > 0, np.frexp(finite * TO_POWER)[1], -2 * REACH)
-                places = np.arange(position, position + chunk.size)
-                for side, largest in zip(sides, found):
-                    np.maximum.at(largest, side.layout.channel(places), exponents)
-                position += chunk.size
-            self._largest = (found[0], found[1])
-        return self._largest
+    @cached_property
+    def largest(self) -> Sequence[np.ndarray]:
+        """The largest exponent of each row, and of each column."""
+        return [self.exponents.reshape(side.layout).max(axis=(1, 3)).reshape(-1) for side in self.sides]
+
+
+def _without_kernel(side: Side, kernel: int) -> Side:
+    return Side(side.layout._replace(kernel=side.layout.kernel // kernel), side.groups)
+
+
+def _spread(layout: Layout, values: np.ndarray) -> np.ndarray:
+    """The value of its channel for each element of the layout."""
+    return np.broadcast_to(values.reshape(layout.groups, 1, layout.outputs, 1), layout).reshape(-1)
 
 
 def balanced(blocks: Sequence[Block], families: Sequence[np.ndarray], powers: np.ndarray) -> np.ndarray:

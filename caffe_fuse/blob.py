@@ -213,6 +213,8 @@ class Layout(NamedTuple):
     def channel(self, indices: np.ndarray) -> np.ndarray:
         """The output channels of the elements at these flat indices."""
         rows = indices // self.kernel
+        if self.groups == self.inputs == 1:
+            return rows
         channels: np.ndarray = rows // (self.inputs * self.outputs) * self.outputs + rows % self.outputs
         return channels
 

@@ -75,6 +75,19 @@ def _parser() -> argparse.ArgumentParser:
         help="status 1 if this happens: bn (a BatchNorm remains; the default), refused, flush; several with commas",
     )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
+    fuse.add_argument(
+        "--rescale",
+        choices=("needed", "always", "never"),
+        default="needed",
+        help="move powers of two between layers: where half precision loses numbers (needed), always, or never",
+    )
+    fuse.add_argument(
+        "--keep-blob",
+        metavar="BLOB",
+        action="append",
+        default=[],
+        help="rescaling leaves the values of this blob alone",
+    )
     _add_half_policy(fuse)
     _add_printing(fuse)
     fuse.set_defaults(command=_fuse)
@@ -133,6 +146,8 @@ def _fuse(options: argparse.Namespace) -> int:
         half_policy=options.half_policy,
         strict=[name for name in options.strict.split(",") if name],
         prune=options.prune,
+        rescale=options.rescale,
+        keep_blobs=options.keep_blob,
     )
     prefix = _prefix(options.output, model.document.path)
     if options.report:

@@ -19,6 +19,8 @@ from .passes import Progress, Rewrite
 from .passes.merge import is_batch_norm
 from .proof import prove
 from .report import Report
+from .rescale import MODES, Repair, rescaled_alone
+from .rescale import rescale as repaired
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
 
@@ -32,21 +34,32 @@ def fuse(
     half_policy: str = "ieee",
     strict: Collection[str] = (),
     prune: bool = False,
+    rescale: str = "needed",
+    keep_blobs: Collection[str] = (),
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
     keep: names of layers that stay exactly as they are. half_policy: "ieee", or "off" for no verdict on the half
     range. strict: what else makes the result unsafe: "bn" a BatchNorm remains, "refused" anything was refused,
     "flush" a number becomes zero or subnormal. prune: `save` leaves out weights of layers that the net does not have.
+    rescale: whether powers of two move between layers: "needed" if half precision loses a number otherwise, "always" or
+    "never"; without a verdict on the half range nothing is needed. keep_blobs: names of blobs that keep their values.
     Raises InputError for options that do not fit the model.
     """
     _check_options(model, keep, half_policy, strict)
+    _check_rescale(model, rescale, keep_blobs)
     before = _analyse(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
-    fused = replace(model, net=progress.net, excluded=left, dropped=model.dropped + dropped)
-    return Result(fused, progress, before, half_policy, frozenset(strict), prune)
+    repair = None
+    if rescale == "always" or (rescale == "needed" and half.POLICIES[half_policy].checked):
+        repair = repaired(
+            progress.net, left, needed=rescale == "needed", kept=frozenset(keep), keep_blobs=frozenset(keep_blobs)
+        )
+    net = progress.net if repair is None else repair.net
+    fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
+    return Result(fused, progress, before, half_policy, frozenset(strict), prune, repair)
 
 
 def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
@@ -65,6 +78,7 @@ class Result:
     half_policy: str
     strict: FrozenSet[str]
     prune: bool
+    repair: Optional[Repair] = None
 
     def __repr__(self) -> str:
         return (
@@ -91,6 +105,8 @@ class Result:
             dropped=self.model.dropped,
             before=self.before,
             after=after,
+            rescaled={} if self.repair is None else self.repair.blobs,
+            unrepaired=() if self.repair is None else self.repair.left,
             warnings=self.model.warnings,
             problems=tuple(_problems(self.model.net, after, len(refused), self.strict)),
         )
@@ -138,10 +154,12 @@ class Result:
         stored: Dict[str, Sequence[Blob]] = {
             record.name: record.blobs for record in read_weights(Source(path)).layers if record.blobs
         }
-        for rewrite in self.progress.rewrites:
+        powers = {} if self.repair is None else self.repair.powers
+        rewrites = self.progress.rewrites
+        for rewrite in (*rewrites, *rescaled_alone(self.model.source, powers, rewrites)):
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
-            prove(rewrite, stored[rewrite.after.name])
+            prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index))
 
 
 def stem_of(prefix: str) -> str:
@@ -168,6 +186,14 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
     for name in strict:
         if name not in STRICT:
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
+
+
+def _check_rescale(model: Model, mode: str, keep_blobs: Collection[str]) -> None:
+    if mode not in MODES:
+        raise InputError(f"rescale cannot be {mode}", remedy=f"choose from {', '.join(MODES)}")
+    for name in keep_blobs:
+        if name not in model.net.blob_names:
+            raise InputError(f"keep_blobs names {name}, which is no blob of the net", where=model.document.path)
 
 
 def _analyse(net: Net, policy: str) -> HalfReport:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from . import half
+from . import half, parallel
 from .blob import Blob, Layout, ScaledBlob
-from .channels import POOR, by_channel
+from .channels import GOOD, POOR, by_channel
+from .effects import Effects, layout_of
 from .net import Layer
 from .proof import Chance
 
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from .powers import Groups
 
 SAMPLES = 8  # of a channel
-# A channel has no effect on the sums that it goes into if its share of their amplitude is below this.
-NO_EFFECT = 2.0**-20
+# What a channel loses does no harm if its energy is below this share of each sum that the channel goes into.
+NO_EFFECT = 10 ** (-GOOD / 10)
 RATIO = 10 ** (POOR / 10)
 
 
@@ -34,18 +35,25 @@ class Loss(NamedTuple):
 
 
 def losses(layers: Sequence[Layer], groups: Optional[Groups] = None) -> List[Loss]:
-    """The losses of all blobs, in the order of the net; with `groups`, without channels that have no effect.
+    """The losses of all blobs, in the order of the net; with `groups`, without those that do no harm.
 
     Raises InputError for numbers that cannot be read.
     """
-    found = [_loss(layer, number) for layer in layers for number in range(len(layer.blobs))]
+    answers: Dict[Tuple[int, int], Loss] = {}
+
+    def look(place: Tuple[Layer, int]) -> None:
+        answers[place[0].index, place[1]] = _loss(*place)
+
+    places = [(layer, number) for layer in layers for number in range(len(layer.blobs))]
+    parallel.each(look, sorted(places, key=lambda place: -place[0].blobs[place[1]].count))
+    found = [answers[layer.index, number] for layer, number in places]
     if groups is not None and any(loss.channels.size > loss.overflow.size for loss in found):
-        found = _without_dead(layers, groups, found)
+        found = _without_harmless(layers, groups, found)
     return [loss for loss in found if loss.channels.size]
 
 
 def _loss(layer: Layer, number: int) -> Loss:
-    blob, layout = layer.blobs[number], _layout(layer, number)
+    blob, layout = layer.blobs[number], layout_of(layer, number)
     overflow = poor = np.zeros(0, np.int64)
     if not _stays_finite(blob):
         channels = layout or Layout(1, 1, 1, blob.count)
@@ -54,16 +62,6 @@ def _loss(layer: Layer, number: int) -> Loss:
     if layout is not None:
         poor = _poor_bias(layer, number) if number else _poor_weights(layer, layout)
     return Loss(layer, number, np.union1d(overflow, poor), overflow)
-
-
-def _layout(layer: Layer, number: int) -> Optional[Layout]:
-    """Where a blob has its channels; None for one that has none, or none that is known here."""
-    row = layer.row
-    if row is not None and row.absorb is not None and number == 0:
-        return row.absorb.layout(layer.parameter, layer.blobs[0].shape)
-    if row is not None and (row.absorb is not None or row.name == "Scale"):
-        return Layout(1, 1, layer.blobs[number].count, 1)
-    return None
 
 
 def _stays_finite(blob: Blob) -> bool:
@@ -93,7 +91,7 @@ def _poor_bias(layer: Layer, number: int) -> np.ndarray:
     with np.errstate(all="ignore"):
         error = np.abs(bias.astype(np.float16) - bias)
         doubtful = np.isfinite(error) & (RATIO * error**2 > bias**2)
-    layout = _layout(layer, 0)
+    layout = layout_of(layer, 0)
     if not doubtful.any() or layout is None:
         return np.zeros(0, np.int64)
     energy = by_channel(layer.blobs[0], layout, chosen=doubtful).signal
@@ -114,71 +112,13 @@ def _sampled_energy(layer: Layer, layout: Layout) -> np.ndarray:
     return energy
 
 
-def _without_dead(layers: Sequence[Layer], groups: Groups, found: Sequence[Loss]) -> List[Loss]:
-    """Leaves out channels that have no effect on any layer that reads them."""
-    effects = _Effects(layers, groups)
+def _without_harmless(layers: Sequence[Layer], groups: Groups, found: Sequence[Loss]) -> List[Loss]:
+    """Leaves out channels whose errors are too small to matter in any layer that reads them."""
+    effects = Effects(layers, groups)
     kept: List[Loss] = []
     for loss in found:
         poor = np.setdiff1d(loss.channels, loss.overflow)
-        alive = poor[~effects.are_nil(loss.layer, poor)] if poor.size else poor
-        kept.append(loss._replace(channels=np.union1d(loss.overflow, alive)))
+        if poor.size:
+            poor = poor[effects.of_errors(loss.layer, poor) > NO_EFFECT]
+        kept.append(loss._replace(channels=np.union1d(loss.overflow, poor)))
     return kept
-
-
-class _Effects:
-    """What the channels of a layer contribute to the sums behind it, if what goes into the layer is of size 1."""
-
-    def __init__(self, layers: Sequence[Layer], groups: Groups) -> None:
-        self._groups = groups
-        self._layers = [layer for layer in layers if len(groups.blobs.get(layer.index, ())) and _layout(layer, 0)]
-        self._amplitudes: Dict[int, np.ndarray] = {}
-        self._contributions: Dict[int, Tuple[np.ndarray, np.ndarray, float]] = {}
-
-    def are_nil(self, layer: Layer, channels: np.ndarray) -> np.ndarray:
-        nil = np.zeros(channels.size, bool)
-        scalings = self._groups.blobs.get(layer.index, ())
-        if not scalings:
-            return nil
-        own = self._groups.of[scalings[0][0].labels[channels]]
-        amplitude = self._amplitude(layer)[channels]
-        readers = [other for other in self._layers if np.isin(self._inputs(other), own[own > 0]).any()]
-        for place in np.flatnonzero(own):
-            shares = [self._share(other, int(own[place]), float(amplitude[place])) for other in readers]
-            read = [share for share in shares if share is not None]
-            nil[place] = bool(read) and max(read) < NO_EFFECT**2
-        return nil
-
-    def _inputs(self, layer: Layer) -> np.ndarray:
-        groups: np.ndarray = self._groups.of[self._groups.blobs[layer.index][0][-1].labels]
-        return groups
-
-    def _amplitude(self, layer: Layer) -> np.ndarray:
-        if layer.index not in self._amplitudes:
-            layout = _layout(layer, 0)
-            assert layout is not None
-            amplitude = np.sqrt(by_channel(layer.blobs[0], layout).signal)
-            if len(layer.blobs) > 1:
-                amplitude = amplitude + np.abs(layer.blobs[1].array().astype(np.float64).reshape(-1))
-            self._amplitudes[layer.index] = amplitude
-        return self._amplitudes[layer.index]
-
-    def _share(self, reader: Layer, group: int, amplitude: float) -> Optional[float]:
-        """The share of a channel in the energy of all that the reader sums up; None if it does not read it."""
-        if reader.index not in self._contributions:
-            self._contributions[reader.index] = self._contribution(reader)
-        inputs, gains, total = self._contributions[reader.index]
-        own = inputs == group
-        if not own.any():
-            return None
-        return float(gains[own].sum()) * amplitude**2 / total if total > 0 else 0.0
-
-    def _contribution(self, reader: Layer) -> Tuple[np.ndarray, np.ndarray, float]:
-        inputs = self._inputs(reader)
-        gains = by_channel(reader.blobs[0], self._groups.blobs[reader.index][0][-1].layout).signal
-        amplitudes = np.zeros(self._groups.size)
-        for layer in self._layers:
-            own = self._groups.of[self._groups.blobs[layer.index][0][0].labels]
-            if np.isin(own[own > 0], inputs).any():
-                np.maximum.at(amplitudes, own, self._amplitude(layer))
-        amplitudes[0] = 0  # what is not known here counts as nothing, and makes the others' shares larger
-        return inputs, gains, float((gains * amplitudes[inputs] ** 2).sum())

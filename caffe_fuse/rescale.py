@@ -13,20 +13,15 @@ import numpy as np
 
 from .balance import Block, Side, balanced
 from .blob import ArrayBlob, Blob, Layout, Scaling, scaled
+from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
 from .losses import Loss, losses
 from .net import Layer, Net, Value
+from .passes import Rewrite
 from .powers import Groups, grouped
 from .schema import copy_of
 
 MODES = ("needed", "always", "never")
-
-
-class LayerPowers(NamedTuple):
-    """Exponents by which a layer's tops are multiplied, and its bottoms, for each channel of its weights."""
-
-    outputs: np.ndarray
-    inputs: np.ndarray
 
 
 class Unrepaired(NamedTuple):
@@ -79,6 +74,23 @@ def rescale(
         return None
     groups = grouped(net, excluded, kept, keep_blobs)
     return _Rescaling(net, groups, ranges or {}).repair(needed)
+
+
+def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
+    """For the proof: the layers that were rescaled and not rewritten before, each as a rewrite of itself."""
+    done = {rewrite.after.index for rewrite in rewrites}
+    found: List[Rewrite] = []
+    for layer in source.layers:
+        if layer.index in powers and layer.index not in done:
+            shape = source.shapes[source.tops(layer)[0]]
+            settings = layer.parameter.bias_param if layer.type == "Bias" else layer.parameter.scale_param
+            rank = 4 if shape is None else len(shape)
+            axis = settings.axis % rank
+            if layer.row is not None and layer.row.absorb is not None:
+                axis = layer.row.absorb.channel_axis(layer.parameter, rank)
+            rule = "fold" if layer.row is not None and layer.row.absorb is not None else "merge"
+            found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
+    return found
 
 
 class _Rescaling:
@@ -142,7 +154,7 @@ class _Rescaling:
 
     def _groups_of(self, loss: Loss) -> Set[int]:
         """The groups of the channels that are lost, but for group 0."""
-        groups = self.blocks[loss.layer.index, loss.blob].rows.groups
+        groups = self.blocks[loss.layer.index, loss.blob].sides[0].groups
         return set(groups[loss.channels].tolist()) - {0}
 
     def _groups_around(self, loss: Loss) -> Set[int]:

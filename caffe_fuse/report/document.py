@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Union
 from .. import __version__
 from ..half import HalfReport, HalfRow
 from ..passes import Refused, Rewrite
+from ..rescale import Unrepaired
 from .report import Report
 
 Number = Union[int, float, str]
@@ -27,6 +28,8 @@ def to_json(report: Report, outputs: Sequence[str]) -> str:
         "refused": [_refused(refused) for refused in report.refused],
         "vanished_blobs": dict(report.vanished_blobs),
         "half": half_document(report.after.policy.name, before=report.before, after=report.after),
+        "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
+        "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
         "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
         "warnings": list(report.warnings),
         "problems": list(report.problems),
@@ -92,6 +95,16 @@ def _refused(refused: Refused) -> Dict[str, Any]:
         "rule": refused.rule,
         "reason": refused.reason,
         "line": layer.line,
+    }
+
+
+def _unrepaired(unrepaired: Unrepaired) -> Dict[str, Any]:
+    return {
+        "layer": unrepaired.layer.name,
+        "blob": unrepaired.blob,
+        "channels": list(unrepaired.channels),
+        "overflow": unrepaired.overflow,
+        "reason": unrepaired.reason,
     }
 
 
