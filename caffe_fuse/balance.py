@@ -1,7 +1,7 @@
 """Which powers of two bring the numbers of some blobs into the range of half precision.
 
 Each element of a blob has two groups: that of its row gains k powers of two, that of its column takes k away. What an
-element costs depends on its exponent alone and is convex in it, so one group after the other is set to its best k while
+element costs depends on its exponent alone, so one group after the other is set to its best k while
 the others stand, until nothing changes. The cost of all k of a group is looked up in its histogram of exponents. Of the
 elements that one row and one column have in common, a kernel, the largest stands for all.
 """
@@ -9,7 +9,7 @@ elements that one row and one column have in common, a kernel, the largest stand
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,11 +21,13 @@ LOWEST = -9  # the smallest normal half has -13: this leaves room for the smalle
 TO_POWER = 65536 / 65520
 REACH = 100  # exponents beyond are taken for these: all of float32 but its smallest subnormals
 LIMIT = 60  # of a group: float32 has room for more
+LOST = 15  # powers of two below LOWEST: there is nothing left to lose, and dead channels pull at no others
 # An element is no matter that is so many powers of two smaller than the largest of its row and of its column.
 NEGLIGIBLE = 20
 OVERFLOW = 2.0**30  # goes before any number of lost bits
 NOTHING = -1000  # the exponent of 0
-SWEEPS = 12  # nets settle in two to four
+SWEEPS = 12  # most nets settle in two to four
+ENOUGH = 0.02  # a step has to take this share away from the cost of the blobs around it
 
 _EXPONENTS = np.arange(-REACH, REACH + 1)
 _BINS = _EXPONENTS.size
@@ -34,7 +36,7 @@ _BINS = _EXPONENTS.size
 def cost(exponents: np.ndarray) -> np.ndarray:
     """The cost of an element: the square of the powers of two by which it lies outside its range."""
     above = np.maximum(exponents - HIGHEST, 0).astype(np.float64)
-    below = np.maximum(LOWEST - exponents, 0).astype(np.float64)
+    below = np.clip(LOWEST - exponents, 0, LOST).astype(np.float64)
     costs: np.ndarray = OVERFLOW * above**2 + below**2
     return costs
 
@@ -77,8 +79,8 @@ class Block:
         counts = np.zeros((2, self.groups.size, _BINS))
         for place in range(1 + self.has_columns):
             found = np.bincount((owners[place] * _BINS + bins)[moved], minlength=counts[place].size)
-            counts[place] = found.reshape(counts[place].shape)
-        return Histograms(counts[0], counts[1], float(total @ cost(_EXPONENTS)))
+            counts[place] = found.reshape(counts[place].shape) * self.kernel
+        return Histograms(counts[0], counts[1], float(total @ cost(_EXPONENTS)) * self.kernel)
 
     @cached_property
     def exponents(self) -> np.ndarray:
@@ -143,13 +145,13 @@ class _Descent:
     def improve(self, family: np.ndarray) -> bool:
         """Sets the groups of a family to what is best for each; less far, as long as that makes things worse."""
         touching = list(dict.fromkeys(block for group in family.tolist() for block in self._touching.get(group, ())))
-        step = self._best(family, touching)
+        step, gain = self._best(family, touching)
         before, powers = self._cost(touching), self.powers
-        while step.any():
+        while step.any() and gain > before * ENOUGH:
             self.powers = powers.copy()
             self.powers[family] += step
             scans = {block: block.scan(self.powers) for block in touching}
-            if sum(scan.cost for scan in scans.values()) < before:
+            if sum(scan.cost for scan in scans.values()) < before * (1 - ENOUGH):
                 self._scans.update(scans)
                 return True
             self.powers = powers
@@ -164,8 +166,8 @@ class _Descent:
             self._scans[block] = block.scan(self.powers)
         return self._scans[block]
 
-    def _best(self, family: np.ndarray, touching: Sequence[Block]) -> np.ndarray:
-        """The step of each group, of equals the one that ends nearest to 0."""
+    def _best(self, family: np.ndarray, touching: Sequence[Block]) -> Tuple[np.ndarray, float]:
+        """The step of each group, of equals the one that ends nearest to 0; and what all gain together."""
         rows, columns = np.zeros((2, family.size, _BINS))
         for block in touching:
             scan = self._scan(block)
@@ -180,5 +182,4 @@ class _Descent:
         costs[np.abs(goals) > LIMIT] = np.inf
         least = costs.min(axis=1, keepdims=True)
         best = np.argmin(np.where(costs <= least * (1 + 2.0**-40), np.abs(goals), 4 * LIMIT), axis=1)
-        chosen: np.ndarray = steps[best]
-        return chosen
+        return steps[best], float((costs[:, LIMIT] - least[:, 0]).sum())

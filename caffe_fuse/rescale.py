@@ -73,7 +73,7 @@ def rescale(
     if needed and not losses(net.layers):
         return None
     groups = grouped(net, excluded, kept, keep_blobs)
-    return _Rescaling(net, groups, ranges or {}).repair(needed)
+    return Rescaling(net, groups, ranges or {}).repair(needed)
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
@@ -93,7 +93,9 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
     return found
 
 
-class _Rescaling:
+class Rescaling:
+    """A net whose groups can be given powers of two."""
+
     def __init__(self, net: Net, groups: Groups, ranges: Mapping[Value, np.ndarray]) -> None:
         self.net = net
         self.groups = groups
@@ -115,7 +117,7 @@ class _Rescaling:
         given_up: Set[int] = set()
         while True:
             powers = self._solved(needed, given_up)
-            rescaled = self._rescaled(powers)
+            rescaled = self.rescaled(powers)
             left = losses(rescaled.layers, self.groups)
             hopeless = [loss for loss in left if loss.overflow.size and self._is_block(loss)]
             lost = {loss.layer.index for loss in hopeless} - given_up
@@ -126,7 +128,7 @@ class _Rescaling:
             given_up |= pinned or {max(lost)}
         if not powers.any() and not left:
             return None
-        return Repair(rescaled, self._blobs(powers), self._layer_powers(powers), tuple(map(self._unrepaired, left)))
+        return Repair(rescaled, self.exponents(powers), self._layer_powers(powers), tuple(map(self._unrepaired, left)))
 
     def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
         """The powers of the groups; if `needed`, of as few as help."""
@@ -147,7 +149,7 @@ class _Rescaling:
             powers = balanced(blocks, [family for family in chosen if family.size], powers)
 
     def _losses(self, powers: np.ndarray) -> List[Loss]:
-        return [loss for loss in losses(self._rescaled(powers).layers, self.groups) if self._is_block(loss)]
+        return [loss for loss in losses(self.rescaled(powers).layers, self.groups) if self._is_block(loss)]
 
     def _is_block(self, loss: Loss) -> bool:
         return (loss.layer.index, loss.blob) in self.blocks
@@ -165,7 +167,7 @@ class _Rescaling:
         labels = self.groups.values[value].labels
         return Side(Layout(1, 1, labels.size, 2), self.groups.of[labels])
 
-    def _rescaled(self, powers: np.ndarray) -> Net:
+    def rescaled(self, powers: np.ndarray) -> Net:
         if not powers.any():
             return self.net
         return self.net.with_layers([self._rescaled_layer(layer, powers) for layer in self.net.layers])
@@ -173,7 +175,7 @@ class _Rescaling:
     def _rescaled_layer(self, layer: Layer, powers: np.ndarray) -> Layer:
         blobs: List[Blob] = list(layer.blobs)
         for number, scalings in enumerate(self.groups.blobs.get(layer.index, ())):
-            factors = [Scaling(each.layout, np.ldexp(1.0, self._exponents(each, powers))) for each in scalings]
+            factors = [Scaling(each.layout, np.ldexp(1.0, self._exponents_of(each, powers))) for each in scalings]
             factors = [each for each in factors if (each.factors != 1).any()]
             if factors:
                 blobs[number] = scaled(blobs[number], factors)
@@ -183,11 +185,11 @@ class _Rescaling:
         del parameter.blobs[:]  # the old numbers, where they stand in the prototxt
         return layer.rewritten(parameter, tuple(blobs))
 
-    def _exponents(self, each: Scaled, powers: np.ndarray) -> np.ndarray:
+    def _exponents_of(self, each: Scaled, powers: np.ndarray) -> np.ndarray:
         exponents: np.ndarray = powers[self.groups.of[each.labels]]
         return -exponents if each.divided else exponents
 
-    def _blobs(self, powers: np.ndarray) -> Dict[str, Tuple[int, ...]]:
+    def exponents(self, powers: np.ndarray) -> Dict[str, Tuple[int, ...]]:
         """Of a blob with several versions the last one counts."""
         exponents = {
             value.blob: tuple(powers[self.groups.of[channels.labels]].tolist())
