@@ -72,15 +72,29 @@ class Block:
         """The histograms where the groups have these powers."""
         gains = [_spread(side.layout, powers[side.groups].astype(np.int16)) for side in self.sides]
         exponents = self.exponents + gains[0] - (gains[1] if self.has_columns else 0)
-        bins = np.clip(exponents, -REACH, REACH).astype(np.int64) + REACH
-        owners = [_spread(side.layout, np.searchsorted(self.groups, side.groups)) for side in self.sides]
-        total = np.bincount(bins[self.matters], minlength=_BINS)
-        moved = self.matters & (owners[0] != owners[1]) if self.has_columns else self.matters
-        counts = np.zeros((2, self.groups.size, _BINS))
-        for place in range(1 + self.has_columns):
-            found = np.bincount((owners[place] * _BINS + bins)[moved], minlength=counts[place].size)
-            counts[place] = found.reshape(counts[place].shape) * self.kernel
-        return Histograms(counts[0], counts[1], float(total @ cost(_EXPONENTS)) * self.kernel)
+        bins = (np.clip(exponents, -REACH, REACH) + REACH).astype(np.int32)
+        rows, columns = (self._counted(side, bins, self.matters) for side in self.sides)
+        total = float(rows.sum(axis=0) @ cost(_EXPONENTS)) * self.kernel
+        if self._is_coupled:
+            moved = self.matters & (np.not_equal(*(_spread(side.layout, side.groups) for side in self.sides)))
+            rows, columns = (self._counted(side, bins, moved) for side in self.sides)
+        if not self.has_columns:
+            columns = np.zeros_like(rows)
+        return Histograms(rows * self.kernel, columns * self.kernel, total)
+
+    def _counted(self, side: Side, bins: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """How many of the chosen elements each group has in each bin."""
+        first = (np.searchsorted(self.groups, side.groups) * _BINS).astype(np.int32)
+        places = _spread(side.layout, first) + bins
+        if not chosen.all():
+            places = places[chosen]
+        return np.bincount(places, minlength=self.groups.size * _BINS).reshape(self.groups.size, _BINS)
+
+    @cached_property
+    def _is_coupled(self) -> bool:
+        """Whether an element may have one group for its row and its column."""
+        rows, columns = (side.groups for side in self.sides)
+        return self.has_columns and bool(np.intersect1d(rows, columns).any())
 
     @cached_property
     def exponents(self) -> np.ndarray:

@@ -43,6 +43,10 @@ class Effects:
         if not scalings:
             return effects
         own = self._groups.of[scalings[0][0].labels[channels]]
+        with np.errstate(all="ignore"):
+            return self._of_errors(layer, channels, own, effects)
+
+    def _of_errors(self, layer: Layer, channels: np.ndarray, own: np.ndarray, effects: np.ndarray) -> np.ndarray:
         noise = sum((stats.noise[channels] for stats in self._statistics(layer)), np.zeros(channels.size))
         readers = [self._gain(other) for other in self._layers if self._reads[other.index][own].any()]
         if readers:

@@ -42,7 +42,8 @@ def losses(layers: Sequence[Layer], groups: Optional[Groups] = None) -> List[Los
     answers: Dict[Tuple[int, int], Loss] = {}
 
     def look(place: Tuple[Layer, int]) -> None:
-        answers[place[0].index, place[1]] = _loss(*place)
+        with np.errstate(all="ignore"):  # NaN of any kind, and infinity, are losses
+            answers[place[0].index, place[1]] = _loss(*place)
 
     places = [(layer, number) for layer in layers for number in range(len(layer.blobs))]
     parallel.each(look, sorted(places, key=lambda place: -place[0].blobs[place[1]].count))
@@ -56,9 +57,7 @@ def _loss(layer: Layer, number: int) -> Loss:
     blob, layout = layer.blobs[number], layout_of(layer, number)
     overflow = poor = np.zeros(0, np.int64)
     if not _stays_finite(blob):
-        channels = layout or Layout(1, 1, 1, blob.count)
-        stats = by_channel(blob, channels)
-        overflow = np.flatnonzero(stats.overflow + stats.nan + stats.inf)
+        overflow = _overflowing(blob, layout or Layout(1, 1, 1, blob.count))
     if layout is not None:
         poor = _poor_bias(layer, number) if number else _poor_weights(layer, layout)
     return Loss(layer, number, np.union1d(overflow, poor), overflow)
@@ -72,6 +71,17 @@ def _stays_finite(blob: Blob) -> bool:
         if base.nan == base.inf == 0 and base.max_abs * gain < half.LARGEST:
             return True
     return half.measure(blob).safe
+
+
+def _overflowing(blob: Blob, layout: Layout) -> np.ndarray:
+    """Channels with a number that is not finite in half."""
+    found = np.zeros(layout.channels, bool)
+    position = 0
+    for chunk in blob.chunks():
+        places = np.flatnonzero(~(np.abs(chunk) < half.OVERFLOW))
+        found[layout.channel(places + position)] = True
+        position += chunk.size
+    return np.flatnonzero(found)
 
 
 def _poor_weights(layer: Layer, layout: Layout) -> np.ndarray:

@@ -145,7 +145,7 @@ def test_of_a_model_what_folds_is_what_was_counted(models: Path, name: str) -> N
 @pytest.mark.parametrize("name", FOLDABLE)
 def test_a_folded_model_has_no_batch_norm_and_the_same_blobs(models: Path, name: str, tmp_path: Path) -> None:
     model = load(name)
-    result = caffe_fuse.fuse(model)
+    result = caffe_fuse.fuse(model, rescale="never")
     assert result.safe
     weights, prototxt = result.save(str(tmp_path / "out"))
     assert 0 == norms(caffe_fuse.load(prototxt, weights).net.layers)
@@ -200,7 +200,7 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(models: Path, name: str) -
 def test_a_dialect_that_is_not_understood_is_refused_and_the_files_stay(
     models: Path, name: str, tmp_path: Path
 ) -> None:
-    result = caffe_fuse.fuse(load(name))
+    result = caffe_fuse.fuse(load(name), rescale="never")
     assert {FOREIGN_REFUSED[name]} == {
         refused.reason.split(" is a dialect")[0] for refused in result.report.refused if refused.layer.type == "BN"
     }
