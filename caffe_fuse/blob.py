@@ -10,11 +10,11 @@ import threading
 from bisect import bisect_right
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .errors import InputError, InternalError
+from .errors import InputError
 from .wire import Source
 
 # Elements of a chunk: 1 MB of float32. With less, threads would hand Python's lock over too often.
@@ -213,10 +213,10 @@ class ArrayBlob(Blob):
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         for first in range(0, self.count, CHUNK):
-            yield _rounded(self._flat[first : first + CHUNK], self.dtype)
+            yield cast(self._flat[first : first + CHUNK], self.dtype)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        result: np.ndarray = _rounded(self._flat[indices], self.dtype).astype(FLOAT64)
+        result: np.ndarray = cast(self._flat[indices], self.dtype).astype(FLOAT64)
         return result
 
 
@@ -229,114 +229,15 @@ class CastBlob(Blob):
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         for chunk in read(self.base):
-            yield _rounded(chunk, self.dtype)
+            yield cast(chunk, self.dtype)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
-        result: np.ndarray = _rounded(self.base.take(indices), self.dtype).astype(FLOAT64)
+        result: np.ndarray = cast(self.base.take(indices), self.dtype).astype(FLOAT64)
         return result
 
 
-def _rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def cast(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The numbers in another type, each rounded to the nearest."""
     # The half analysis tells of numbers that become infinite; numpy's warning would only repeat it.
     with np.errstate(all="ignore"):
         return numbers.astype(dtype, copy=False)
-
-
-class Layout(NamedTuple):
-    """Which weight belongs to which output channel: ((g*inputs + a)*outputs + j)*kernel + k to g*outputs + j.
-
-    Convolution (Co, C/G, k...): (1, 1, Co, C/G * k...). Deconvolution (Ci, Co/G, k...) with G groups:
-    (G, Ci/G, Co/G, k...). InnerProduct (N, K): (1, 1, N, K), transposed (K, N): (1, K, N, 1).
-    """
-
-    groups: int
-    inputs: int
-    outputs: int
-    kernel: int
-
-    @property
-    def channels(self) -> int:
-        return self.groups * self.outputs
-
-    @property
-    def size(self) -> int:
-        return self.groups * self.inputs * self.outputs * self.kernel
-
-    def channel(self, indices: np.ndarray) -> np.ndarray:
-        """The output channels of the elements at these flat indices."""
-        rows = indices // self.kernel
-        channels: np.ndarray = rows // (self.inputs * self.outputs) * self.outputs + rows % self.outputs
-        return channels
-
-    def simplified(self) -> Layout:
-        """The same channels with as few axes as possible: longer runs that one multiplication covers."""
-        groups, inputs, outputs, kernel = self
-        if outputs == 1:
-            inputs, kernel = 1, inputs * kernel
-        if inputs == 1:
-            groups, outputs = 1, groups * outputs
-        return Layout(groups, inputs, outputs, kernel)
-
-
-class ScaledBlob(Blob):
-    """A blob times one factor for each output channel: each the float64 product rounded once, to float32 or `dtype`.
-
-    factors: float64 (layout.channels,). A product beyond the type becomes inf.
-    """
-
-    def __init__(self, base: Blob, layout: Layout, factors: np.ndarray, dtype: np.dtype = FLOAT32) -> None:
-        super().__init__(base.shape, dtype, legacy=base.legacy)
-        if layout.size != base.count or factors.shape != (layout.channels,):
-            raise InternalError(f"{layout} does not fit a blob {base.shape} and factors {factors.shape}")
-        self.base = base
-        self.layout = layout
-        self.factors = np.array(factors, FLOAT64)
-        self.factors.flags.writeable = False
-
-    def in_type(self, dtype: np.dtype) -> Blob:
-        return ScaledBlob(self.base, self.layout, self.factors, dtype)
-
-    def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
-        position = 0
-        with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
-            for chunk in read(self.base):
-                target = buffer[: len(chunk)]
-                # The half analysis tells of inf and NaN; numpy's warnings would only repeat it.
-                with np.errstate(all="ignore"):
-                    self._scale(chunk, position, target)
-                position += len(chunk)
-                yield target
-
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            product = self.base.take(indices) * self.factors[self.layout.channel(indices)]
-        rounded: np.ndarray = _rounded(product, self.dtype).astype(FLOAT64)
-        return rounded
-
-    def _scale(self, chunk: np.ndarray, position: int, target: np.ndarray) -> None:
-        layout = self.layout.simplified()
-        while len(chunk):
-            shape, factors = _next_piece(layout, self.factors, position, len(chunk))
-            length = math.prod(shape)
-            numbers, product = chunk[:length].reshape(shape), target[:length].reshape(shape)
-            np.multiply(numbers, factors, out=product, dtype=FLOAT64, casting="same_kind")
-            position += length
-            chunk, target = chunk[length:], target[length:]
-
-
-def _next_piece(
-    layout: Layout, factors: np.ndarray, position: int, available: int
-) -> Tuple[Tuple[int, ...], Union[float, np.ndarray]]:
-    """The largest piece at `position` that one broadcast covers: its shape, and its factors."""
-    _, inputs, outputs, kernel = layout
-    block, row = divmod(position // kernel, outputs)
-    skipped = position % kernel
-    group = block // inputs
-    first = group * outputs + row
-    if skipped or available < kernel:
-        return (min(available, kernel - skipped),), factors[first]
-    if row or available < outputs * kernel:
-        rows = min(available // kernel, outputs - row)
-        return (rows, kernel), factors[first : first + rows, np.newaxis]
-    blocks = min(available // (outputs * kernel), inputs - block % inputs)
-    return (blocks, outputs, kernel), factors[first : first + outputs, np.newaxis]

@@ -83,6 +83,19 @@ def _parser() -> argparse.ArgumentParser:
         "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as halves"
     )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
+    fuse.add_argument(
+        "--rescale",
+        choices=("needed", "always", "never"),
+        default="needed",
+        help="move powers of two between layers: where half precision loses numbers (needed), always, or never",
+    )
+    fuse.add_argument(
+        "--keep-blob",
+        metavar="BLOB",
+        action="append",
+        default=[],
+        help="rescaling leaves the values of this blob alone",
+    )
     _add_half_policy(fuse)
     _add_printing(fuse)
     fuse.set_defaults(command=_fuse)
@@ -153,6 +166,8 @@ def _fuse(options: argparse.Namespace) -> int:
         prune=options.prune,
         weights_format=options.weights_format,
         blob_type=options.blob_type,
+        rescale=options.rescale,
+        keep_blobs=options.keep_blob,
     )
     prefix = _prefix(options.output, model.document.path)
     reports = _reports(options)

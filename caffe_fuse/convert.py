@@ -9,7 +9,7 @@ from typing import Callable, Collection, Dict, FrozenSet, List, Mapping, Optiona
 
 from . import half, passes
 from .bind import bind
-from .blob import Blob, Layout
+from .blob import Blob
 from .dialects import decide
 from .emit import Outputs, Pending, Written, dropped_layers, edits, failure, in_half, planned
 from .errors import InputError, InternalError, UnsafeResult
@@ -21,6 +21,9 @@ from .passes import Progress, Rewrite
 from .passes.merge import is_batch_norm
 from .proof import prove
 from .report import Report
+from .rescale import MODES, Repair, rescaled_alone
+from .rescale import rescale as repaired
+from .scaled import Layout
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
 
@@ -39,6 +42,8 @@ def fuse(
     weights_format: Optional[str] = None,
     blob_type: str = "float32",
     bn_dialect: Optional[str] = None,
+    rescale: str = "needed",
+    keep_blobs: Collection[str] = (),
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
@@ -48,20 +53,29 @@ def fuse(
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
     Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
     bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
+    rescale: whether powers of two move between layers: "needed" if half precision loses a number otherwise, "always" or
+    "never"; without a verdict on the half range nothing is needed. keep_blobs: names of blobs that keep their values.
     Raises InputError for options that do not fit the model.
     """
     _check_options(model, keep, half_policy, strict)
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
+    _check_rescale(model, rescale, keep_blobs)
     before = _analyse(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
-    fused = replace(model, net=progress.net, excluded=left, dropped=model.dropped + dropped)
+    repair = None
+    if rescale == "always" or (rescale == "needed" and half.POLICIES[half_policy].checked):
+        repair = repaired(
+            progress.net, left, needed=rescale == "needed", kept=frozenset(keep), keep_blobs=frozenset(keep_blobs)
+        )
+    net = progress.net if repair is None else repair.net
+    fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
     assert model.weights is not None
     format = weights_format or model.weights.format
-    return Result(fused, progress, before, half_policy, frozenset(strict), prune, format, blob_type)
+    return Result(fused, progress, before, half_policy, frozenset(strict), prune, format, blob_type, repair)
 
 
 def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
@@ -82,6 +96,7 @@ class Result:
     prune: bool
     weights_format: str
     blob_type: str
+    repair: Optional[Repair] = None
 
     def __repr__(self) -> str:
         return (
@@ -108,6 +123,8 @@ class Result:
             dropped=self.model.dropped,
             before=self.before,
             after=after,
+            rescaled={} if self.repair is None else self.repair.blobs,
+            unrepaired=() if self.repair is None else self.repair.left,
             warnings=self.model.warnings + tuple(_new_layers(self.model)),
             problems=(*_problems(self.model.net, after, len(refused), self.strict), *self._not_half()),
         )
@@ -188,10 +205,12 @@ class Result:
         if self.weights_format == "hdf5":  # which holds shared numbers once
             bound = bind(self.model.net, written, None).net
             stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
-        for rewrite in self.progress.rewrites:
+        powers = {} if self.repair is None else self.repair.powers
+        rewrites = self.progress.rewrites
+        for rewrite in (*rewrites, *rescaled_alone(self.model.source, powers, rewrites)):
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
-            prove(rewrite, stored[rewrite.after.name])
+            prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index))
 
 
 def stem_of(prefix: str) -> str:
@@ -231,6 +250,14 @@ def _read_as(model: Model, bn_dialect: str) -> Model:
     decided = decide(model.net, bn_dialect)
     others = tuple(warning for warning in model.warnings if warning not in said)
     return replace(model, net=decided.net, warnings=others + decided.warnings)
+
+
+def _check_rescale(model: Model, mode: str, keep_blobs: Collection[str]) -> None:
+    if mode not in MODES:
+        raise InputError(f"rescale cannot be {mode}", remedy=f"choose from {', '.join(MODES)}")
+    for name in keep_blobs:
+        if name not in model.net.blob_names:
+            raise InputError(f"keep_blobs names {name}, which is no blob of the net", where=model.document.path)
 
 
 def _analyse(net: Net, policy: str) -> HalfReport:

@@ -8,8 +8,9 @@ from typing import Dict, Iterable, Iterator, List, MutableMapping, NamedTuple, O
 import numpy as np
 
 from . import parallel
-from .blob import CHUNK, Blob, Layout, borrowed
+from .blob import CHUNK, Blob, borrowed
 from .meter import NOTHING, BlobStats, Meter, stats_of
+from .scaled import Layout
 
 # Blobs of fewer elements are measured many at a time.
 _FEW = 1 << 12

@@ -8,7 +8,8 @@ Nothing here uses the affines or the layouts that made the new numbers.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple, Sequence, Tuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from .passes import Rewrite
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from .layerpowers import LayerPowers
 
     Vector = NDArray[np.float64]
 
@@ -56,23 +59,29 @@ class Chance:
         return (bits >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
 
 
-def prove(rewrite: Rewrite, written: Sequence[Blob]) -> None:
-    """Raises InternalError when the written blobs do not do what the layers before did."""
+def prove(rewrite: Rewrite, written: Sequence[Blob], powers: Optional[LayerPowers] = None) -> None:
+    """Raises InternalError when the written blobs do not do what the layers before did.
+
+    powers: those of two by which its bottoms and tops are multiplied now, for each channel.
+    """
     chance = Chance(rewrite.after.index)
     first = rewrite.before[0]
     absorber = first.row.absorb if first.row is not None else None
     if rewrite.rule == "fold" and absorber is not None:
         places = absorber.columns(first.parameter, first.blobs[0].shape, SAMPLES, chance)
         inputs = chance.random(places.shape) + 0.5  # none near 0: it would hide its weight
-        old, new = (_weighted(blobs, places, inputs) for blobs in (first.blobs, written))
+        new_inputs = inputs if powers is None else inputs * powers.of_inputs(first, places)
+        old, new = _weighted(first.blobs, places, inputs), _weighted(written, places, new_inputs)
         chain = rewrite.before[1:]
     else:
-        scale, shift = (blob.array().astype(np.float64) for blob in written)
-        values = chance.random(scale.shape) + 0.5
+        values = chance.random((written[0].count,)) + 0.5
         old = Outputs(values, np.abs(values))
-        new = Outputs(values * scale + shift, np.abs(values * scale) + np.abs(shift))
+        new_values = values if powers is None else np.ldexp(values, powers.inputs)
+        new = _through([replace(rewrite.after, blobs=tuple(written))], Outputs(new_values, np.abs(new_values)), rewrite)
         chain = rewrite.before
     expected = _through(chain, old, rewrite)
+    if powers is not None:
+        expected = Outputs(*(np.ldexp(numbers, powers.outputs) for numbers in expected))
     # The new numbers are rounded once: half a unit in the last place of each term, or of the smallest number there is.
     unit, smallest = ROUNDINGS[written[0].dtype]
     bound = new.size * unit + SAMPLES * smallest + expected.size * FLOAT64_NOISE

@@ -40,12 +40,21 @@ _CHOICES = {
 }
 
 IEEE = HalfPolicy("ieee")
+POLICIES = {
+    policy.name: policy
+    for policy in (
+        IEEE,
+        HalfPolicy("flush", subnormals="flushed"),
+        HalfPolicy("truncate", rounding="truncate"),
+        HalfPolicy("saturate", overflow="saturate"),
+    )
+}
 
 
 def rounded(array: NDArray[Any], policy: HalfPolicy = IEEE) -> NDArray[Any]:
     """A new array of the same float type, each number a half. NaN stays NaN."""
     with np.errstate(all="ignore"):
-        halves = array.astype(np.float16)
+        halves = np.asarray(array.astype(np.float16))  # of a single number, too
         if policy.rounding == "truncate":
             _towards_zero(halves, array)
         if policy.overflow == "saturate":

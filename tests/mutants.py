@@ -33,7 +33,7 @@ FOLD = "tests/test_fold.py::"
 VALUES = "tests/test_written_values.py::test_every_number_of_a_recorded_net_is_rounded_once"
 NORM = "tests/test_batch_norm.py::"
 READ, DIALECT, TABLE = (f"layers/batch_norm/{name}.py" for name in ("read", "dialect", "table"))
-AFFINE, WEIGHTED, BLOB = "layers/affine.py", "layers/weighted.py", "blob.py"
+AFFINE, WEIGHTED, SCALED = "layers/affine.py", "layers/weighted.py", "scaled.py"
 FORMATS, HDF5 = "emit/formats.py", "weights/hdf5.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
@@ -53,9 +53,9 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "halves are rounded to float32 first",
-        BLOB,
-        "return ScaledBlob(self.base, self.layout, self.factors, dtype)",
-        "return CastBlob(self, dtype, self.shape)",
+        SCALED,
+        "return ScaledBlob(self.base, self.layout, self.factors, dtype, self.further)",
+        "return ScaledBlob(self, Layout(1, 1, 1, self.count), np.ones(1), dtype)",
         "tests/test_formats.py",
     ),
     Mutant(
@@ -245,8 +245,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a new layer at the end of the weight file",
         "emit/records.py",
-        "layer.tops, behind=records[layer.behind])",
-        "layer.tops)",
+        "    return places[-1] + 1 if places else 0",
+        "    return len(entries)",
         NORM + "test_a_relu_inside_a_converted_batch_norm_follows_the_scale",
     ),
     Mutant(
@@ -328,7 +328,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "the groups of a deconvolution interleaved",
-        BLOB,
+        SCALED,
         "    first = group * outputs + row\n",
         "    first = group + row * layout.groups\n",
         FOLD + "test_every_weight_layer_absorbs",
@@ -342,7 +342,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "factors rounded to float32 before they multiply",
-        BLOB,
+        SCALED,
         "self.factors = np.array(factors, FLOAT64)",
         "self.factors = np.array(factors, FLOAT32).astype(FLOAT64)",
         VALUES + "[fold-conv-g2-nobias-apart]",

@@ -10,7 +10,8 @@ from pieces import Pieces
 from test_meter import expected_stats
 
 from caffe_fuse import half
-from caffe_fuse.blob import ArrayBlob, Layout, ScaledBlob
+from caffe_fuse.blob import ArrayBlob
+from caffe_fuse.scaled import Layout, ScaledBlob
 
 
 def test_metering_passes_the_same_numbers_on() -> None:

@@ -11,9 +11,11 @@ from nets import batch_norm, caffemodel, fuse, layer, model, numbers, scale, tex
 
 import caffe_fuse
 from caffe_fuse.blob import ArrayBlob
+from caffe_fuse.convert import Result
 from caffe_fuse.errors import InternalError
 from caffe_fuse.passes import Rewrite
 from caffe_fuse.proof import prove
+from caffe_fuse.rescale import rescaled_alone
 
 SHAPE = (2, 4, 2, 2)  # no channel has more weights than the proof looks at
 KINDS = {
@@ -87,6 +89,63 @@ def test_a_large_layer_is_proved_by_samples_of_each_channel() -> None:
     arrays[0][2] *= np.float32(1 + 1e-3)
     with pytest.raises(InternalError, match="channel 2 "):
         run(rewrite, arrays)
+
+
+RESCALED = {
+    kind: layer("m", *args)
+    for kind, args in {
+        "convolution": ("Convolution", "r", "m", "convolution_param { num_output: 4 kernel_size: 2 }"),
+        "convolution of groups": (
+            "Convolution",
+            "r",
+            "m",
+            "convolution_param { num_output: 4 kernel_size: 2 group: 2 }",
+        ),
+        "depthwise": ("ConvolutionDepthwise", "r", "m", "convolution_param { num_output: 4 kernel_size: 2 }"),
+        "deconvolution": ("Deconvolution", "r", "m", "convolution_param { num_output: 4 kernel_size: 2 group: 2 }"),
+        "inner product": ("InnerProduct", "r", "m", "inner_product_param { num_output: 4 }"),
+        "transposed": ("InnerProduct", "r", "m", "inner_product_param { num_output: 4 transpose: true }"),
+        "scale": ("Scale", "r", "m", "scale_param { bias_term: true }"),
+        "scale without a bias": ("Scale", "r", "m"),
+        "bias": ("Bias", "r", "m"),
+    }.items()
+}
+
+
+def rescaled_net(kind: str) -> Tuple[bytes, Result]:
+    """A net whose layers c and m are rescaled: what c makes is so large that half precision cannot hold it."""
+    behind = "convolution_param { num_output: 3 kernel_size: 1 }"
+    product = "inner_product_param { num_output: 3 }"
+    last = layer("l", "InnerProduct", "m", "l", product) if "product" in kind or kind == "transposed" else ""
+    first = layer("c", "Convolution", "x", "c", "convolution_param { num_output: 4 kernel_size: 1 }")
+    lines = [first, layer("r", "ReLU", "c", "r"), RESCALED[kind], last or layer("l", "Convolution", "m", "l", behind)]
+    prototxt = text(*lines, shape=SHAPE)
+    blobs = numbers(prototxt)
+    for place, array in enumerate(blobs["c"]):
+        blobs["c"][place] = np.ldexp(array, 20 + np.arange(4).reshape(4, *(1,) * (array.ndim - 1))).astype(np.float32)
+    result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), rescale="always")
+    assert result.repair is not None
+    assert {"c", "m"} <= {each.name for each in result.model.net.layers if each.index in result.repair.powers}
+    return prototxt, result
+
+
+@pytest.mark.parametrize("kind", RESCALED)
+def test_rescaled_layers_pass_and_one_wrong_number_is_found(kind: str, tmp_path: Path) -> None:
+    _, result = rescaled_net(kind)
+    result.save(str(tmp_path / "out"), force=True)
+    assert result.repair is not None
+    powers = result.repair.powers
+    done = result.progress.rewrites
+    for rewrite in (*done, *rescaled_alone(result.model.source, powers, done)):
+        after = next(each for each in result.model.net.layers if each.index == rewrite.after.index)
+        arrays = [blob.array() for blob in after.blobs]
+        prove(rewrite, [ArrayBlob(array) for array in arrays], powers[after.index])
+        for array in arrays:
+            wrong = array.copy()
+            wrong.flat[-1] *= 2
+            blobs = [ArrayBlob(wrong if each is array else each) for each in arrays]
+            with pytest.raises(InternalError, match=f"the proof of layer {after.name} failed: channel "):
+                prove(rewrite, blobs, powers[after.index])
 
 
 def test_save_proves_what_it_has_written_and_leaves_nothing_where_that_fails(

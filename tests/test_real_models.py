@@ -151,7 +151,7 @@ def test_of_a_model_what_folds_is_what_was_counted(models: Path, name: str) -> N
 @pytest.mark.parametrize("name", FOLDABLE)
 def test_a_folded_model_has_no_batch_norm_and_the_same_blobs(models: Path, name: str, tmp_path: Path) -> None:
     model = load(name)
-    result = caffe_fuse.fuse(model)
+    result = caffe_fuse.fuse(model, rescale="never")
     assert result.safe
     weights, prototxt = result.save(str(tmp_path / "out"))
     assert 0 == norms(caffe_fuse.load(prototxt, weights).net.layers)
@@ -228,7 +228,7 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(models: Path, name: str) -
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_batch_statistics_are_refused_and_the_files_stay(models: Path, name: str, tmp_path: Path) -> None:
-    result = caffe_fuse.fuse(load(name))
+    result = caffe_fuse.fuse(load(name), rescale="never")
     assert {"batch statistics: its bn_mode is LEARN, the default, so it depends on the batch"} == {
         refused.reason for refused in result.report.refused if refused.layer.type == "BN"
     }

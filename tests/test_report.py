@@ -30,7 +30,7 @@ Check = Callable[[str, str], None]
 
 FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
-    *("warnings", "problems", "status"),
+    *("rescaled", "unrepaired", "warnings", "problems", "status"),
 }
 HALF_FIELDS = {
     *("layer", "blob", "max_abs", "min_nonzero", "overflow", "clipped", "subnormal", "underflow", "nan", "inf"),
@@ -170,18 +170,35 @@ def test_half_rows_tell_what_numpy_tells(fuse: Fuse) -> None:
 
 
 def test_a_worst_number_names_its_channel(fuse: Fuse) -> None:
-    _, _, report = fuse("half-weights-one-channel", "--dry-run")
+    _, _, report = fuse("half-weights-one-channel", "--dry-run", "--rescale", "never")
     worst = {(row["layer"], row["blob"]): row["worst"] for row in report["half"]["after"]}
     assert {"index": 45, "channel": 45 // (3 * 3 * 3)} == {key: worst["conv1", 0][key] for key in ("index", "channel")}
     assert (1, 1) == (worst["conv1", 1]["index"], worst["conv1", 1]["channel"])
 
 
 def test_an_unsafe_result_has_its_problems_and_status_one(fuse: Fuse) -> None:
-    status, text, report = fuse("half-weights-one-channel")
+    status, text, report = fuse("half-weights-one-channel", "--rescale", "never")
     assert (1, 1) == (status, report["status"])
     assert [] == report["outputs"]
     (problem,) = report["problems"]
     assert f"not safe   {problem}" in text.splitlines()
+
+
+def test_what_was_rescaled_has_its_exponents(fuse: Fuse) -> None:
+    status, text, report = fuse("half-weights-one-channel")
+    assert 0 == status
+    ((name, exponents),) = [(row["blob"], row["channel_exponents"]) for row in report["rescaled"]]
+    assert ("conv1", [1, 3]) == (name, np.flatnonzero(exponents).tolist())
+    assert [] == report["unrepaired"]
+    assert "rescaled   2 channels of 1 blobs, by powers of two" in text.splitlines()
+
+
+def test_what_cannot_be_repaired_has_its_reason(fuse: Fuse) -> None:
+    status, text, report = fuse("half-weights-last-layer")
+    assert 1 == status
+    expected = {"layer": "conv2", "channels": [0, 1, 2, 3], "overflow": True, "reason": "conv2 is an output of the net"}
+    assert [{**expected, "blob": 0}, {**expected, "blob": 1}] == report["unrepaired"]
+    assert "unrepaired 2 blobs of weights" in text.splitlines()
 
 
 def test_a_policy_that_is_off_leaves_the_half_rows_out(fuse: Fuse) -> None:

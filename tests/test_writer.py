@@ -22,8 +22,9 @@ from caffemodel_bytes import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse.blob import FLOAT16, FLOAT32, ArrayBlob, Blob, Layout, Reader, ScaledBlob
+from caffe_fuse.blob import FLOAT16, FLOAT32, ArrayBlob, Blob, Reader
 from caffe_fuse.errors import InputError, InternalError
+from caffe_fuse.scaled import Layout, ScaledBlob
 from caffe_fuse.weights import FORMATS, Kept, LayerRecord, Plan, Rewritten, WeightFile, read_weights
 from caffe_fuse.wire import Source
 

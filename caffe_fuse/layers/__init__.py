@@ -14,6 +14,7 @@ from .batch_norm import ROWS as BATCH_NORM
 from .combine import ROWS as COMBINE
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
+from .homogeneous import HOMOGENEOUS
 from .normalise import ROWS as NORMALISE
 from .pooling import ROWS as POOLING
 from .recurrent import ROWS as RECURRENT
@@ -27,7 +28,9 @@ _FAMILIES = (
     *(REDUCE, RECURRENT, DATA, DETECTION),
 )
 
-LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
+LAYERS: Dict[str, LayerType] = {
+    entry.name: entry._replace(homogeneous=HOMOGENEOUS.get(entry.name)) for family in _FAMILIES for entry in family
+}
 
 ALIASES: Dict[str, str] = {
     "DepthwiseConv": "ConvolutionDepthwise",

@@ -12,7 +12,9 @@ from ..errors import InternalError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..blob import Blob, Layout
+    from ..blob import Blob
+    from ..scaled import Layout
+    from .homogeneous import Moved, Setting
     from .sliding import Product
 
     Doubles = NDArray[np.float64]
@@ -138,6 +140,7 @@ class LayerType(NamedTuple):
     most: how many bottoms its forward function takes; None: any number
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
+    homogeneous(setting): how powers of two pass through it; None where they do not
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
@@ -150,3 +153,4 @@ class LayerType(NamedTuple):
     parted: Optional[Callable[[Any], Optional[Tuple[Any, Any]]]] = None
     sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
     most: Optional[int] = None
+    homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..blob import FLOAT32, ArrayBlob, Blob, Layout, ScaledBlob
+from ..blob import FLOAT32, ArrayBlob, Blob
 from ..errors import InputError
+from ..scaled import Layout, ScaledBlob
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .shapes import agreed, axis_of, require, size

@@ -19,9 +19,9 @@ from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Tupl
 import numpy as np
 
 from .. import half
-from ..blob import ScaledBlob
 from ..layers.row import Absorbed, Absorber, Affine, Refusal
 from ..net import Layer, Net
+from ..scaled import ScaledBlob
 from .chain import Link, compose, follow, not_understood, only_writers, trimmed, vanished
 from .progress import Progress, Refused, Rewrite
 

@@ -11,6 +11,7 @@ from .. import __version__
 from ..emit import Written
 from ..half import HalfReport, HalfRow
 from ..passes import Refused, Rewrite
+from ..rescale import Unrepaired
 from .report import Report
 
 Number = Union[int, float, str]
@@ -28,6 +29,8 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "refused": [_refused(refused) for refused in report.refused],
         "vanished_blobs": dict(report.vanished_blobs),
         "half": half_document(report.after.policy.name, before=report.before, after=report.after),
+        "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
+        "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
         "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
         "warnings": list(report.warnings),
         "problems": list(report.problems),
@@ -93,6 +96,16 @@ def _refused(refused: Refused) -> Dict[str, Any]:
         "rule": refused.rule,
         "reason": refused.reason,
         "line": layer.line,
+    }
+
+
+def _unrepaired(unrepaired: Unrepaired) -> Dict[str, Any]:
+    return {
+        "layer": unrepaired.layer.name,
+        "blob": unrepaired.blob,
+        "channels": list(unrepaired.channels),
+        "overflow": unrepaired.overflow,
+        "reason": unrepaired.reason,
     }
 
 

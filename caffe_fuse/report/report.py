@@ -7,13 +7,15 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 from ..half import HalfReport
 from ..net import Layer
 from ..passes import Refused, Rewrite
+from ..rescale import Unrepaired
 
 
 class Report(NamedTuple):
     """inputs: the files as they were named. folded, converted: what was rewritten, in the order of the net.
 
     vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
-    records of the weight file, that went with a fold. problems: why the result is not safe; empty if it is.
+    records of the weight file, that went with a fold. rescaled: blob name -> the exponents of two that its channels are
+    multiplied with. unrepaired: what rescaling could not help. problems: why the result is not safe; empty if it is.
     """
 
     inputs: Tuple[str, ...]
@@ -24,6 +26,8 @@ class Report(NamedTuple):
     dropped: Tuple[Layer, ...]
     before: HalfReport
     after: HalfReport
+    rescaled: Mapping[str, Tuple[int, ...]]
+    unrepaired: Tuple[Unrepaired, ...]
     warnings: Tuple[str, ...]
     problems: Tuple[str, ...]
 

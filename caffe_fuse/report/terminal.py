@@ -22,7 +22,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     if report.dropped:
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
         lines.append(f"dropped    {names}: of another phase, and on a blob that changed")
-    lines += _vanished(report, verbose)
+    lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += [f"wrote      {path}" for path in outputs]
     lines += [f"not safe   {problem}" for problem in report.problems]
@@ -101,6 +101,19 @@ def _vanished(report: Report, verbose: bool) -> List[str]:
         for name, holder in report.vanished_blobs.items()
     ]
     return ["vanished   blob names", *lines]
+
+
+def _rescaled(report: Report, verbose: bool) -> List[str]:
+    lines: List[str] = []
+    if report.rescaled:
+        channels = sum(exponent != 0 for exponents in report.rescaled.values() for exponent in exponents)
+        lines.append(f"rescaled   {channels} channels of {len(report.rescaled)} blobs, by powers of two")
+        each = [f"  {name}: 2^{min(found)} to 2^{max(found)}" for name, found in report.rescaled.items()]
+        lines += _shortened(each, verbose)
+    if report.unrepaired:
+        lines.append(f"unrepaired {len(report.unrepaired)} blobs of weights")
+        lines += _shortened([f"  {unrepaired}" for unrepaired in report.unrepaired], verbose)
+    return lines
 
 
 def _verdict(report: Report, outputs: Sequence[str]) -> str:

@@ -1,0 +1,136 @@
+"""Which channels half precision loses: a number overflows, or too little of the channel is left.
+
+Most blobs are cleared by what is known already, or by a few of each channel's weights; the others are read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from . import half, parallel
+from .blob import Blob
+from .channels import GOOD, POOR, by_channel
+from .effects import Effects, layout_of
+from .meter import LARGEST, OVERFLOW
+from .net import Layer
+from .proof import Chance
+from .scaled import Layout, ScaledBlob
+
+if TYPE_CHECKING:
+    from .powers import Groups
+
+SAMPLES = 8  # of a channel
+# What a channel loses does no harm if its energy is below this share of each sum that the channel goes into.
+NO_EFFECT = 10 ** (-GOOD / 10)
+RATIO = 10 ** (POOR / 10)
+
+
+class Loss(NamedTuple):
+    """Channels of one blob of a layer. overflow: those of them in which a number overflows or is not finite."""
+
+    layer: Layer
+    blob: int
+    channels: np.ndarray
+    overflow: np.ndarray
+
+
+def losses(layers: Sequence[Layer], groups: Optional[Groups] = None) -> List[Loss]:
+    """The losses of all blobs, in the order of the net; with `groups`, without those that do no harm.
+
+    Raises InputError for numbers that cannot be read.
+    """
+    answers: Dict[Tuple[int, int], Loss] = {}
+
+    def look(place: Tuple[Layer, int]) -> None:
+        with np.errstate(all="ignore"):  # NaN of any kind, and infinity, are losses
+            answers[place[0].index, place[1]] = _loss(*place)
+
+    places = [(layer, number) for layer in layers for number in range(len(layer.blobs))]
+    parallel.each(look, sorted(places, key=lambda place: -place[0].blobs[place[1]].count))
+    found = [answers[layer.index, number] for layer, number in places]
+    if groups is not None and any(loss.channels.size > loss.overflow.size for loss in found):
+        found = _without_harmless(layers, groups, found)
+    return [loss for loss in found if loss.channels.size]
+
+
+def _loss(layer: Layer, number: int) -> Loss:
+    blob, layout = layer.blobs[number], layout_of(layer, number)
+    overflow = poor = np.zeros(0, np.int64)
+    if not _stays_finite(blob):
+        overflow = _overflowing(blob, layout or Layout(1, 1, 1, blob.count))
+    if layout is not None:
+        poor = _poor_bias(layer, number) if number else _poor_weights(layer, layout)
+    return Loss(layer, number, np.union1d(overflow, poor), overflow)
+
+
+def _stays_finite(blob: Blob) -> bool:
+    """By a bound if that is enough: it costs nothing where the blob below a recipe has been measured."""
+    if isinstance(blob, ScaledBlob):
+        base = half.measure(blob.base)
+        gain = float(np.prod([np.abs(each.factors).max() for each in blob.scalings]))
+        if base.nan == base.inf == 0 and base.max_abs * gain < LARGEST:
+            return True
+    return half.measure(blob).safe
+
+
+def _overflowing(blob: Blob, layout: Layout) -> np.ndarray:
+    """Channels with a number that is not finite in half."""
+    found = np.zeros(layout.channels, bool)
+    position = 0
+    for chunk in blob.chunks():
+        places = np.flatnonzero(~(np.abs(chunk) < OVERFLOW))
+        found[layout.channel(places + position)] = True
+        position += chunk.size
+    return np.flatnonzero(found)
+
+
+def _poor_weights(layer: Layer, layout: Layout) -> np.ndarray:
+    """Channels whose weights lose too much. A subnormal half is off by at most 2^-25, so large ones make up for it."""
+    blob = layer.blobs[0]
+    smallest = layout.size / layout.channels * 2.0**-50 * RATIO * 1.01
+    doubtful = _sampled_energy(layer, layout) < smallest
+    if not doubtful.any():
+        return np.zeros(0, np.int64)
+    poor: np.ndarray = np.flatnonzero(doubtful & (by_channel(blob, layout, chosen=doubtful).snr < POOR))
+    return poor
+
+
+def _poor_bias(layer: Layer, number: int) -> np.ndarray:
+    """Channels whose bias is off by too much, beside their weights."""
+    bias = layer.blobs[number].array().astype(np.float64).reshape(-1)
+    with np.errstate(all="ignore"):
+        error = np.abs(bias.astype(np.float16) - bias)
+        doubtful = np.isfinite(error) & (RATIO * error**2 > bias**2)
+    layout = layout_of(layer, 0)
+    if not doubtful.any() or layout is None:
+        return np.zeros(0, np.int64)
+    energy = by_channel(layer.blobs[0], layout, chosen=doubtful).signal
+    poor: np.ndarray = np.flatnonzero(doubtful & (RATIO * error**2 > bias**2 + energy))
+    return poor
+
+
+def _sampled_energy(layer: Layer, layout: Layout) -> np.ndarray:
+    """The sum of the squares of some weights of each channel: not more than that of all."""
+    blob = layer.blobs[0]
+    if layer.row is None or layer.row.absorb is None:
+        return np.square(blob.array().astype(np.float64).reshape(-1))
+    places = layer.row.absorb.columns(layer.parameter, blob.shape, SAMPLES, Chance(layer.index))
+    order = np.argsort(places, axis=None, kind="stable")
+    found = np.empty(places.size)
+    found[order] = blob.take(places.reshape(-1)[order])
+    energy: np.ndarray = np.square(found.reshape(places.shape)).sum(axis=1)
+    return energy
+
+
+def _without_harmless(layers: Sequence[Layer], groups: Groups, found: Sequence[Loss]) -> List[Loss]:
+    """Leaves out channels whose errors are too small to matter in any layer that reads them."""
+    effects = Effects(layers, groups)
+    kept: List[Loss] = []
+    for loss in found:
+        poor = np.setdiff1d(loss.channels, loss.overflow)
+        if poor.size:
+            poor = poor[effects.of_errors(loss.layer, poor) > NO_EFFECT]
+        kept.append(loss._replace(channels=np.union1d(loss.overflow, poor)))
+    return kept

@@ -1,0 +1,221 @@
+"""Range repair: powers of two move between layers, so that their numbers fit into half precision.
+
+If the channels of a blob are multiplied by 2^k, the weights and biases that make them are as well, and the weights that
+read them are divided by it. Every sum of the net is then a sum of the same float32 numbers times a power of two: its
+outputs stay the same to the last bit, unless a number becomes subnormal or infinite in float32.
+"""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+
+import numpy as np
+
+from .balance import Block, Side, balanced
+from .blob import ArrayBlob, Blob
+from .layerpowers import LayerPowers
+from .layers.homogeneous import Scaled
+from .losses import Loss, losses
+from .net import Layer, Net, Value
+from .passes import Rewrite
+from .powers import Groups, grouped
+from .scaled import Layout, Scaling, scaled
+from .schema import copy_of
+
+MODES = ("needed", "always", "never")
+
+
+class Unrepaired(NamedTuple):
+    """Channels of a layer's blob that half precision still loses."""
+
+    layer: Layer
+    blob: int
+    channels: Tuple[int, ...]
+    overflow: bool
+    reason: str
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(str, self.channels[:5])) + (", ..." if len(self.channels) > 5 else "")
+        what = "overflows" if self.overflow else "loses most of its digits"
+        return (
+            f"{self.layer} blob {self.blob} {what} in channel {shown}, and cannot be repaired: {self.reason}; "
+            f"keep layer {self.layer.name} in float32"
+        )
+
+
+class Repair(NamedTuple):
+    """net: with its numbers rescaled. blobs: the name of each blob whose values changed, and exponents by channel.
+
+    powers: by layer index. left: what no power of two can help.
+    """
+
+    net: Net
+    blobs: Mapping[str, Tuple[int, ...]]
+    powers: Mapping[int, LayerPowers]
+    left: Tuple[Unrepaired, ...]
+
+
+def rescale(
+    net: Net,
+    excluded: Sequence[Layer] = (),
+    *,
+    needed: bool = True,
+    kept: AbstractSet[str] = frozenset(),
+    keep_blobs: AbstractSet[str] = frozenset(),
+    ranges: Optional[Mapping[Value, np.ndarray]] = None,
+) -> Optional[Repair]:
+    """The net with powers of two moved so that it suits half precision; None where nothing asks for it.
+
+    needed: only where a number overflows or a channel loses too much; otherwise wherever that makes anything better.
+    kept: layers whose numbers stay. keep_blobs: blobs whose values stay. ranges: by value, the smallest and the largest
+    magnitude of each channel that matter, float64 (channels, 2). Reads the weights. Raises InputError for numbers that
+    cannot be read.
+    """
+    if needed and not losses(net.layers):
+        return None
+    groups = grouped(net, excluded, kept, keep_blobs)
+    return Rescaling(net, groups, ranges or {}).repair(needed)
+
+
+def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
+    """For the proof: the layers that were rescaled and not rewritten before, each as a rewrite of itself."""
+    done = {rewrite.after.index for rewrite in rewrites}
+    found: List[Rewrite] = []
+    for layer in source.layers:
+        if layer.index in powers and layer.index not in done:
+            shape = source.shapes[source.tops(layer)[0]]
+            settings = layer.parameter.bias_param if layer.type == "Bias" else layer.parameter.scale_param
+            rank = 4 if shape is None else len(shape)
+            axis = settings.axis % rank
+            if layer.row is not None and layer.row.absorb is not None:
+                axis = layer.row.absorb.channel_axis(layer.parameter, rank)
+            rule = "fold" if layer.row is not None and layer.row.absorb is not None else "merge"
+            found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
+    return found
+
+
+class Rescaling:
+    """A net whose groups can be given powers of two."""
+
+    def __init__(self, net: Net, groups: Groups, ranges: Mapping[Value, np.ndarray]) -> None:
+        self.net = net
+        self.groups = groups
+        self.blocks: Dict[Tuple[int, int], Block] = {}
+        for layer in net.layers:
+            for number, scalings in enumerate(groups.blobs.get(layer.index, ())):
+                beside = self.blocks.get((layer.index, 0))
+                sides = [Side(each.layout, groups.of[each.labels]) for each in scalings]
+                self.blocks[layer.index, number] = Block(
+                    layer.blobs[number], sides[0], sides[1] if sides[1:] else None, beside
+                )
+        self.activations = [
+            Block(ArrayBlob(np.asarray(numbers, np.float64)), self._side_of(value))
+            for value, numbers in ranges.items()
+            if value in groups.values
+        ]
+
+    def repair(self, needed: bool) -> Optional[Repair]:
+        given_up: Set[int] = set()
+        while True:
+            powers = self._solved(needed, given_up)
+            rescaled = self.rescaled(powers)
+            left = losses(rescaled.layers, self.groups)
+            hopeless = [loss for loss in left if loss.overflow.size and self._is_block(loss)]
+            lost = {loss.layer.index for loss in hopeless} - given_up
+            if not lost:
+                break
+            # One layer has to stay in float32: better one that nothing behind can help, and as few as possible.
+            pinned = {loss.layer.index for loss in hopeless if not self._groups_of(loss)} & lost
+            given_up |= pinned or {max(lost)}
+        if not powers.any() and not left:
+            return None
+        return Repair(rescaled, self.exponents(powers), self._layer_powers(powers), tuple(map(self._unrepaired, left)))
+
+    def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
+        """The powers of the groups; if `needed`, of as few as help."""
+        blocks = [block for (index, _), block in self.blocks.items() if index not in given_up] + self.activations
+        families = self.groups.families()
+        powers = np.zeros(self.groups.size, np.int64)
+        if not needed:
+            return balanced(blocks, families, powers)
+        active: Set[int] = set()
+        while True:
+            found = [loss for loss in self._losses(powers) if loss.layer.index not in given_up]
+            more = {group for loss in found for group in self._groups_of(loss)} - active
+            more = more or {group for loss in found for group in self._groups_around(loss)} - active
+            if not more:
+                return powers
+            active |= more
+            chosen = [family[np.isin(family, list(active))] for family in families]
+            powers = balanced(blocks, [family for family in chosen if family.size], powers)
+
+    def _losses(self, powers: np.ndarray) -> List[Loss]:
+        return [loss for loss in losses(self.rescaled(powers).layers, self.groups) if self._is_block(loss)]
+
+    def _is_block(self, loss: Loss) -> bool:
+        return (loss.layer.index, loss.blob) in self.blocks
+
+    def _groups_of(self, loss: Loss) -> Set[int]:
+        """The groups of the channels that are lost, but for group 0."""
+        groups = self.blocks[loss.layer.index, loss.blob].sides[0].groups
+        return set(groups[loss.channels].tolist()) - {0}
+
+    def _groups_around(self, loss: Loss) -> Set[int]:
+        """All groups of the layer's inputs."""
+        return set(self.blocks[loss.layer.index, 0].groups.tolist()) - {0}
+
+    def _side_of(self, value: Value) -> Side:
+        labels = self.groups.values[value].labels
+        return Side(Layout(1, 1, labels.size, 2), self.groups.of[labels])
+
+    def rescaled(self, powers: np.ndarray) -> Net:
+        if not powers.any():
+            return self.net
+        return self.net.with_layers([self._rescaled_layer(layer, powers) for layer in self.net.layers])
+
+    def _rescaled_layer(self, layer: Layer, powers: np.ndarray) -> Layer:
+        blobs: List[Blob] = list(layer.blobs)
+        for number, scalings in enumerate(self.groups.blobs.get(layer.index, ())):
+            factors = [Scaling(each.layout, np.ldexp(1.0, self._exponents_of(each, powers))) for each in scalings]
+            factors = [each for each in factors if (each.factors != 1).any()]
+            if factors:
+                blobs[number] = scaled(blobs[number], factors)
+        if tuple(blobs) == layer.blobs:
+            return layer
+        parameter = copy_of(layer.parameter)
+        del parameter.blobs[:]  # the old numbers, where they stand in the prototxt
+        return layer.rewritten(parameter, tuple(blobs))
+
+    def _exponents_of(self, each: Scaled, powers: np.ndarray) -> np.ndarray:
+        exponents: np.ndarray = powers[self.groups.of[each.labels]]
+        return -exponents if each.divided else exponents
+
+    def exponents(self, powers: np.ndarray) -> Dict[str, Tuple[int, ...]]:
+        """Of a blob with several versions the last one counts."""
+        exponents = {
+            value.blob: tuple(powers[self.groups.of[channels.labels]].tolist())
+            for value, channels in self.groups.values.items()
+        }
+        return {name: found for name, found in exponents.items() if any(found)}
+
+    def _layer_powers(self, powers: np.ndarray) -> Dict[int, LayerPowers]:
+        found: Dict[int, LayerPowers] = {}
+        for index, blobs in self.groups.blobs.items():
+            if blobs:
+                sides = [powers[self.groups.of[each.labels]] for each in blobs[0]]
+                if any(side.any() for side in sides):
+                    found[index] = LayerPowers(sides[0], sides[-1])
+        return found
+
+    def _unrepaired(self, loss: Loss) -> Unrepaired:
+        return Unrepaired(
+            loss.layer, loss.blob, tuple(loss.channels.tolist()), bool(loss.overflow.size), self._reason(loss)
+        )
+
+    def _reason(self, loss: Loss) -> str:
+        scalings = self.groups.blobs.get(loss.layer.index, ())
+        if len(scalings) <= loss.blob:
+            return f"no power of two passes through {loss.layer.type}"
+        labels = scalings[loss.blob][0].labels[loss.channels]
+        reasons = dict.fromkeys(self.groups.reason(label) for label in labels.tolist())
+        return next((reason for reason in reasons if reason), "the layers behind it have no room for it")

@@ -1,0 +1,39 @@
+"""What the half arithmetic of devices and of their converters is known to do, one row each.
+
+What a source does not say is taken to be as IEEE 754 has it.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple
+
+from .rounding import HalfPolicy
+
+
+class Target(NamedTuple):
+    """policy: how it makes halves of a model's numbers. source: where that is seen."""
+
+    name: str
+    policy: HalfPolicy
+    source: str
+
+
+def _target(
+    name: str, source: str, rounding: str = "nearest", overflow: str = "inf", subnormals: str = "kept"
+) -> Target:
+    return Target(name, HalfPolicy(name, rounding, overflow, subnormals), source)
+
+
+TARGETS: Dict[str, Target] = {
+    target.name: target
+    for target in (
+        _target("ncnn", "ncnn mat.cpp:1916-1963", rounding="truncate", subnormals="flushed"),
+        _target("openvino", "OpenVINO compress_float_constants.cpp: clamps", overflow="saturate"),
+        _target("mnn", "MNN SaveHalfFloat.cpp:31-32, 57-58: clamps", overflow="saturate"),
+        _target("opencv", "OpenCV 4 caffe_shrinker.cpp: a plain cast"),
+        _target("tensorrt", "the TensorRT builder's warnings about weights converted to FP16"),
+        _target("nvcaffe", "NVCaffe blob.cpp:326-361: raw IEEE halves"),
+        _target("ascend-inference", "Ascend's SATURATION mode, that of 200I and inference", overflow="saturate"),
+        _target("ascend-a2", "Ascend A2 and A3: inf and NaN"),
+    )
+}

@@ -1,0 +1,66 @@
+"""Nets with powers of two spread over their channels, and how to see that nothing else has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Dict, List, Tuple
+
+import nets
+import numpy as np
+from reference import trace
+
+import caffe_fuse
+from caffe_fuse.convert import Result
+from caffe_fuse.net import Net
+from caffe_fuse.powers import Groups, grouped
+from caffe_fuse.rescale import Rescaling
+
+Files = Tuple[bytes, bytes]
+Values = Dict[str, List[np.ndarray]]
+
+
+def files(result: Result, net: Net) -> Files:
+    """A result's two files, with this net in its place."""
+    changed = dataclasses.replace(result, model=dataclasses.replace(result.model, net=net))
+    return changed.rendered(), nets._written(changed)
+
+
+def spread(
+    prototxt: bytes, blobs: nets.Blobs, seed: int, reach: int
+) -> Tuple[Files, Files, Dict[str, Tuple[int, ...]]]:
+    """A fold as it is, the same with a random power of two on each group of channels, and the exponents by blob."""
+    result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), half_policy="off")
+    net = result.model.net
+    groups: Groups = grouped(net, (), frozenset(), frozenset())
+    powers = np.random.RandomState(seed).randint(-reach, reach + 1, groups.size)
+    powers[0] = 0
+    rescaling = Rescaling(net, groups, {})
+    return files(result, net), files(result, rescaling.rescaled(powers)), rescaling.exponents(powers)
+
+
+def values(net: Files, inputs: Dict[str, np.ndarray]) -> Values:
+    """All float32 values of all blobs."""
+    with np.errstate(all="ignore"):
+        versions = trace(*net, inputs, "TEST", np.float32).versions
+    found: Values = {}
+    for name, kept in versions.items():
+        found[name] = [each.value for each in kept if each.value is not None]
+    return found
+
+
+def multiplied(value: np.ndarray, exponents: Tuple[int, ...]) -> np.ndarray:
+    """The value times 2^exponents along the axis that has as many channels: axis 1, or the last one."""
+    axis = 1 if value.shape[1] == len(exponents) else value.ndim - 1
+    shape = [1] * value.ndim
+    shape[axis] = len(exponents)
+    return np.ldexp(value, np.reshape(exponents, shape))
+
+
+def differences(before: Values, after: Values, exponents: Dict[str, Tuple[int, ...]]) -> List[str]:
+    """Blobs whose last value is not, to the last bit, what it was times its powers of two."""
+    wrong = []
+    for name, kept in before.items():
+        expected = multiplied(kept[-1], exponents[name]) if name in exponents else kept[-1]
+        if not np.array_equal(expected, after[name][-1], equal_nan=True):
+            wrong.append(name)
+    return wrong

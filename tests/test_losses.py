@@ -1,0 +1,77 @@
+"""Which channels half precision loses, and which of these losses do no harm."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+import nets
+import numpy as np
+import pytest
+from nets import layer, text
+
+from caffe_fuse.losses import losses
+from caffe_fuse.net import Net
+from caffe_fuse.powers import grouped
+
+FIRST = layer("c", "Convolution", "x", "c", "convolution_param { num_output: 6 kernel_size: 3 }")
+LAST = layer("d", "Convolution", "c", "d", "convolution_param { num_output: 3 kernel_size: 1 }")
+PROTOTXT = text(FIRST, layer("r", "ReLU", "c", "c"), LAST)
+
+
+def net_of(change: Dict[Tuple[str, int, int], float]) -> Net:
+    """The net with the numbers of (layer, blob, channel) times a factor."""
+    blobs = nets.numbers(PROTOTXT)
+    for (name, blob, channel), factor in change.items():
+        blobs[name][blob][channel] *= np.float32(factor)
+    return nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
+
+
+def found(net: Net, harmful: bool = False) -> List[Tuple[str, int, List[int], List[int]]]:
+    groups = grouped(net, (), frozenset(), frozenset()) if harmful else None
+    return [
+        (loss.layer.name, loss.blob, loss.channels.tolist(), loss.overflow.tolist())
+        for loss in losses(net.layers, groups)
+    ]
+
+
+def test_a_healthy_net_loses_nothing() -> None:
+    assert [] == found(net_of({}))
+
+
+@pytest.mark.parametrize("factor", [1e6, np.inf])
+def test_a_channel_that_overflows_is_lost(factor: float) -> None:
+    assert [("c", 0, [2], [2])] == found(net_of({("c", 0, 2): factor}))
+    assert [("c", 1, [4], [4])] == found(net_of({("c", 1, 4): factor}))
+
+
+def test_a_channel_of_tiny_weights_is_lost() -> None:
+    assert [("c", 0, [5], [])] == found(net_of({("c", 0, 5): 1e-7}))
+
+
+def test_a_channel_of_zeros_is_not_lost() -> None:
+    assert [] == found(net_of({("c", 0, 5): 0, ("c", 1, 5): 0}))
+
+
+def test_a_tiny_bias_is_lost_only_if_its_weights_are_tiny_as_well() -> None:
+    assert [] == found(net_of({("c", 1, 1): 1e-7}))
+    assert [("c", 0, [1], []), ("c", 1, [1], [])] == found(net_of({("c", 0, 1): 1e-7, ("c", 1, 1): 1e-7}))
+
+
+def test_a_dead_channel_does_no_harm_unless_the_next_layer_makes_it_large() -> None:
+    dead = {("c", 0, 5): 1e-7, ("c", 1, 5): 1e-7}
+    assert [] == found(net_of(dead), harmful=True)
+    blobs = nets.numbers(PROTOTXT)
+    for blob in blobs["c"]:
+        blob[5] *= np.float32(1e-7)
+    blobs["d"][0][:, 5] *= np.float32(1e4)
+    blobs["d"][0][:, :5] *= np.float32(1e-3)
+    net = nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
+    assert [("c", 0, [5], []), ("c", 1, [5], [])] == found(net, harmful=True)
+
+
+def test_a_channel_of_an_output_is_never_harmless() -> None:
+    assert [("d", 0, [1], [])] == found(net_of({("d", 0, 1): 1e-7}), harmful=True)
+
+
+def test_an_overflow_is_never_harmless() -> None:
+    assert [("c", 0, [2], [2])] == found(net_of({("c", 0, 2): 1e6}), harmful=True)
