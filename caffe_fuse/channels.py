@@ -11,8 +11,7 @@ from typing import Dict, Iterable, List, Optional
 import numpy as np
 
 from .blob import Blob
-from .meter import LARGEST, SMALLEST_NORMAL
-from .rounding import IEEE, HalfPolicy, rounded
+from .rounding import IEEE, LARGEST, SMALLEST_NORMAL, HalfPolicy, rounded
 from .scaled import Layout
 
 POOR = 40.0  # dB: below this a channel is lost to half precision

@@ -140,7 +140,13 @@ def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
 
 
 def _add_half_policy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--half-policy", default="ieee", metavar="NAME", help="ieee (default), or off: no verdict")
+    parser.add_argument(
+        "--half-policy",
+        default="ieee",
+        metavar="NAME",
+        help="how the device treats halves: ieee (default), flush, truncate, saturate, a target's name, or off",
+    )
+    parser.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
 
 
 def _add_printing(parser: argparse.ArgumentParser) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import Dict, Iterable, Iterator, List, MutableMapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from . import parallel
+from . import parallel, rounding
 from .blob import CHUNK, Blob, borrowed
-from .meter import NOTHING, BlobStats, Meter, stats_of
+from .meter import NOTHING, BlobStats, Meter, joined, stats_of
+from .rounding import HalfPolicy
 from .scaled import Layout
+from .targets import TARGETS
 
 # Blobs of fewer elements are measured many at a time.
 _FEW = 1 << 12
@@ -20,11 +23,16 @@ class Policy(NamedTuple):
     """How a device treats halves. name: as in `--half-policy`. checked: whether there is a verdict at all."""
 
     name: str
-    checked: bool
+    checked: bool = True
+    rounding: HalfPolicy = rounding.IEEE
 
 
-IEEE = Policy("ieee", checked=True)
-POLICIES: Dict[str, Policy] = {policy.name: policy for policy in (IEEE, Policy("off", checked=False))}
+IEEE = Policy("ieee")
+POLICIES: Dict[str, Policy] = {
+    "off": Policy("off", checked=False),
+    **{name: Policy(name, rounding=policy) for name, policy in rounding.POLICIES.items()},
+    **{name: Policy(name, rounding=target.policy) for name, target in TARGETS.items()},
+}
 
 
 # Blobs never change, and they are told apart by identity.
@@ -66,6 +74,21 @@ def _measure_all(blobs: Iterable[Blob]) -> None:
     _measured.update((blob, NOTHING) for blob in new if not blob.count)
 
 
+def measure_under(blob: Blob, policy: HalfPolicy) -> BlobStats:
+    """What becomes of a blob on a device with this policy. InputError when its numbers cannot be read."""
+    if is_ieee(policy):
+        return measure(blob)
+    stats = NOTHING
+    for chunk in blob.chunks():
+        stats = joined(stats, *stats_of([chunk], policy))
+    return stats
+
+
+def is_ieee(policy: HalfPolicy) -> bool:
+    """Whether the device does as IEEE 754 says, whatever its name."""
+    return replace(policy, name=rounding.IEEE.name) == rounding.IEEE
+
+
 def _measure_large(blob: Blob) -> None:
     for _ in metered(blob):
         pass
@@ -104,9 +127,10 @@ def analyse(entries: Iterable[Entry], policy: Policy = IEEE) -> HalfReport:
     """Measure these blobs. Under the policy "off" nothing is read."""
     rows: List[HalfRow] = []
     wanted = list(entries) if policy.checked else []
-    _measure_all(blob for _, _, blob, _ in wanted)
+    if is_ieee(policy.rounding):
+        _measure_all(blob for _, _, blob, _ in wanted)
     for layer, number, blob, layout in wanted:
-        stats = _measured[blob]
+        stats = measure_under(blob, policy.rounding)
         channel = None
         if layout is not None and stats.worst is not None:
             channel = int(layout.channel(np.array([stats.worst.index]))[0])

@@ -13,9 +13,10 @@ from . import half, parallel
 from .blob import Blob
 from .channels import GOOD, POOR, by_channel
 from .effects import Effects, layout_of
-from .meter import LARGEST, OVERFLOW
+from .meter import OVERFLOW
 from .net import Layer
 from .proof import Chance
+from .rounding import LARGEST
 from .scaled import Layout, ScaledBlob
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-LARGEST = 65504.0
+from .rounding import IEEE, LARGEST, SMALLEST_NORMAL, HalfPolicy, rounded
+
 OVERFLOW = 65520.0
-SMALLEST_NORMAL = 2.0**-14
 LARGEST_NORMAL_ERROR = 1 / 2049
 
 # The integer of the same size, the bits of the fraction, and how many of those a half has no room for.
@@ -219,18 +219,19 @@ class Meter:
             self._error, self._lossiest = error, candidate
 
 
-def stats_of(arrays: Sequence[np.ndarray]) -> List[BlobStats]:
+def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[BlobStats]:
     """The stats of each of these small arrays (1-D, not empty, float16 to float64), all computed together.
 
     A net has hundreds of blobs of a few numbers each, and a call of numpy costs more than a few numbers.
+    policy: how the device rounds; where it saturates nothing overflows, and what is too large is clipped.
     """
     starts = np.cumsum([0, *(array.size for array in arrays[:-1])])
     with np.errstate(all="ignore"):
         values = np.concatenate([array.astype(np.float64) for array in arrays])
         nan, finite, magnitude = np.isnan(values), np.isfinite(values), np.abs(values)
-        halves = magnitude.astype(np.float16).astype(np.float64)
+        halves = rounded(magnitude, policy)
         nonzero = finite & (magnitude > 0)
-        overflow = finite & (magnitude >= OVERFLOW)
+        overflow = finite & np.isinf(halves)
         errors = np.where(nonzero & ~overflow, np.abs(halves - magnitude) / magnitude, 0.0)
     magnitude[~finite] = 0
     highest, error = np.maximum.reduceat(magnitude, starts), np.maximum.reduceat(errors, starts)
@@ -277,3 +278,29 @@ def stats_of(arrays: Sequence[np.ndarray]) -> List[BlobStats]:
             )
         )
     return found
+
+
+def joined(first: BlobStats, second: BlobStats) -> BlobStats:
+    """The stats of two arrays as one, `second` behind `first`."""
+    largest = second if second.max_abs > first.max_abs else first
+    lossiest = second if second.max_relative_error > first.max_relative_error else first
+    broken = next((part for part in (first, second) if part.nan or part.inf), None)
+    chosen = broken or (largest if first.overflow or second.overflow else lossiest)
+    worst = chosen.worst
+    if worst is not None and chosen is second:
+        worst = Worst(worst.index + first.count, worst.value)
+    smallest = [part.min_nonzero for part in (first, second) if part.min_nonzero]
+    return BlobStats(
+        first.count + second.count,
+        largest.max_abs,
+        min(smallest, default=0.0),
+        first.overflow + second.overflow,
+        first.clipped + second.clipped,
+        first.subnormal + second.subnormal,
+        first.underflow + second.underflow,
+        first.zeros + second.zeros,
+        first.nan + second.nan,
+        first.inf + second.inf,
+        worst,
+        lossiest.max_relative_error,
+    )

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .meter import LARGEST, SMALLEST_NORMAL
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+LARGEST = 65504.0
+SMALLEST_NORMAL = 2.0**-14
 
 
 @dataclass(frozen=True)

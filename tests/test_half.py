@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Optional
+from typing import Dict, Optional
 
 import numpy as np
 import pytest
@@ -10,7 +10,9 @@ from pieces import Pieces
 from test_meter import expected_stats
 
 from caffe_fuse import half
-from caffe_fuse.blob import ArrayBlob
+from caffe_fuse.blob import CHUNK, ArrayBlob
+from caffe_fuse.meter import BlobStats, Worst
+from caffe_fuse.rounding import rounded
 from caffe_fuse.scaled import Layout, ScaledBlob
 
 
@@ -105,3 +107,52 @@ def test_the_policy_off_reads_nothing_and_finds_nothing() -> None:
     blob = Pieces(np.array([np.nan], np.float32), 1)
     report = half.analyse([("conv", 0, blob, None)], half.POLICIES["off"])
     assert ((), True, 0) == (report.rows, report.safe, blob.reads)
+
+
+def under(name: str, values: np.ndarray) -> BlobStats:
+    return half.measure_under(ArrayBlob(values), half.POLICIES[name].rounding)
+
+
+@pytest.mark.parametrize(
+    ("policy", "value", "expected"),
+    [
+        pytest.param("ieee", 65520.0, {"overflow": 1}, id="ieee overflows"),
+        pytest.param("truncate", 65520.0, {"clipped": 1}, id="truncation clips what nearest makes infinite"),
+        pytest.param("truncate", 65536.0, {"overflow": 1}, id="truncation overflows from 2^16 on"),
+        pytest.param("truncate", 2.0**-24 * 1.99, {"subnormal": 1}, id="truncation keeps the step below"),
+        pytest.param("truncate", 2.0**-24 * 0.99, {"underflow": 1}, id="truncation loses what nearest keeps"),
+        pytest.param("saturate", 1e9, {"clipped": 1}, id="saturation never overflows"),
+        pytest.param("flush", 2.0**-15, {"underflow": 1}, id="a flushed subnormal is lost"),
+        pytest.param("flush", 2.0**-14, {}, id="the smallest normal half is not flushed"),
+        pytest.param("ncnn", 2.0**-15, {"underflow": 1}, id="a target by its name"),
+    ],
+)
+def test_each_policy_at_its_edge(policy: str, value: float, expected: Dict[str, int]) -> None:
+    stats = under(policy, np.array([1.0, -value], np.float32))
+    classes = ("overflow", "clipped", "subnormal", "underflow", "nan", "inf")
+    assert expected == {name: getattr(stats, name) for name in classes if getattr(stats, name)}
+    assert ("overflow" not in expected) == stats.safe
+
+
+@pytest.mark.parametrize("policy", sorted(set(half.POLICIES) - {"off"}))
+def test_a_policy_sees_a_long_blob_as_its_numbers_one_by_one(policy: str) -> None:
+    values = (np.random.RandomState(8).standard_normal(CHUNK + 999) * 1e-4).astype(np.float32)
+    values[[5, CHUNK + 7]] = 60000, -3e5
+    stats = under(policy, values)
+    halves = rounded(values.astype(np.float64), half.POLICIES[policy].rounding)
+    errors = np.abs(halves - values.astype(np.float64)) / np.abs(values)
+    assert int(np.isinf(halves).sum()) == stats.overflow
+    assert int(((halves == 0) & (values != 0)).sum()) == stats.underflow
+    assert int(((np.abs(halves) < 2.0**-14) & (halves != 0)).sum()) == stats.subnormal
+    assert float(errors[np.isfinite(errors)].max()) == stats.max_relative_error
+    worst = CHUNK + 7 if stats.overflow else int(np.argmax(errors))
+    assert Worst(worst, float(values[worst])) == stats.worst
+
+
+def test_a_verdict_is_that_of_the_policy() -> None:
+    blob = ArrayBlob(np.array([7e4, 1e-5], np.float32))
+    reports = {
+        name: half.analyse([("c", 0, blob, None)], half.POLICIES[name]) for name in ("ieee", "saturate", "flush")
+    }
+    assert {"ieee": False, "saturate": True, "flush": False} == {name: found.safe for name, found in reports.items()}
+    assert [0, 0, 1] == [found.rows[0].stats.underflow for found in reports.values()]
