@@ -9,6 +9,7 @@ demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
 	mkdir -p demo
 	$(BIN)/caffe-fuse fuse sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel -o demo/
+	$(BIN)/python examples/digits_accuracy.py
 
 test: lint
 	$(BIN)/python -m pytest -n 2

@@ -5,6 +5,7 @@
 
 The weights are random, but the statistics in the BatchNorm layers are about those that pixels of 0 to 255
 would give, so activations stay in a sane range. The seed is the net's name: the files are always the same.
+Those of digits_resnet are trained, by train_digits.py.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ class Net(NamedTuple):
     bottleneck: bool
     image: int
     classes: int
+    colours: int = 3
 
 
 NETS = {
     "resnet20_cifar": Net((3, 3, 3), (16, 32, 64), False, 32, 10),
+    "digits_resnet": Net((2, 2), (16, 32), False, 8, 10, colours=1),
     "resnet50": Net((3, 4, 6, 3), (64, 128, 256, 512), True, 224, 1000),
     "resnet101": Net((3, 4, 23, 3), (64, 128, 256, 512), True, 224, 1000),
     "resnet152": Net((3, 8, 36, 3), (64, 128, 256, 512), True, 224, 1000),
@@ -50,7 +53,7 @@ def definition(name: str) -> str:
 
 
 def _layers(net: Net) -> Iterator[str]:
-    shape = f"dim: 1 dim: 3 dim: {net.image} dim: {net.image}"
+    shape = f"dim: 1 dim: {net.colours} dim: {net.image} dim: {net.image}"
     yield _layer("data", "Input", [], "data", f"input_param {{ shape {{ {shape} }} }}")
     if net.bottleneck:
         yield from _convolution("stem", "data", 64, kernel=7, stride=2)
@@ -225,10 +228,11 @@ def write_weights(name: str, path: Path) -> None:
         for layer in net.layer:
             bottoms = [moments[bottom] for bottom in layer.bottom]
             moments[layer.top[0]], blobs = MAKERS[layer.type](layer, bottoms, random)
-            _write_layer(file, layer, blobs)
+            write_layer(file, layer, blobs)
 
 
-def _write_layer(file: BinaryIO, layer: Any, blobs: Sequence[np.ndarray]) -> None:
+def write_layer(file: BinaryIO, layer: Any, blobs: Sequence[np.ndarray]) -> None:
+    """Add a layer of a caffemodel to the file, with its blobs as float32."""
     pieces = [layer.SerializeToString()]
     for blob in blobs:
         # BlobProto: packed floats in field 5, the shape in field 7; protobuf itself is slow at adding floats.

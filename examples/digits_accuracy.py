@@ -1,0 +1,39 @@
+"""How many digits a trained net reads correctly: with its BatchNorm layers and folded, in float32 and in half.
+
+    python examples/digits_accuracy.py
+
+In half the variances of the first BatchNorm are infinite, so the net gives every digit the same answer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+import caffe_fuse
+
+NETS = Path(__file__).resolve().parent.parent / "sample_nets"
+
+
+def accuracy(model: caffe_fuse.Model, precision: str, digits: np.ndarray, labels: np.ndarray) -> float:
+    """The share of the digits whose most probable class is their label."""
+    probabilities = caffe_fuse.run(model, {"data": digits}, precision=precision)["probabilities"]
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def main() -> None:
+    with h5py.File(NETS / "digits_test.h5", "r") as file:
+        digits, labels = file["data"][:], file["label"][:]
+    original = caffe_fuse.load(str(NETS / "digits_resnet.prototxt"), str(NETS / "digits_resnet.caffemodel"))
+    folded = caffe_fuse.fuse(original).model
+    print(f"digits_resnet reads {len(labels)} digits that it was not trained on:\n")
+    print("                 float32      half")
+    for name, model in {"with BatchNorm": original, "folded": folded}.items():
+        shares = [accuracy(model, precision, digits, labels) for precision in ("float32", "half")]
+        print(f"{name:14}", *(f"{share:9.1%}" for share in shares))
+
+
+if __name__ == "__main__":
+    main()
