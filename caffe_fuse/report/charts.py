@@ -1,0 +1,111 @@
+"""The pictures of the HTML report, as SVG by matplotlib. Their colours come from the page, which is light or dark.
+
+Magnitudes stand on a scale of powers of two: half precision ends and thins out at powers of two.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..meter import LARGEST, SMALLEST_NORMAL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SMALLEST_SUBNORMAL = 2.0**-24
+LEFT_END, RIGHT_END = 2.0**-34, 2.0**28  # what lies beyond is drawn at the end
+LONGEST_LABEL = 34
+ROW_INCHES = 0.24
+
+_BANDS = (
+    ("lost", LEFT_END, SMALLEST_SUBNORMAL),
+    ("subnormal", SMALLEST_SUBNORMAL, SMALLEST_NORMAL),
+    ("normal", SMALLEST_NORMAL, LARGEST),
+    ("overflow", LARGEST, RIGHT_END),
+)
+# Only what the page does not set: no date, and names that are the same in every run.
+_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "caffe_fuse", "font.size": 9, "font.family": "sans-serif"}
+
+
+class Range(NamedTuple):
+    """A row of the range picture. before, after: smallest and largest magnitude, None where there is none."""
+
+    label: str
+    before: Optional[Tuple[float, float]]
+    after: Optional[Tuple[float, float]]
+
+
+def ranges(rows: Sequence[Range]) -> str:
+    """One row a layer, from its smallest to its largest magnitude, before and after, over the window of a half."""
+    figure, axes = _figure(8.4, ROW_INCHES * len(rows) + 0.7)
+    _window(axes)
+    for name, offset in (("before", -0.2), ("after", 0.2)):
+        drawn = [(place, getattr(row, name)) for place, row in enumerate(rows) if getattr(row, name) is not None]
+        if drawn:
+            places = [place + offset for place, _ in drawn]
+            ends = _exponents([pair for _, pair in drawn])
+            lines = axes.hlines(places, ends[:, 0] - 0.15, ends[:, 1] + 0.15, linewidth=3.5)
+            lines.set_gid(name)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)))
+    axes.set_yticklabels([_shortened(row.label) for row in rows], parse_math=False)
+    figure.subplots_adjust(left=0.31, right=0.985, bottom=0.42 / figure.get_figheight(), top=1 - 0.06 / 8)
+    return _svg(figure)
+
+
+def _figure(width: float, height: float) -> Tuple[Figure, Axes]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError(f"the HTML report needs {error.name}", remedy="pip install 'caffe-fuse[report]'") from error
+    figure = Figure(figsize=(width, height))
+    return figure, figure.add_subplot()
+
+
+def _window(axes: Axes) -> None:
+    """The classes of half precision as bands, and their limits below."""
+    for name, start, end in _BANDS:
+        left, right = np.log2([start, end])
+        axes.axvspan(left, right, linewidth=0).set_gid(f"band-{name}")
+    axes.set_xlim(np.log2(LEFT_END), np.log2(RIGHT_END))
+    axes.set_xticks([-24, -14, 0, 16])
+    axes.set_xticklabels(["2⁻²⁴", "2⁻¹⁴", "1", "65504"])
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _exponents(pairs: Sequence[Tuple[float, float]]) -> Any:
+    return np.log2(np.clip(np.asarray(pairs, np.float64), LEFT_END, RIGHT_END))
+
+
+def _shortened(label: str) -> str:
+    half = LONGEST_LABEL // 2
+    return label if len(label) <= LONGEST_LABEL else f"{label[:half]}…{label[1 - half :]}"
+
+
+def _svg(figure: Figure) -> str:
+    """The picture as an element of a page: without a header, and as wide as its place."""
+    import matplotlib
+
+    buffer = io.StringIO()
+    # The letters of a name are drawn by the reader's fonts: those that are missing here may be there.
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        figure.patch.set_visible(False)
+        for axes in figure.axes:
+            axes.patch.set_visible(False)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    start, end = text.index("<svg"), text.index(">", text.index("<svg"))
+    return re.sub(r' (width|height)="[^"]*"', "", text[start:end]) + text[end:]
+
+
+__all__: List[str] = ["Range", "ranges"]

@@ -1,0 +1,123 @@
+"""The HTML form of a report: one file that needs nothing else. The template is page.html."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .. import __version__
+from ..emit import Written
+from ..errors import InputError
+from ..half import HalfReport, HalfRow
+from .charts import Range, ranges
+from .report import Report
+
+# Rows of the picture that is seen at once; the rest is a click away.
+FIRST_ROWS = 24
+
+
+class Sums(NamedTuple):
+    """What half precision makes of all blobs of one layer, or of a net. broken: numbers that are NaN or infinite."""
+
+    numbers: int
+    min_nonzero: float
+    max_abs: float
+    overflow: int
+    broken: int
+    subnormal: int
+    underflow: int
+    max_relative_error: float
+
+
+class LayerRow(NamedTuple):
+    """One layer before, with those that it took in, and after; None where it has no numbers."""
+
+    layer: str
+    before: Optional[Sums]
+    after: Optional[Sums]
+
+    @property
+    def badness(self) -> Tuple[int, int]:
+        """How many numbers do not survive, before or after; and how many lose digits or all."""
+        both = [sums for sums in (self.before, self.after) if sums is not None]
+        return sum(sums.overflow + sums.broken for sums in both), sum(sums.subnormal + sums.underflow for sums in both)
+
+
+def to_html(report: Report, outputs: Sequence[Written]) -> str:
+    """The page of a fold. Raises InputError if the extra `report` is not installed."""
+    rows = _rows(report)
+    first = _worst(rows)
+    content: Dict[str, Any] = {
+        "version": __version__,
+        "report": report,
+        "outputs": [output.path for output in outputs],
+        "rows": rows,
+        "before": _sums(report.before.rows),
+        "after": _sums(report.after.rows),
+        "first_picture": ranges([_range(row) for row in first]) if first else "",
+        "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
+    }
+    return str(_template().render(content))
+
+
+def _template() -> Any:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError as error:
+        raise InputError("the HTML report needs jinja2", remedy="pip install 'caffe-fuse[report]'") from error
+    environment = Environment(
+        loader=PackageLoader("caffe_fuse.report", "."),
+        autoescape=True,  # names of layers and blobs are anybody's text
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = "{:.4g}".format
+    environment.filters["thousands"] = "{:,}".format
+    return environment.get_template("page.html")
+
+
+def _rows(report: Report) -> List[LayerRow]:
+    """In the order of the net before. What a layer took in counts as its own before, so that both can be compared."""
+    holders = {
+        layer.name: rewrite.after.name for rewrite in (*report.folded, *report.converted) for layer in rewrite.before
+    }
+    before, after = _by_layer(report.before, holders), _by_layer(report.after, {})
+    return [
+        LayerRow(name, _sums(before[name]) if name in before else None, _sums(after[name]) if name in after else None)
+        for name in dict.fromkeys([*before, *after])
+    ]
+
+
+def _by_layer(half: HalfReport, holders: Mapping[str, str]) -> Dict[str, List[HalfRow]]:
+    found: Dict[str, List[HalfRow]] = {}
+    for row in half.rows:
+        found.setdefault(holders.get(row.layer, row.layer), []).append(row)
+    return found
+
+
+def _sums(rows: Iterable[HalfRow]) -> Sums:
+    stats = [row.stats for row in rows]
+    return Sums(
+        numbers=sum(each.count for each in stats),
+        min_nonzero=min((each.min_nonzero for each in stats if each.min_nonzero), default=0.0),
+        max_abs=max((each.max_abs for each in stats), default=0.0),
+        overflow=sum(each.overflow for each in stats),
+        broken=sum(each.nan + each.inf for each in stats),
+        subnormal=sum(each.subnormal for each in stats),
+        underflow=sum(each.underflow for each in stats),
+        max_relative_error=max((each.max_relative_error for each in stats), default=0.0),
+    )
+
+
+def _worst(rows: Sequence[LayerRow]) -> List[LayerRow]:
+    """The layers that the reader came for, in the order of the net."""
+    chosen = {row.layer for row in sorted(rows, key=lambda row: row.badness, reverse=True)[:FIRST_ROWS]}
+    return [row for row in rows if row.layer in chosen]
+
+
+def _range(row: LayerRow) -> Range:
+    return Range(row.layer, *(None if sums is None or not sums.max_abs else _ends(sums) for sums in row[1:]))
+
+
+def _ends(sums: Sums) -> Any:
+    return sums.min_nonzero or sums.max_abs, float("inf") if sums.broken else sums.max_abs
