@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(fuse, weights_needed=True)
     fuse.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
     fuse.add_argument("--report", metavar="F.json", help="write what was done, as JSON")
+    fuse.add_argument("--html", metavar="F.html", help="write what was done as a page (needs the extra: report)")
     fuse.add_argument("--dry-run", action="store_true", help="do everything but write the model")
     fuse.add_argument("--force", action="store_true", help="write the model even if it is not safe")
     fuse.add_argument("--prune", action="store_true", help="leave out weights of layers that the net does not have")
@@ -262,11 +263,18 @@ def _prefix(output: Optional[str], net: str, made: str = "fused") -> str:
 
 def _reports(options: argparse.Namespace) -> Dict[str, Any]:
     """What makes each report that was asked for, by its path."""
-    if not options.report:
-        return {}
-    from .report.document import to_json
+    wanted: Dict[str, Any] = {}
+    if options.report:
+        from .report.document import to_json
 
-    return {options.report: to_json}
+        wanted[options.report] = to_json
+    if options.html:
+        from .report.page import to_html
+
+        wanted[options.html] = to_html
+    if options.report and options.html and len(wanted) < 2:
+        raise InputError(f"--report and --html both name {options.html}", remedy="give each a file of its own")
+    return wanted
 
 
 def _write_report(path: str, text: str, others: Sequence[str]) -> None:

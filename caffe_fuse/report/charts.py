@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from ..errors import InputError
-from ..meter import LARGEST, SMALLEST_NORMAL
+from ..rounding import LARGEST, SMALLEST_NORMAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SMALLEST_SUBNORMAL = 2.0**-24
 LEFT_END, RIGHT_END = 2.0**-34, 2.0**28  # what lies beyond is drawn at the end
+TICKS, TICK_LABELS = [-24, -14, 0, 16], ["2⁻²⁴", "2⁻¹⁴", "1", "65504"]
 LONGEST_LABEL = 34
 ROW_INCHES = 0.24
 
@@ -45,18 +46,44 @@ class Range(NamedTuple):
 def ranges(rows: Sequence[Range]) -> str:
     """One row a layer, from its smallest to its largest magnitude, before and after, over the window of a half."""
     figure, axes = _figure(8.4, ROW_INCHES * len(rows) + 0.7)
-    _window(axes)
+    _bands(axes.axvspan)
+    axes.set_xlim(np.log2(LEFT_END), np.log2(RIGHT_END))
+    axes.set_xticks(TICKS)
+    axes.set_xticklabels(TICK_LABELS)
+    _bare(axes)
     for name, offset in (("before", -0.2), ("after", 0.2)):
         drawn = [(place, getattr(row, name)) for place, row in enumerate(rows) if getattr(row, name) is not None]
         if drawn:
             places = [place + offset for place, _ in drawn]
-            ends = _exponents([pair for _, pair in drawn])
+            ends = _powers([pair for _, pair in drawn])
             lines = axes.hlines(places, ends[:, 0] - 0.15, ends[:, 1] + 0.15, linewidth=3.5)
             lines.set_gid(name)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_yticks(range(len(rows)))
     axes.set_yticklabels([_shortened(row.label) for row in rows], parse_math=False)
     figure.subplots_adjust(left=0.31, right=0.985, bottom=0.42 / figure.get_figheight(), top=1 - 0.06 / 8)
+    return _svg(figure)
+
+
+def strip(before: np.ndarray, after: np.ndarray, typical: np.ndarray) -> str:
+    """One layer, channel by channel: the largest magnitude before, and after from the typical to the largest one.
+
+    All float64 (channels,); 0 where a channel has no number but 0.
+    """
+    figure, axes = _figure(8.4, 1.9)
+    _bands(axes.axhspan)
+    channels = np.arange(after.size)
+    drawn = after > 0
+    width = max(0.5, min(4.0, 380 / max(after.size, 1)))
+    lines = axes.vlines(channels[drawn], _powers(typical[drawn]) - 0.3, _powers(after[drawn]) + 0.3, linewidth=width)
+    lines.set_gid("after")
+    axes.scatter(channels[before > 0], _powers(before[before > 0]), s=max(1.0, width * 2)).set_gid("before")
+    axes.set_xlim(-1, max(after.size, 1))
+    axes.set_ylim(np.log2(LEFT_END), np.log2(RIGHT_END))
+    axes.set_yticks(TICKS)
+    axes.set_yticklabels(TICK_LABELS)
+    _bare(axes)
+    figure.subplots_adjust(left=0.09, right=0.985, bottom=0.14, top=0.96)
     return _svg(figure)
 
 
@@ -69,21 +96,21 @@ def _figure(width: float, height: float) -> Tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _window(axes: Axes) -> None:
-    """The classes of half precision as bands, and their limits below."""
+def _bands(draw: Any) -> None:
+    """The classes of half precision."""
     for name, start, end in _BANDS:
-        left, right = np.log2([start, end])
-        axes.axvspan(left, right, linewidth=0).set_gid(f"band-{name}")
-    axes.set_xlim(np.log2(LEFT_END), np.log2(RIGHT_END))
-    axes.set_xticks([-24, -14, 0, 16])
-    axes.set_xticklabels(["2⁻²⁴", "2⁻¹⁴", "1", "65504"])
+        first, last = np.log2([start, end])
+        draw(first, last, linewidth=0).set_gid(f"band-{name}")
+
+
+def _bare(axes: Axes) -> None:
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _exponents(pairs: Sequence[Tuple[float, float]]) -> Any:
-    return np.log2(np.clip(np.asarray(pairs, np.float64), LEFT_END, RIGHT_END))
+def _powers(magnitudes: Any) -> Any:
+    return np.log2(np.clip(np.asarray(magnitudes, np.float64), LEFT_END, RIGHT_END))
 
 
 def _shortened(label: str) -> str:
@@ -104,8 +131,10 @@ def _svg(figure: Figure) -> str:
             axes.patch.set_visible(False)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
+    # Several pictures stand in one page, where an id may be there only once.
+    text = re.sub(r'id="(before|after|band-\w+)"', r'class="\1"', text)
     start, end = text.index("<svg"), text.index(">", text.index("<svg"))
     return re.sub(r' (width|height)="[^"]*"', "", text[start:end]) + text[end:]
 
 
-__all__: List[str] = ["Range", "ranges"]
+__all__: List[str] = ["Range", "ranges", "strip"]

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
 from .. import __version__
+from ..channels import ChannelStats, by_channel
+from ..effects import layout_of
 from ..emit import Written
 from ..errors import InputError
 from ..half import HalfReport, HalfRow
-from .charts import Range, ranges
+from ..net import Layer
+from ..passes import Rewrite
+from .charts import Range, ranges, strip
 from .report import Report
 
+STRIPS = 4
 # Rows of the picture that is seen at once; the rest is a click away.
 FIRST_ROWS = 24
 
@@ -42,6 +49,11 @@ class LayerRow(NamedTuple):
         return sum(sums.overflow + sums.broken for sums in both), sum(sums.subnormal + sums.underflow for sums in both)
 
 
+class Strip(NamedTuple):
+    layer: str
+    picture: str
+
+
 def to_html(report: Report, outputs: Sequence[Written]) -> str:
     """The page of a fold. Raises InputError if the extra `report` is not installed."""
     rows = _rows(report)
@@ -54,6 +66,7 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "before": _sums(report.before.rows),
         "after": _sums(report.after.rows),
         "first_picture": ranges([_range(row) for row in first]) if first else "",
+        "strips": _strips(report),
         "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
     }
     return str(_template().render(content))
@@ -113,6 +126,31 @@ def _worst(rows: Sequence[LayerRow]) -> List[LayerRow]:
     """The layers that the reader came for, in the order of the net."""
     chosen = {row.layer for row in sorted(rows, key=lambda row: row.badness, reverse=True)[:FIRST_ROWS]}
     return [row for row in rows if row.layer in chosen]
+
+
+def _strips(report: Report) -> List[Strip]:
+    """The folded layers that lose most after all: those with overflow first, then by numbers that lose digits."""
+    losses = {
+        row.layer: row.stats.overflow * 2**32 + row.stats.underflow + row.stats.subnormal for row in _weights(report)
+    }
+    worst = sorted(report.folded, key=lambda rewrite: -losses.get(rewrite.after.name, 0))[:STRIPS]
+    return [_strip(rewrite) for rewrite in worst if losses.get(rewrite.after.name)]
+
+
+def _weights(report: Report) -> List[HalfRow]:
+    return [row for row in report.after.rows if row.blob == 0]
+
+
+def _strip(rewrite: Rewrite) -> Strip:
+    before, after = (_channels(layer) for layer in (rewrite.before[0], rewrite.after))
+    typical = np.sqrt(after.signal / np.maximum(after.count, 1))
+    return Strip(rewrite.after.name, strip(before.max_abs, after.max_abs, typical))
+
+
+def _channels(layer: Layer) -> ChannelStats:
+    layout = layout_of(layer, 0)
+    assert layout is not None  # a folded layer has weights
+    return by_channel(layer.blobs[0], layout)
 
 
 def _range(row: LayerRow) -> Range:

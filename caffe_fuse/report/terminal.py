@@ -13,6 +13,7 @@ from .report import Report
 if TYPE_CHECKING:
     from ..upgrade import Upgrade
 
+CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 SHOWN = 8  # lines of a list, unless -v asks for all
 
 
@@ -51,9 +52,13 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     bad = [row for row in half.rows if not row.stats.safe]
     sums: Counter[str] = Counter()
     for row in half.rows:
-        for name in ("count", "overflow", "clipped", "nan", "inf", "subnormal", "underflow"):
+        for name in ("count", *CLASSES):
             sums[name] += getattr(row.stats, name)
-    found = [f"{sums[name]:,} {name}" for name in ("overflow", "clipped", "nan", "inf", "subnormal", "underflow") if sums[name]]
+    found = [
+        f"{sums[name]:,} {name}"
+        for name in ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
+        if sums[name]
+    ]
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {sums['count']:,} numbers in {len(half.rows)} blobs"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
 

@@ -1,0 +1,149 @@
+"""The HTML report: read as a browser would, and in Chromium where there is one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import nets
+import numpy as np
+import pytest
+from nets import batch_norm, convolution, scale, text
+
+import caffe_fuse
+from caffe_fuse import cli
+from caffe_fuse.report import page
+
+HOSTILE = "<script>alert(1)</script> & $x_2$"
+VOID = {"meta", "link", "br", "use", "path", "img", "hr", "input"}
+
+
+class Reader(HTMLParser):
+    """Elements, their attributes and the text between; complains of elements that are not closed in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: List[Tuple[str, dict]] = []
+        self.words: List[str] = []
+        self._open: List[str] = []
+
+    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert tag == self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read(html: str) -> Reader:
+    reader = Reader()
+    reader.feed(html)
+    return reader
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Tuple[Path, Path]:
+    """A net whose BatchNorm overflows half, with one layer more that nothing can be done about."""
+    prototxt = text(
+        convolution(HOSTILE, "x", "c"),
+        batch_norm("b", "c", "b"),
+        scale("s", "b", "s"),
+        batch_norm("left", "s", "left", "batch_norm_param { use_global_stats: false }"),
+    )
+    blobs = nets.numbers(prototxt)
+    blobs["b"] = [blobs["b"][0], np.full(6, 1e6, np.float32), np.ones(1, np.float32)]
+    paths = (tmp_path / "net.prototxt", tmp_path / "net.caffemodel")
+    paths[0].write_bytes(prototxt)
+    paths[1].write_bytes(nets.caffemodel(prototxt, blobs))
+    return paths
+
+
+@pytest.fixture
+def html(files: Tuple[Path, Path], tmp_path: Path) -> str:
+    path = tmp_path / "report.html"
+    assert 0 == cli.main(["fuse", *map(str, files), "-o", str(tmp_path / "out"), "--html", str(path), "-q"])
+    return path.read_text()
+
+
+def test_the_verdict_comes_first_and_the_facts_follow(html: str) -> None:
+    found = read(html)
+    assert found.text.index("Safe: every number rounds to a finite half") < found.text.index(
+        "1 layers took in 2 others"
+    )
+    assert "6 → 0 numbers that half cannot hold" in found.text
+    assert "batch statistics" in found.text
+    assert 2 == [tag for tag, _ in found.elements].count("svg")
+
+
+def test_a_name_that_is_markup_is_text(html: str) -> None:
+    found = read(html)
+    assert HOSTILE in found.text
+    assert [] == [tag for tag, _ in found.elements if tag == "script"]
+
+
+def test_the_page_needs_nothing_else(html: str) -> None:
+    for _, attributes in read(html).elements:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    assert None is re.search(r"url\((?!#)|@import", html)
+
+
+def test_an_id_stands_once(html: str) -> None:
+    ids = [attributes["id"] for tag, attributes in read(html).elements if "id" in attributes]
+    own = [name for name in ids if name in ("before", "after") or name.startswith("band-")]
+    assert [] == own
+
+
+def test_the_same_fold_gives_the_same_page(files: Tuple[Path, Path]) -> None:
+    result = caffe_fuse.fuse(caffe_fuse.load(*files))
+    assert page.to_html(result.report, []) == page.to_html(result.report, [])
+
+
+def test_an_unsafe_fold_says_so_and_names_no_output(files: Tuple[Path, Path], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    command = ["fuse", *map(str, files), "-o", str(tmp_path / "out"), "--strict", "--html", str(path), "-q"]
+    assert 1 == cli.main(command)
+    found = read(path.read_text())
+    assert "Not safe in half precision" in found.text
+    assert "1 BatchNorm layers remain" in found.text
+    assert "out.caffemodel" not in found.text
+
+
+def test_one_file_cannot_be_both_reports(files: Tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == cli.main(["fuse", *map(str, files), "--report", "r", "--html", "r"])
+    assert "--report and --html both name r" in capsys.readouterr().err
+
+
+def test_without_the_extra_the_message_names_it(
+    files: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    assert 2 == cli.main(["fuse", *map(str, files), "-o", str(tmp_path / "out"), "--html", str(tmp_path / "r.html")])
+    assert "pip install 'caffe-fuse[report]'" in capsys.readouterr().err
+    assert ["net.caffemodel", "net.prototxt"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+def test_chromium_shows_it_without_an_error(html: str, tmp_path: Path) -> None:
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}"]
+    done = subprocess.run([*command, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=120)
+    assert [] == [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert 5000 < (tmp_path / "page.png").stat().st_size
