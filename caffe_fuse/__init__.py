@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "Activations",
     "CaffeFuseError",
+    "Calibration",
     "HalfPolicy",
     "HalfReport",
     "InputError",
@@ -18,13 +20,18 @@ __all__ = [
     "SystemFailure",
     "TextError",
     "UnsafeResult",
+    "calibrate",
     "check_half",
     "fuse",
     "load",
+    "predict",
+    "read_ranges",
     "run",
 ]
 
 if TYPE_CHECKING:
+    from .activations import Activations, predict
+    from .calibration import Calibration, calibrate, read_ranges
     from .convert import Result, check_half, fuse
     from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
     from .forward import Precision
@@ -35,6 +42,11 @@ if TYPE_CHECKING:
     from .running import run
 
 _HOMES = {
+    "Activations": "activations",
+    "predict": "activations",
+    "Calibration": "calibration",
+    "calibrate": "calibration",
+    "read_ranges": "calibration",
     "Result": "convert",
     "check_half": "convert",
     "fuse": "convert",

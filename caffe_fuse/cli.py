@@ -8,7 +8,7 @@ import io
 import os
 import signal
 import sys
-from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Sequence, Tuple
 
 from . import __version__
 from .errors import CaffeFuseError, InputError, UnsafeResult
@@ -98,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         help="rescaling leaves the values of this blob alone",
     )
     _add_half_policy(fuse)
+    _add_activations(fuse)
     _add_printing(fuse)
     fuse.set_defaults(command=_fuse)
 
@@ -105,8 +106,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(check, weights_needed=True)
     check.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
     _add_half_policy(check)
+    _add_activations(check)
     _add_printing(check)
     check.set_defaults(command=_check)
+
+    calibrate = commands.add_parser("calibrate", help="record the ranges of a model's activations on data")
+    _add_model(calibrate, weights_needed=True)
+    calibrate.add_argument(
+        "--input",
+        metavar="F",
+        action="append",
+        required=True,
+        help="samples: .npy, .npz, HDF5, or a folder of images; may be repeated",
+    )
+    calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
+    calibrate.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
+    calibrate.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
+    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    calibrate.set_defaults(command=_calibrate)
 
     show = commands.add_parser("show", help="layers, blobs, and what would fold and what would not, and why")
     _add_model(show, weights_needed=False)
@@ -150,6 +167,22 @@ def _add_half_policy(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
 
 
+def _add_activations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sigmas", type=float, default=6.0, metavar="K", help="predict activations K deviations from their mean (6)"
+    )
+    parser.add_argument(
+        "--ranges",
+        metavar="RANGES.json",
+        action="append",
+        default=[],
+        help="what calibrate recorded, instead of predictions; may be repeated",
+    )
+    parser.add_argument(
+        "--half-sums", action="store_true", help="bound the sums of devices that add in halves, at the worst"
+    )
+
+
 def _add_printing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
@@ -175,6 +208,7 @@ def _fuse(options: argparse.Namespace) -> int:
         blob_type=options.blob_type,
         rescale=options.rescale,
         keep_blobs=options.keep_blob,
+        **_activations(options),
     )
     prefix = _prefix(options.output, model.document.path)
     reports = _reports(options)
@@ -191,18 +225,71 @@ def _fuse(options: argparse.Namespace) -> int:
     return report.status
 
 
+def _activations(options: argparse.Namespace) -> Dict[str, Any]:
+    """The options that expectations of activations rest on."""
+    ranges = None
+    for path in options.ranges:
+        from .calibration import read_ranges
+
+        found = read_ranges(path)
+        ranges = found if ranges is None else ranges.merged(found)
+    return {"sigmas": options.sigmas, "ranges": ranges, "half_sums": options.half_sums}
+
+
 def _check(options: argparse.Namespace) -> int:
+    from .activations import predict
     from .convert import check_half
     from .report.document import check_to_json
     from .report.terminal import check_report
 
     model = _load(options)
     half = check_half(model, half_policy=options.half_policy)
-    status = 0 if half.safe else 1
+    activations = predict(model, **_activations(options))
+    status = 0 if half.safe and not activations.problems(half.policy) else 1
     if options.report:
-        _write_report(options.report, check_to_json(model.paths, half, model.warnings, status), model.paths)
-    _print(options, check_report(half, options.verbose), model.warnings)
+        content = check_to_json(model.paths, half, activations, model.warnings, status)
+        _write_report(options.report, content, model.paths)
+    _print(options, check_report(half, activations, options.verbose), model.warnings)
     return status
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from .calibration import calibrate
+    from .running import input_shapes
+    from .samples import Pixels, open_samples
+
+    model = _load(options)
+    shapes = input_shapes(model.net)
+    pixels = Pixels(_numbers("--mean", options.mean), options.scale)
+    sets = [open_samples(path, shapes, pixels) for path in options.input]
+    # As many at a time as the net was made for.
+    size = next((shape[0] for shape in shapes.values() if shape and shape[0]), 1)
+    batches = [batch for samples in sets for batch in samples.batches(size)]
+    watched = batches if options.quiet else _watched(batches)
+    found = calibrate(model, (read() for read in watched))
+    _write_report(options.output, found.to_json(), (*model.paths, *options.input))
+    summary = f"recorded   {len(found.values)} blobs, {found.samples} samples\nwrote      {options.output}\n"
+    _print(options, summary, model.warnings)
+    return 0
+
+
+def _numbers(option: str, given: str) -> Tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in given.split(","))
+    except ValueError:
+        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123") from None
+
+
+def _watched(items: Sequence[Any]) -> Iterable[Any]:
+    """With a progress bar on a terminal, where tqdm is installed."""
+    if not sys.stderr.isatty():
+        return items
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return items
+    bar: Iterable[Any] = tqdm(items, unit="batch", file=sys.stderr, leave=False)
+    return bar
 
 
 def _show(options: argparse.Namespace) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Callable, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Collection, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from . import half, passes
+from .activations import Assumptions, Fold, assume, expected
 from .bind import bind
 from .blob import Blob
 from .dialects import decide
@@ -19,6 +20,7 @@ from .model import Model
 from .net import Layer, Net
 from .passes import Progress, Rewrite
 from .passes.merge import is_batch_norm
+from .prediction import SIGMAS
 from .proof import prove
 from .report import Report
 from .rescale import MODES, Repair, rescaled_alone
@@ -26,6 +28,9 @@ from .rescale import rescale as repaired
 from .scaled import Layout
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
 
 STRICT = ("bn", "refused", "flush")
 BLOB_TYPES = ("float32", "float16")
@@ -44,6 +49,9 @@ def fuse(
     bn_dialect: Optional[str] = None,
     rescale: str = "needed",
     keep_blobs: Collection[str] = (),
+    sigmas: float = SIGMAS,
+    ranges: Optional[Calibration] = None,
+    half_sums: bool = False,
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
@@ -55,6 +63,9 @@ def fuse(
     bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
     rescale: whether powers of two move between layers: "needed" if half precision loses a number otherwise, "always" or
     "never"; without a verdict on the half range nothing is needed. keep_blobs: names of blobs that keep their values.
+    sigmas: how many deviations from its mean the bottom of a BatchNorm is taken to go, to predict activations. ranges:
+    what was recorded of this model, which goes before predictions. half_sums: whether to bound the sums of devices that
+    add in halves; it reads all weights once more.
     Raises InputError for options that do not fit the model.
     """
     _check_options(model, keep, half_policy, strict)
@@ -62,6 +73,7 @@ def fuse(
     _check_choice("blob type", blob_type, BLOB_TYPES)
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
     _check_rescale(model, rescale, keep_blobs)
+    assumptions = assume(model.net, sigmas, ranges, half_sums)
     before = _analyse(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
@@ -75,7 +87,19 @@ def fuse(
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
     assert model.weights is not None
     format = weights_format or model.weights.format
-    return Result(fused, progress, before, half_policy, frozenset(strict), prune, format, blob_type, repair)
+    return Result(
+        fused,
+        model.net,
+        assumptions,
+        progress,
+        before,
+        half_policy,
+        frozenset(strict),
+        prune,
+        format,
+        blob_type,
+        repair,
+    )
 
 
 def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
@@ -86,9 +110,11 @@ def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What `fuse` gives: the new model, what was done, and `save`."""
+    """What `fuse` gives: the new model, what was done, and `save`. original: the net before."""
 
     model: Model
+    original: Net
+    assumptions: Assumptions
     progress: Progress
     before: HalfReport
     half_policy: str
@@ -114,6 +140,8 @@ class Result:
         after = _analyse(self.model.net, self.half_policy)
         rewrites = sorted(self.progress.rewrites, key=lambda rewrite: rewrite.after.index)
         refused = sorted(self.progress.refusals.values(), key=lambda refused: refused.layer.index)
+        exponents = {} if self.repair is None else self.repair.values
+        activations = expected(self.original, self.assumptions, Fold(self.model.net, rewrites, exponents))
         return Report(
             inputs=self.model.paths,
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule == "fold"),
@@ -125,8 +153,13 @@ class Result:
             after=after,
             rescaled={} if self.repair is None else self.repair.blobs,
             unrepaired=() if self.repair is None else self.repair.left,
+            activations=activations,
             warnings=self.model.warnings + tuple(_new_layers(self.model)),
-            problems=(*_problems(self.model.net, after, len(refused), self.strict), *self._not_half()),
+            problems=(
+                *_problems(self.model.net, after, len(refused), self.strict),
+                *self._not_half(),
+                *activations.problems(after.policy),
+            ),
         )
 
     def save(self, prefix: PathLike, *, force: bool = False, reports: Optional[Reports] = None) -> Tuple[str, str]:

@@ -43,14 +43,23 @@ class Unrepaired(NamedTuple):
         )
 
 
+class Exponents(NamedTuple):
+    """The numbers at index j of `axis` are multiplied by 2^of[j]."""
+
+    axis: int
+    of: Tuple[int, ...]
+
+
 class Repair(NamedTuple):
     """net: with its numbers rescaled. blobs: the name of each blob whose values changed, and exponents by channel.
 
-    powers: by layer index. left: what no power of two can help.
+    values: the same for each value, with the axis of its channels. powers: by layer index. left: what no power of two
+    can help.
     """
 
     net: Net
     blobs: Mapping[str, Tuple[int, ...]]
+    values: Mapping[Value, Exponents]
     powers: Mapping[int, LayerPowers]
     left: Tuple[Unrepaired, ...]
 
@@ -129,7 +138,11 @@ class Rescaling:
             given_up |= pinned or {max(lost)}
         if not powers.any() and not left:
             return None
-        return Repair(rescaled, self.exponents(powers), self._layer_powers(powers), tuple(map(self._unrepaired, left)))
+        values = self.exponents(powers)
+        # Of a blob with several versions the last one counts.
+        blobs = {value.blob: found.of for value, found in values.items()}
+        changed = {name: found for name, found in blobs.items() if any(found)}
+        return Repair(rescaled, changed, values, self._layer_powers(powers), tuple(map(self._unrepaired, left)))
 
     def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
         """The powers of the groups; if `needed`, of as few as help."""
@@ -190,13 +203,11 @@ class Rescaling:
         exponents: np.ndarray = powers[self.groups.of[each.labels]]
         return -exponents if each.divided else exponents
 
-    def exponents(self, powers: np.ndarray) -> Dict[str, Tuple[int, ...]]:
-        """Of a blob with several versions the last one counts."""
-        exponents = {
-            value.blob: tuple(powers[self.groups.of[channels.labels]].tolist())
+    def exponents(self, powers: np.ndarray) -> Dict[Value, Exponents]:
+        return {
+            value: Exponents(channels.axis, tuple(powers[self.groups.of[channels.labels]].tolist()))
             for value, channels in self.groups.values.items()
         }
-        return {name: found for name, found in exponents.items() if any(found)}
 
     def _layer_powers(self, powers: np.ndarray) -> Dict[int, LayerPowers]:
         found: Dict[int, LayerPowers] = {}

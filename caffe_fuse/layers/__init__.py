@@ -17,6 +17,7 @@ from .detection import ROWS as DETECTION
 from .homogeneous import HOMOGENEOUS
 from .normalise import ROWS as NORMALISE
 from .pooling import ROWS as POOLING
+from .ranges import ranges_of
 from .recurrent import ROWS as RECURRENT
 from .reduce import ROWS as REDUCE
 from .resize import ROWS as RESIZE
@@ -29,7 +30,9 @@ _FAMILIES = (
 )
 
 LAYERS: Dict[str, LayerType] = {
-    entry.name: entry._replace(homogeneous=HOMOGENEOUS.get(entry.name)) for family in _FAMILIES for entry in family
+    entry.name: entry._replace(homogeneous=HOMOGENEOUS.get(entry.name), ranges=ranges_of(entry))
+    for family in _FAMILIES
+    for entry in family
 }
 
 ALIASES: Dict[str, str] = {

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from ..blob import Blob
     from ..scaled import Layout
+    from .batch_norm.read import Statistics
     from .homogeneous import Moved, Setting
+    from .ranges import Ranges
     from .sliding import Product
 
     Doubles = NDArray[np.float64]
@@ -137,6 +139,8 @@ class LayerType(NamedTuple):
     forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype; the blobs may have Caffe's old four
         axes. The shapes have been checked by `shapes` and `blobs`. It may return a bottom, or a view of one
     sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
+    statistics(parameter, blobs): of a BatchNorm that uses what it has stored
+    ranges(passage): between which numbers its tops lie, from the ranges of its bottoms
     most: how many bottoms its forward function takes; None: any number
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
@@ -154,3 +158,5 @@ class LayerType(NamedTuple):
     sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
     most: Optional[int] = None
     homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
+    statistics: Optional[Callable[[Any, Arrays], Union[Statistics, Refusal]]] = None
+    ranges: Optional[Ranges] = None

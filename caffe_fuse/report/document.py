@@ -8,6 +8,7 @@ import math
 from typing import Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
+from ..activations import Activation, Activations
 from ..emit import Written
 from ..half import HalfReport, HalfRow
 from ..passes import Refused, Rewrite
@@ -31,6 +32,7 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "half": half_document(report.after.policy.name, before=report.before, after=report.after),
         "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
         "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
+        "predicted_activations": _activations(report.activations),
         "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
         "warnings": list(report.warnings),
         "problems": list(report.problems),
@@ -39,13 +41,16 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def check_to_json(inputs: Sequence[str], half: HalfReport, warnings: Sequence[str], status: int) -> str:
+def check_to_json(
+    inputs: Sequence[str], half: HalfReport, activations: Activations, warnings: Sequence[str], status: int
+) -> str:
     """The report of `check`."""
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
         "inputs": [_file(path, path) for path in inputs],
         "half": half_document(half.policy.name, before=half),
+        "predicted_activations": _activations(activations),
         "warnings": list(warnings),
         "status": status,
     }
@@ -127,6 +132,41 @@ def _half_row(row: HalfRow) -> Dict[str, Any]:
         "inf": stats.inf,
         "worst": worst,
         "max_relative_error": stats.max_relative_error,
+    }
+
+
+def _activations(found: Activations) -> Dict[str, Any]:
+    return {
+        "sigmas": found.sigmas,
+        "before": [_activation(activation) for activation in found.before],
+        "after": [_activation(activation) for activation in found.after],
+        "sums": [
+            {
+                "layer": bound.layer,
+                "terms": bound.terms,
+                "max_abs": _number(float(bound.bounds.max())),
+                "channel": int(bound.bounds.argmax()),
+                "overflow": bound.overflow.tolist(),
+            }
+            for bound in found.sums
+        ],
+    }
+
+
+def _activation(found: Activation) -> Dict[str, Any]:
+    lows, highs = found.range
+    magnitudes, recorded = found.range.magnitudes, found.recorded
+    return {
+        "layer": found.layer,
+        "blob": found.blob,
+        "channels": found.range.channels,
+        "low": _number(float(lows.min())),
+        "high": _number(float(highs.max())),
+        "max_abs": _number(float(magnitudes.max())),
+        "channel": int(magnitudes.argmax()),
+        "overflow": found.overflow.tolist(),
+        "subnormal": found.subnormal.tolist(),
+        "recorded": None if recorded is None else {**recorded.kinds, "histogram": recorded.exponents()},
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping, NamedTuple, Optional, Tuple
 
+from ..activations import Activations
 from ..half import HalfReport
 from ..net import Layer
 from ..passes import Refused, Rewrite
@@ -15,7 +16,8 @@ class Report(NamedTuple):
 
     vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
     records of the weight file, that went with a fold. rescaled: blob name -> the exponents of two that its channels are
-    multiplied with. unrepaired: what rescaling could not help. problems: why the result is not safe; empty if it is.
+    multiplied with. unrepaired: what rescaling could not help. activations: predicted or recorded. problems: why the
+    result is not safe; empty if it is.
     """
 
     inputs: Tuple[str, ...]
@@ -28,6 +30,7 @@ class Report(NamedTuple):
     after: HalfReport
     rescaled: Mapping[str, Tuple[int, ...]]
     unrepaired: Tuple[Unrepaired, ...]
+    activations: Activations
     warnings: Tuple[str, ...]
     problems: Tuple[str, ...]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Iterable, List, Sequence, Tuple
 
+from ..activations import Activation, Activations
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
 from .report import Report
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ..upgrade import Upgrade
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
@@ -25,14 +29,18 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
         lines.append(f"dropped    {names}: of another phase, and on a blob that changed")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
+    lines += activation_lines(report.activations, verbose)
     lines += [f"wrote      {path}" for path in outputs]
     lines += [f"not safe   {problem}" for problem in report.problems]
     return "\n".join([*lines, f"verdict    {_verdict(report, outputs)}"]) + "\n"
 
 
-def check_report(half: HalfReport, verbose: bool) -> str:
-    lines = half_lines("half", half, verbose)
-    verdict = "safe: every number rounds to a finite half" if half.safe else "NOT safe in half precision"
+def check_report(half: HalfReport, activations: Activations, verbose: bool) -> str:
+    lines = half_lines("half", half, verbose) + activation_lines(activations, verbose)
+    problems = activations.problems(half.policy)
+    lines += [f"not safe   {problem}" for problem in problems]
+    is_safe = half.safe and not problems
+    verdict = "safe: every number rounds to a finite half" if is_safe else "NOT safe in half precision"
     if not half.policy.checked:
         verdict = "half range not checked"
     return "\n".join([*lines, f"verdict    {verdict}"]) + "\n"
@@ -61,6 +69,33 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     ]
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {sums['count']:,} numbers in {len(half.rows)} blobs"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
+
+
+def activation_lines(found: Activations, verbose: bool) -> List[str]:
+    """What is expected to leave the range of halves; nothing where all stays inside."""
+    lines: List[str] = []
+    for moment, rows in ((" before the fold", found.before), (" after the fold", found.after)):
+        when = moment if found.after else ""
+        large = [f"  {_outside(row, row.overflow)}" for row in rows if row.overflow.size]
+        small = [f"  {_outside(row, row.subnormal)}" for row in rows if row.subnormal.size]
+        if large:
+            lines += [f"activations{when}: {len(large)} blobs overflow", *_shortened(large, verbose)]
+        if small and verbose:
+            lines += [f"activations{when}: {len(small)} blobs have channels that stay subnormal", *small]
+    bad = [bound for bound in found.sums if bound.overflow.size]
+    if found.sums:
+        lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow while they add up, at the worst")
+        each = [f"  {bound.layer}: {bound.terms} terms, up to {bound.bounds.max():.6g}" for bound in bad]
+        lines += _shortened(each, verbose)
+    return lines
+
+
+def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
+    magnitudes = row.range.magnitudes
+    worst = channels[magnitudes[channels].argmax()]
+    origin = "predicted" if row.recorded is None else "seen"
+    place = f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
+    return f"{place}: {channels.size} of {magnitudes.size} channels, {origin} up to {magnitudes[worst]:.6g} in {worst}"
 
 
 def _half_row(row: HalfRow) -> str:
@@ -144,4 +179,4 @@ def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
     return [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more (-v lists them)"]
 
 
-__all__: Tuple[str, ...] = ("check_report", "fold_report", "half_lines")
+__all__: Tuple[str, ...] = ("activation_lines", "check_report", "fold_report", "half_lines")

@@ -61,6 +61,7 @@ class Dialect(NamedTuple):
             affine=partial(_affine, self.read, order),
             forward=self.forward,
             parted=_parted,
+            statistics=partial(_statistics, self.read, order),
         )
 
     def _orders(self, parameter: Any) -> Sequence[str]:
@@ -94,15 +95,20 @@ def _blob_shapes(order: str, _parameter: Any, bottoms: Shapes) -> Sequence[Dims]
     return [(1,) if role in _SINGLE else (channels,) for role in order.split()]
 
 
-def _affine(read: Reading, order: str, parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
+def _statistics(read: Reading, order: str, parameter: Any, blobs: Arrays) -> Union[Statistics, Refusal]:
     sizes = [blob.size for blob in blobs]
     if not _has_sizes(order, sizes):
         return Refusal(f"it has blobs of {', '.join(map(str, sizes)) or 'no'} numbers, expected {order}")
     flat = (np.asarray(blob, dtype=np.float64).reshape(-1) for blob in blobs)
     with np.errstate(all="ignore"):
-        found = read(parameter, dict(zip(order.split(), flat)))
-        if isinstance(found, Refusal):
-            return found
+        return read(parameter, dict(zip(order.split(), flat)))
+
+
+def _affine(read: Reading, order: str, parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
+    found = _statistics(read, order, parameter, blobs)
+    if isinstance(found, Refusal):
+        return found
+    with np.errstate(all="ignore"):
         scale = found.scale / found.deviation
         shift = found.shift - found.mean * scale
     for name, values in (("scale", scale), ("shift", shift)):

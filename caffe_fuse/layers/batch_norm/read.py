@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 
 
 class Statistics(NamedTuple):
-    """A BatchNorm in inference, (x - mean) / deviation * scale + shift: arrays of shape (C,)."""
+    """A BatchNorm in inference, (x - mean) / deviation * scale + shift: arrays of shape (C,).
+
+    variance: of x, as it was measured; None where that, or the mean, is not among the numbers that are stored.
+    """
 
     mean: Doubles
     deviation: Doubles
     scale: Doubles
     shift: Doubles
+    variance: Optional[Doubles] = None
 
 
 def factored(parameter: Any, roles: Roles, unset: Optional[bool] = None) -> Union[Statistics, Refusal]:
@@ -75,7 +79,10 @@ def happynear(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     variance, eps = _share(roles, "variance"), _eps(parameter)
     if settings.disable_variance:
         variance, eps = np.ones_like(mean), 0.0
-    return _batch_statistics(parameter) or _normalised(roles, mean, variance, eps)
+    found = _batch_statistics(parameter) or _normalised(roles, mean, variance, eps)
+    if isinstance(found, Statistics) and (settings.disable_mean or settings.disable_variance):
+        return found._replace(variance=None)
+    return found
 
 
 def mnn(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
@@ -114,7 +121,8 @@ def inverse(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """happynear: bn_layer.cpp:119-137."""
     if not is_test(parameter):
         return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch")
-    return Statistics(roles["mean"], 1 / roles["inverse"], roles["scale"], roles["shift"])
+    deviation = 1 / roles["inverse"]
+    return Statistics(roles["mean"], deviation, roles["scale"], roles["shift"], np.square(deviation))
 
 
 def _batch_statistics(parameter: Any, unset: Optional[bool] = None) -> Optional[Refusal]:
@@ -141,4 +149,4 @@ def _normalised(roles: Roles, mean: Doubles, variance: Doubles, eps: float) -> U
     if bad.size:
         return Refusal(f"its variance + eps is {radicand[bad[0]]:g} in channel {bad[0]}")
     scale = roles.get("scale", np.ones_like(mean))
-    return Statistics(mean, np.sqrt(radicand), scale, roles.get("shift", np.zeros_like(mean)))
+    return Statistics(mean, np.sqrt(radicand), scale, roles.get("shift", np.zeros_like(mean)), variance)

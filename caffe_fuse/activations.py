@@ -1,0 +1,136 @@
+"""What is expected of a net's activations in half precision: predicted from its BatchNorms, or recorded from data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .errors import InputError
+from .half import Policy
+from .layers.ranges import UNKNOWN, Range
+from .meter import OVERFLOW, SMALLEST_NORMAL
+from .model import Model
+from .net import Net, Value
+from .passes import Rewrite
+from .prediction import SIGMAS, Known, multiplied, origins, predicted
+from .sums import SumBound, sum_bounds
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .calibration import Calibration, Recorded
+    from .rescale import Exponents
+
+
+class Activation(NamedTuple):
+    """What is known of one value of a net. layer: that writes it, "" for an input of the net.
+
+    range: predicted, then it is bounded in every channel; or that of `recorded`, what was seen on data.
+    """
+
+    layer: str
+    blob: str
+    range: Range
+    recorded: Optional[Recorded] = None
+
+    @property
+    def overflow(self) -> NDArray[np.intp]:
+        """The channels that reach what half precision rounds to infinity."""
+        return np.flatnonzero(self.range.magnitudes >= OVERFLOW)
+
+    @property
+    def subnormal(self) -> NDArray[np.intp]:
+        """The channels that are not always 0, and never as large as a normal half."""
+        magnitudes = self.range.magnitudes
+        return np.flatnonzero((magnitudes > 0) & (magnitudes < SMALLEST_NORMAL))
+
+
+class Activations(NamedTuple):
+    """In the order of the net: before, and after if there was a fold. Only values that something is known of.
+
+    sigmas: how many deviations from its mean a BatchNorm's bottom is taken to go. sums: the worst case of what the
+    layers with weights add up, of the last of the nets, if it was asked for.
+    """
+
+    sigmas: float
+    before: Tuple[Activation, ...]
+    after: Tuple[Activation, ...] = ()
+    sums: Tuple[SumBound, ...] = ()
+
+    def problems(self, policy: Policy) -> List[str]:
+        """Why the last of the nets is not safe: what was seen to overflow does; predictions only warn."""
+        rows = self.after or self.before
+        bad = [row for row in rows if row.recorded is not None and not row.recorded.safe]
+        if not bad or not policy.checked:
+            return []
+        return [
+            f"{len(bad)} blobs were seen to hold numbers that are not finite in half precision "
+            f"(first: {bad[0].blob} of layer {bad[0].layer})"
+        ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Assumptions:
+    """What expectations rest on. observed: what was recorded of this net; it goes before what is predicted.
+
+    half_sums: whether the sums of devices that add in halves are wanted as well.
+    """
+
+    sigmas: float = SIGMAS
+    observed: Mapping[Value, Recorded] = field(default_factory=dict)
+    half_sums: bool = False
+
+
+def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bool) -> Assumptions:
+    """InputError for a number of sigmas that is none, and for ranges of another net."""
+    if not 0 < sigmas < np.inf:
+        raise InputError(f"{sigmas:g} sigmas are no range", remedy="give a number above 0, for example 6")
+    return Assumptions(sigmas, {} if ranges is None else ranges.of(net), half_sums)
+
+
+def predict(
+    model: Model, *, sigmas: float = SIGMAS, ranges: Optional[Calibration] = None, half_sums: bool = False
+) -> Activations:
+    """What is expected of a model's activations. The options are those of `fuse`."""
+    return expected(model.net, assume(model.net, sigmas, ranges, half_sums))
+
+
+class Fold(NamedTuple):
+    """What became of a net. exponents: of the values that were multiplied by powers of two since."""
+
+    after: Net
+    rewrites: Sequence[Rewrite]
+    exponents: Mapping[Value, Exponents]
+
+
+def expected(before: Net, assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
+    """Of a net, and of what a fold made of it."""
+    observed = assumptions.observed
+    known: Dict[Value, Range] = dict(predicted(before, assumptions.sigmas))
+    known.update({value: recorded.range for value, recorded in observed.items()})
+    listed = _listed(before, known, observed)
+    if fold is None:
+        return Activations(assumptions.sigmas, listed, (), sum_bounds(before, known) if assumptions.half_sums else ())
+    sources = origins(before, fold.after, fold.rewrites)
+    later = {value: known[source] for value, source in sources.items()}
+    for value, exponents in fold.exponents.items():
+        later[value] = multiplied(later.get(value, UNKNOWN), exponents)
+    seen = {
+        value: observed[source]
+        for value, source in sources.items()
+        if source in observed and later[value] is known[source]
+    }
+    sums = sum_bounds(fold.after, later) if assumptions.half_sums else ()
+    return Activations(assumptions.sigmas, listed, _listed(fold.after, later, seen), sums)
+
+
+def _listed(net: Net, known: Known, observed: Mapping[Value, Recorded]) -> Tuple[Activation, ...]:
+    values = [("", Value(name, 0)) for name in net.inputs]
+    values += [(layer.name, value) for layer in net.layers for value in net.tops(layer)]
+    return tuple(
+        Activation(layer, value.blob, known[value], observed.get(value))
+        for layer, value in values
+        if value in observed or known.get(value, UNKNOWN).bounded
+    )
