@@ -20,6 +20,7 @@ __all__ = [
     "SystemFailure",
     "TextError",
     "UnsafeResult",
+    "Verification",
     "calibrate",
     "check_half",
     "fuse",
@@ -27,17 +28,20 @@ __all__ = [
     "predict",
     "read_ranges",
     "run",
+    "verify",
 ]
 
 if TYPE_CHECKING:
     from .activations import Activations, predict
     from .calibration import Calibration, calibrate, read_ranges
-    from .convert import Result, check_half, fuse
+    from .comparison import Verification, verify
+    from .convert import check_half, fuse
     from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
     from .forward import Precision
     from .half import HalfReport
     from .loader import load
     from .model import Model
+    from .result import Result
     from .rounding import HalfPolicy
     from .running import run
 
@@ -47,7 +51,9 @@ _HOMES = {
     "Calibration": "calibration",
     "calibrate": "calibration",
     "read_ranges": "calibration",
-    "Result": "convert",
+    "Verification": "comparison",
+    "verify": "comparison",
+    "Result": "result",
     "check_half": "convert",
     "fuse": "convert",
     "HalfPolicy": "rounding",

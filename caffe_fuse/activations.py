@@ -10,11 +10,12 @@ import numpy as np
 from .errors import InputError
 from .half import Policy
 from .layers.ranges import UNKNOWN, Range
-from .meter import OVERFLOW, SMALLEST_NORMAL
+from .meter import OVERFLOW
 from .model import Model
 from .net import Net, Value
 from .passes import Rewrite
 from .prediction import SIGMAS, Known, multiplied, origins, predicted
+from .rounding import SMALLEST_NORMAL
 from .sums import SumBound, sum_bounds
 
 if TYPE_CHECKING:

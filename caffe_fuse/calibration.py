@@ -16,9 +16,10 @@ import numpy as np
 from .errors import InputError
 from .forward import PRECISIONS, Unavailable, compute
 from .layers.ranges import Range
-from .meter import LARGEST, OVERFLOW, SMALLEST_NORMAL
+from .meter import OVERFLOW
 from .model import Model
 from .net import Net, Value
+from .rounding import LARGEST, SMALLEST_NORMAL
 from .running import checked, input_shapes
 
 if TYPE_CHECKING:

@@ -32,10 +32,14 @@ class Samples(NamedTuple):
 
 
 class Pixels(NamedTuple):
-    """How an image becomes numbers: its channels in the order B, G, R, less `mean` of each, times `scale`."""
+    """How an image becomes numbers: its channels in the order B, G, R, less `mean` of each, times `scale`.
+
+    rgb: the channels, and with them the means, in the order R, G, B.
+    """
 
     mean: Sequence[float] = (0.0,)
     scale: float = 1.0
+    rgb: bool = False
 
 
 def open_samples(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
@@ -54,7 +58,9 @@ def open_samples(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samp
             import h5py
 
             file5 = h5py.File(path, "r")
-            return _of_arrays(path, {name: file5[name] for name in file5}, inputs)
+            # Caffe's data files have labels beside the inputs.
+            names = [name for name in file5 if name in inputs] or list(file5)
+            return _of_arrays(path, {name: file5[name] for name in names}, inputs)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot be read: {error}", where=path) from error
     raise InputError(
@@ -80,6 +86,13 @@ def _of_arrays(path: str, arrays: Mapping[str, Any], inputs: Mapping[str, Shape]
 
 
 def _images(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
+    files = [file for file in sorted(Path(path).iterdir()) if file.is_file() and not file.name.startswith(".")]
+    return images([os.fspath(file) for file in files], inputs, pixels)
+
+
+def images(files: Sequence[str], inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
+    """Image files, each a sample of the net's one input, brought to its size. InputError where they do not fit."""
+    path = files[0] if files else ""
     if len(inputs) != 1:
         raise InputError(f"images are for a net with one input, this one has {len(inputs)}", where=path)
     ((name, shape),) = inputs.items()
@@ -92,10 +105,9 @@ def _images(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
     channels, height, width = (dim or 0 for dim in shape[1:])
     if len(pixels.mean) not in (1, channels):
         raise InputError(f"--mean has {len(pixels.mean)} numbers for {channels} channels")
-    files = [file for file in sorted(Path(path).iterdir()) if file.is_file() and not file.name.startswith(".")]
 
     def read(first: int, end: int) -> Batch:
-        return {name: np.stack([_image(file, channels, height, width, pixels) for file in files[first:end]])}
+        return {name: np.stack([_image(Path(file), channels, height, width, pixels) for file in files[first:end]])}
 
     return Samples(len(files), read)
 
@@ -110,7 +122,8 @@ def _image(file: Path, channels: int, height: int, width: int, pixels: Pixels) -
             sized = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError) as error:
         raise InputError(f"is no image: {error}", where=str(file), remedy="leave only images in the folder") from error
-    numbers = np.asarray(sized, np.float32).reshape(height, width, channels)[:, :, ::-1].transpose(2, 0, 1)
+    numbers = np.asarray(sized, np.float32).reshape(height, width, channels).transpose(2, 0, 1)
+    numbers = numbers if pixels.rgb else numbers[::-1]
     mean = np.asarray(pixels.mean, np.float32).reshape(-1, 1, 1)
     scaled: NDArray[np.float32] = (numbers - mean) * np.float32(pixels.scale)
     return scaled

@@ -7,12 +7,12 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from . import textproto
 from .build import read_layers
-from .convert import stem_of
 from .emit import Outputs, failure
 from .emit.upgraded import UpgradedText, upgraded_text
 from .errors import InputError, InternalError
 from .generations import V2
 from .loader import PathLike, read_files
+from .result import stem_of
 from .weights import FORMATS, WeightFile, read_weights
 from .weights.upgraded import UpgradedWeights, upgraded_weights
 from .wire import Source

@@ -10,10 +10,10 @@ import numpy as np
 from reference import trace
 
 import caffe_fuse
-from caffe_fuse.convert import Result
 from caffe_fuse.net import Net
 from caffe_fuse.powers import Groups, grouped
 from caffe_fuse.rescale import Rescaling
+from caffe_fuse.result import Result
 
 Files = Tuple[bytes, bytes]
 Values = Dict[str, List[np.ndarray]]

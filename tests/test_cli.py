@@ -356,9 +356,9 @@ def test_a_disk_that_is_full_when_the_report_is_written_leaves_no_model_behind(t
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path, number: int) -> None:
     program = (
-        "import sys, time\nfrom caffe_fuse import cli, convert\n"
+        "import sys, time\nfrom caffe_fuse import cli, result\n"
         "def wait(*_):\n    print('writing', flush=True)\n    time.sleep(60)\n"
-        "convert.Result.prove_written = wait\n"
+        "result.Result.prove_written = wait\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", program, "fuse", *map(str, model), "-o", str(tmp_path / "a")]
@@ -380,7 +380,7 @@ def test_an_error_of_ours_names_the_file_with_its_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("caffe_fuse.convert.Result.prove_written", fail)
+    monkeypatch.setattr("caffe_fuse.result.Result.prove_written", fail)
     status, _, err = run("fuse", *model, "-o", tmp_path / "a")
     assert 3 == status
     trace = Path(err.strip().rsplit(" ", 1)[1])

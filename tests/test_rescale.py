@@ -18,12 +18,12 @@ from strategies_nets import nets as random_nets
 
 import caffe_fuse
 from caffe_fuse.channels import by_channel, decibels
-from caffe_fuse.convert import Result
 from caffe_fuse.effects import layout_of
 from caffe_fuse.errors import InputError
 from caffe_fuse.losses import losses
 from caffe_fuse.net import Net, Value
 from caffe_fuse.rescale import rescale
+from caffe_fuse.result import Result
 
 REPAIRED = ("half-weights-overflow", "half-weights-underflow", "half-weights-one-channel", "half-weights-residual")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
 from ..activations import Activation, Activations
@@ -14,6 +14,9 @@ from ..half import HalfReport, HalfRow
 from ..passes import Refused, Rewrite
 from ..rescale import Unrepaired
 from .report import Report
+
+if TYPE_CHECKING:
+    from ..comparison import HalfAnswer, Verification
 
 Number = Union[int, float, str]
 
@@ -33,6 +36,7 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
         "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
         "predicted_activations": _activations(report.activations),
+        "verification": None if report.verification is None else verification(report.verification),
         "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
         "warnings": list(report.warnings),
         "problems": list(report.problems),
@@ -55,6 +59,40 @@ def check_to_json(
         "status": status,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def verify_to_json(inputs: Sequence[str], found: Verification, status: int) -> str:
+    """The report of `verify`."""
+    content = {
+        "schema": 1,
+        "tool": {"name": "caffe_fuse", "version": __version__},
+        "inputs": [_file(path, path) for path in inputs],
+        "verification": verification(found),
+        "status": status,
+    }
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def verification(found: Verification) -> Dict[str, Any]:
+    difference = found.first_difference
+    return {
+        "equal": found.equal,
+        "first_difference": None if difference is None else {"layer": difference.layer, "blob": difference.blob},
+        "blobs": [
+            {name: _plain(value) for name, value in {**row._asdict(), "equal": row.equal}.items()} for row in found.rows
+        ],
+        "unavailable": dict(found.unavailable),
+        "half": {"before": [_answer(each) for each in found.before], "after": [_answer(each) for each in found.after]},
+    }
+
+
+def _answer(answer: HalfAnswer) -> Dict[str, Any]:
+    named = {name: _plain(value) for name, value in answer._asdict().items()}
+    return {**named, "numbers": [_number(number) for number in answer.numbers]}
+
+
+def _plain(value: Any) -> Any:
+    return _number(value) if isinstance(value, float) else value
 
 
 def half_document(policy: str, **reports: HalfReport) -> Dict[str, Any]:

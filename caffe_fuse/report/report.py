@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Optional, Tuple
 
 from ..activations import Activations
 from ..half import HalfReport
 from ..net import Layer
 from ..passes import Refused, Rewrite
 from ..rescale import Unrepaired
+
+if TYPE_CHECKING:
+    from ..comparison import Verification
 
 
 class Report(NamedTuple):
@@ -33,6 +36,7 @@ class Report(NamedTuple):
     activations: Activations
     warnings: Tuple[str, ...]
     problems: Tuple[str, ...]
+    verification: Optional[Verification] = None
 
     @property
     def status(self) -> int:

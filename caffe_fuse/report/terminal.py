@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Iterable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
 
 from ..activations import Activation, Activations
 from ..half import HalfReport, HalfRow
@@ -12,9 +14,9 @@ from ..passes import Refused, Rewrite
 from .report import Report
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
+    from ..comparison import HalfAnswer, Verification
     from ..upgrade import Upgrade
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
@@ -30,6 +32,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += activation_lines(report.activations, verbose)
+    lines += [] if report.verification is None else verification_lines(report.verification)
     lines += [f"wrote      {path}" for path in outputs]
     lines += [f"not safe   {problem}" for problem in report.problems]
     return "\n".join([*lines, f"verdict    {_verdict(report, outputs)}"]) + "\n"
@@ -96,6 +99,63 @@ def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     origin = "predicted" if row.recorded is None else "seen"
     place = f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
     return f"{place}: {channels.size} of {magnitudes.size} channels, {origin} up to {magnitudes[worst]:.6g} in {worst}"
+
+
+def run_report(found: Mapping[str, Any], output: Optional[str]) -> str:
+    """A line for each blob; for one with a row of classes the largest of them, too."""
+    lines: List[str] = []
+    for name, array in found.items():
+        shape = "x".join(map(str, array.shape)) or "one number"
+        finite = array[np.isfinite(array)]
+        broken = f", {array.size - finite.size:,} not finite" if finite.size < array.size else ""
+        numbers = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {finite.mean():.6g}" if finite.size else "none"
+        lines.append(f"{name}  {shape}: {numbers}{broken}")
+        if array.ndim > 1 and 1 < array.shape[1] == array.size // len(array):
+            lines += [f"  {_top(row)}" for row in array.reshape(len(array), -1)[:SHOWN]]
+    if output:
+        lines.append(f"wrote      {output}")
+    return "\n".join(lines) + "\n"
+
+
+def _top(row: Any) -> str:
+    best = np.argsort(-row, kind="stable")[:5]
+    return ", ".join(f"{place}: {row[place]:.6g}" for place in best)
+
+
+def verification_lines(found: Verification) -> List[str]:
+    """What came of running both nets."""
+    worst = found.worst
+    lines = [
+        f"compared   {len(found.rows)} blobs; nearest to its bound is {worst.blob}: "
+        f"off by {worst.max_abs:.3g} of at most {worst.bound:.3g}"
+    ]
+    if found.unavailable:
+        name, reason = next(iter(found.unavailable.items()))
+        lines.append(f"not run    {len(found.unavailable)} blobs (first: {name}: {reason})")
+    for title, answers in (("in half", found.before), ("folded", found.after)):
+        lines += [f"{title:<10} {_answer(answer)}" for answer in answers[:SHOWN]]
+    difference = found.first_difference
+    if difference is not None:
+        lines.append(
+            f"differ     first in blob {difference.blob} of layer {difference.layer}: by {difference.max_abs:.3g}, "
+            f"where {difference.bound:.3g} would be rounding"
+        )
+    return lines
+
+
+def verify_report(found: Verification) -> str:
+    verdict = "the same net: what differs is rounding" if found.equal else "the nets DIFFER"
+    return "\n".join([*verification_lines(found), f"verdict    {verdict}"]) + "\n"
+
+
+def _answer(answer: HalfAnswer) -> str:
+    numbers = " ".join(f"{number:.4g}" for number in answer.numbers)
+    if answer.not_finite:
+        kept = f"{answer.not_finite:,} numbers are not finite"
+    else:
+        kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB"
+    top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", another top class"
+    return f"{answer.blob}: {kept}{top1}; {numbers}"
 
 
 def _half_row(row: HalfRow) -> str:
@@ -179,4 +239,11 @@ def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
     return [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more (-v lists them)"]
 
 
-__all__: Tuple[str, ...] = ("activation_lines", "check_report", "fold_report", "half_lines")
+__all__: Tuple[str, ...] = (
+    "activation_lines",
+    "check_report",
+    "fold_report",
+    "half_lines",
+    "run_report",
+    "verify_report",
+)

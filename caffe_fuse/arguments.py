@@ -1,0 +1,204 @@
+"""The command line of `caffe-fuse`. Nothing heavy is imported: `--help` is quick."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, List, NoReturn, Sequence
+
+from . import __version__
+from .errors import InputError
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, remedy=f"see {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
+    parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+
+    fuse = commands.add_parser("fuse", help="write a net without BatchNorm and check its half range")
+    _add_model(fuse, weights_needed=True)
+    fuse.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
+    fuse.add_argument("--report", metavar="F.json", help="write what was done, as JSON")
+    fuse.add_argument("--html", metavar="F.html", help="write what was done as a page (needs the extra: report)")
+    fuse.add_argument("--dry-run", action="store_true", help="do everything but write the model")
+    fuse.add_argument("--force", action="store_true", help="write the model even if it is not safe")
+    fuse.add_argument("--prune", action="store_true", help="leave out weights of layers that the net does not have")
+    fuse.add_argument(
+        "--strict",
+        metavar="WHAT",
+        default="",
+        help="status 1 if this happens: bn (a BatchNorm remains; the default), refused, flush; several with commas",
+    )
+    fuse.add_argument(
+        "--weights-format", choices=("caffemodel", "hdf5"), help="how to write the weights (as they came)"
+    )
+    fuse.add_argument(
+        "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as halves"
+    )
+    fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
+    fuse.add_argument(
+        "--rescale",
+        choices=("needed", "always", "never"),
+        default="needed",
+        help="move powers of two between layers: where half precision loses numbers (needed), always, or never",
+    )
+    fuse.add_argument(
+        "--keep-blob",
+        metavar="BLOB",
+        action="append",
+        default=[],
+        help="rescaling leaves the values of this blob alone",
+    )
+    fuse.add_argument("--verify", action="store_true", help="run both nets; status 1 and no model if they differ")
+    _add_inputs(fuse)
+    _add_half_policy(fuse)
+    _add_activations(fuse)
+    _add_printing(fuse)
+    fuse.set_defaults(command="fuse")
+
+    check = commands.add_parser("check", help="what half precision makes of a model's weights")
+    _add_model(check, weights_needed=True)
+    check.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
+    _add_half_policy(check)
+    _add_activations(check)
+    _add_printing(check)
+    check.set_defaults(command="check")
+
+    calibrate = commands.add_parser("calibrate", help="record the ranges of a model's activations on data")
+    _add_model(calibrate, weights_needed=True)
+    calibrate.add_argument(
+        "--input",
+        metavar="F",
+        action="append",
+        required=True,
+        help="samples: .npy, .npz, HDF5, or a folder of images; may be repeated",
+    )
+    calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
+    calibrate.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
+    calibrate.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
+    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    calibrate.set_defaults(command="calibrate")
+
+    _add_run(commands)
+    _add_verify(commands)
+
+    show = commands.add_parser("show", help="layers, blobs, and what would fold and what would not, and why")
+    _add_model(show, weights_needed=False)
+    show.set_defaults(command="show")
+    _add_upgrade(commands)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="run a model, in float32 as Caffe, in float64, or in half precision")
+    _add_model(run, weights_needed=True)
+    _add_inputs(run)
+    run.add_argument("--precision", choices=("float32", "float64", "half"), default="float32", help="(float32)")
+    run.add_argument("--blobs", default="outputs", metavar="A,B", help="which blobs: names, all, or outputs (default)")
+    run.add_argument("-o", "--output", metavar="OUT.npz", help="write the blobs, an array each")
+    run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    run.set_defaults(command="run")
+
+
+def _add_verify(commands: Any) -> None:
+    verify = commands.add_parser(
+        "verify", help="whether two models are one net: both are run, and compared blob by blob"
+    )
+    verify.add_argument("first", nargs=2, metavar=("NET_A", "WEIGHTS_A"), help="the model that is right")
+    verify.add_argument("second", nargs=2, metavar=("NET_B", "WEIGHTS_B"), help="the model to be judged")
+    verify.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
+    verify.add_argument(
+        "--precision",
+        choices=("float32", "half"),
+        default="half",
+        help="half (default): tell what both answer in half precision, too",
+    )
+    verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
+    _add_input_shape(verify)
+    _add_inputs(verify)
+    verify.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    verify.set_defaults(command="verify")
+
+
+def _add_inputs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", metavar="F", help="inputs: .npy, .npz, HDF5, or a folder of images (else seeded)")
+    parser.add_argument("--image", metavar="F", action="append", default=[], help="an image as input; may be repeated")
+    parser.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
+    order = parser.add_mutually_exclusive_group()
+    order.add_argument(
+        "--bgr", action="store_false", dest="rgb", default=False, help="the channels of images are B, G, R (default)"
+    )
+    order.add_argument(
+        "--rgb", action="store_true", default=False, help="the channels of images, and means, are R, G, B"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs where none are given (0)")
+
+
+def _add_upgrade(commands: Any) -> None:
+    upgrade = commands.add_parser("upgrade", help="write a model of an old form (V0, V1) in today's")
+    upgrade.add_argument("net", metavar="NET", help="the prototxt")
+    upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
+    upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
+    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    upgrade.set_defaults(command="upgrade")
+
+
+def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
+    parser.add_argument("net", metavar="NET", help="the prototxt")
+    parser.add_argument("weights", metavar="WEIGHTS", nargs=None if weights_needed else "?", help="the caffemodel")
+    parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="which layers take part (TEST)")
+    parser.add_argument("--level", type=int, default=0, metavar="N", help="the level in the layers' rules (0)")
+    parser.add_argument("--stage", action="append", default=[], metavar="S", help="a stage in the layers' rules")
+    _add_input_shape(parser)
+    parser.add_argument("--bn-dialect", metavar="NAME", help="whose BatchNorm it is, where the files do not tell")
+
+
+def _add_input_shape(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--input-shape",
+        action="append",
+        default=[],
+        metavar="BLOB=1,3,224,224",
+        help="the shape of an input, where the net leaves it out",
+    )
+
+
+def _add_half_policy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--half-policy",
+        default="ieee",
+        metavar="NAME",
+        help="how the device treats halves: ieee (default), flush, truncate, saturate, a target's name, or off",
+    )
+    parser.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
+
+
+def _add_activations(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sigmas", type=float, default=6.0, metavar="K", help="predict activations K deviations from their mean (6)"
+    )
+    parser.add_argument(
+        "--ranges",
+        metavar="RANGES.json",
+        action="append",
+        default=[],
+        help="what calibrate recorded, instead of predictions; may be repeated",
+    )
+    parser.add_argument(
+        "--half-sums", action="store_true", help="bound the sums of devices that add in halves, at the worst"
+    )
+
+
+def _add_printing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
+
+
+def with_strict_value(arguments: Sequence[str]) -> List[str]:
+    """`--strict` alone means bn; argparse would take the next word for its value."""
+    return ["--strict=bn" if argument == "--strict" else argument for argument in arguments]

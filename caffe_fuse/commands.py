@@ -1,0 +1,285 @@
+"""What each command of `caffe-fuse` does: the library is called, files are written, and what was found is printed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+
+from .errors import InputError, UnsafeResult
+
+# A net of one of these names says nothing about the model; its folder does.
+ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
+
+
+def run_fuse(options: argparse.Namespace) -> int:
+    from .convert import fuse
+    from .report.terminal import fold_report
+
+    model = _load(options)
+    result = fuse(
+        model,
+        keep=options.keep,
+        half_policy=options.half_policy,
+        strict=[name for name in options.strict.split(",") if name],
+        prune=options.prune,
+        weights_format=options.weights_format,
+        blob_type=options.blob_type,
+        rescale=options.rescale,
+        keep_blobs=options.keep_blob,
+        **_activations(options),
+    )
+    if options.verify:
+        result = result.verified(_inputs(options, model), seed=options.seed)
+    prefix = _prefix(options.output, model.document.path)
+    reports = _reports(options)
+    written: Tuple[str, ...] = ()
+    if options.dry_run:
+        result.save_reports(reports)
+    else:
+        try:
+            written = result.save(prefix, force=options.force, reports=reports)
+        except UnsafeResult:
+            pass  # the report says why, and its status is 1
+    report = result.report
+    _print(options, fold_report(report, written, options.verbose), report.warnings)
+    return report.status
+
+
+def _activations(options: argparse.Namespace) -> Dict[str, Any]:
+    """The options that expectations of activations rest on."""
+    ranges = None
+    for path in options.ranges:
+        from .calibration import read_ranges
+
+        found = read_ranges(path)
+        ranges = found if ranges is None else ranges.merged(found)
+    return {"sigmas": options.sigmas, "ranges": ranges, "half_sums": options.half_sums}
+
+
+def run_check(options: argparse.Namespace) -> int:
+    from .activations import predict
+    from .convert import check_half
+    from .report.document import check_to_json
+    from .report.terminal import check_report
+
+    model = _load(options)
+    half = check_half(model, half_policy=options.half_policy)
+    activations = predict(model, **_activations(options))
+    status = 0 if half.safe and not activations.problems(half.policy) else 1
+    if options.report:
+        content = check_to_json(model.paths, half, activations, model.warnings, status)
+        _write_report(options.report, content, model.paths)
+    _print(options, check_report(half, activations, options.verbose), model.warnings)
+    return status
+
+
+def run_calibrate(options: argparse.Namespace) -> int:
+    from .calibration import calibrate
+    from .running import input_shapes
+    from .samples import Pixels, open_samples
+
+    model = _load(options)
+    shapes = input_shapes(model.net)
+    pixels = Pixels(_numbers("--mean", options.mean), options.scale)
+    sets = [open_samples(path, shapes, pixels) for path in options.input]
+    # As many at a time as the net was made for.
+    size = next((shape[0] for shape in shapes.values() if shape and shape[0]), 1)
+    batches = [batch for samples in sets for batch in samples.batches(size)]
+    watched = batches if options.quiet else _watched(batches)
+    found = calibrate(model, (read() for read in watched))
+    _write_report(options.output, found.to_json(), (*model.paths, *options.input))
+    summary = f"recorded   {len(found.values)} blobs, {found.samples} samples\nwrote      {options.output}\n"
+    _print(options, summary, model.warnings)
+    return 0
+
+
+def _numbers(option: str, given: str) -> Tuple[float, ...]:
+    try:
+        return tuple(float(number) for number in given.split(","))
+    except ValueError:
+        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123") from None
+
+
+def _watched(items: Sequence[Any]) -> Iterable[Any]:
+    """With a progress bar on a terminal, where tqdm is installed."""
+    if not sys.stderr.isatty():
+        return items
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return items
+    bar: Iterable[Any] = tqdm(items, unit="batch", file=sys.stderr, leave=False)
+    return bar
+
+
+def run_show(options: argparse.Namespace) -> int:
+    from .report.plan import plan_report
+
+    model = _load(options)
+    _print(argparse.Namespace(quiet=False), plan_report(model), model.warnings)
+    return 0
+
+
+def run_run(options: argparse.Namespace) -> int:
+    from .report.terminal import run_report
+    from .running import run
+
+    model = _load(options)
+    blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
+    found = run(model, _inputs(options, model), precision=options.precision, blobs=blobs, seed=options.seed)
+    if options.output:
+        _write_arrays(options.output, found, model.paths)
+    _print(options, run_report(found, options.output), model.warnings)
+    return 0
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    from .comparison import verify
+    from .loader import load
+    from .report.terminal import verify_report
+
+    first, second = (
+        load(*pair, input_shapes=_input_shapes(options.input_shape)) for pair in (options.first, options.second)
+    )
+    inputs = _inputs(options, first)
+    half = options.precision == "half"
+    found = verify(first, second, inputs, rescaled=_rescaled(options.rescaled), half=half, seed=options.seed)
+    status = 0 if found.equal else 1
+    if options.report:
+        from .report.document import verify_to_json
+
+        paths = (*first.paths, *second.paths)
+        _write_report(options.report, verify_to_json(paths, found, status), paths)
+    _print(options, verify_report(found), (*first.warnings, *second.warnings))
+    return status
+
+
+def _inputs(options: argparse.Namespace, model: Any) -> Any:
+    """The inputs that the options name; None for seeded ones."""
+    from .running import input_shapes
+    from .samples import Pixels, images, open_samples
+
+    pixels = Pixels(_numbers("--mean", options.mean), options.scale, options.rgb)
+    shapes = input_shapes(model.net)
+    if options.image:
+        samples = images(options.image, shapes, pixels)
+    elif options.input:
+        samples = open_samples(options.input, shapes, pixels)
+    else:
+        return None
+    return samples.read(0, samples.total)
+
+
+def _rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
+    """The exponents in a JSON report of `fuse`."""
+    if path is None:
+        return {}
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            return {entry["blob"]: entry["channel_exponents"] for entry in json.load(file)["rescaled"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"is no JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"
+        ) from error
+
+
+def _write_arrays(path: str, arrays: Dict[str, Any], others: Sequence[str]) -> None:
+    import io
+
+    import numpy as np
+
+    from .emit import Outputs
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    with Outputs(others) as outputs:
+        outputs.create(path).write_all(buffer.getvalue())
+        outputs.commit()
+
+
+def run_upgrade(options: argparse.Namespace) -> int:
+    from .report.terminal import upgrade_report
+    from .upgrade import upgrade
+
+    done = upgrade(options.net, options.weights, _prefix(options.output, options.net, "upgraded"))
+    _print(options, upgrade_report(done), done.warnings)
+    return 0
+
+
+def _load(options: argparse.Namespace) -> Any:
+    from .loader import load
+
+    return load(
+        options.net,
+        options.weights,
+        phase=options.phase,
+        level=options.level,
+        stages=options.stage,
+        input_shapes=_input_shapes(options.input_shape),
+        bn_dialect=options.bn_dialect,
+    )
+
+
+def _input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
+    shapes: Dict[str, Tuple[int, ...]] = {}
+    for text in given:
+        name, _, dims = text.rpartition("=")
+        try:
+            shape = tuple(int(dim) for dim in dims.split(","))
+        except ValueError:
+            shape = ()
+        if not name or not shape or min(shape) < 1:
+            raise InputError(f"--input-shape {text} is not BLOB=N,N,...", remedy="for example data=1,3,224,224")
+        shapes[name] = shape
+    return shapes
+
+
+def _prefix(output: Optional[str], net: str, made: str = "fused") -> str:
+    """Where to write: PREFIX, or the default name in the folder that was given, or in the current one."""
+    stem = os.path.splitext(os.path.basename(net))[0]
+    if stem in ANONYMOUS:
+        stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
+    default = f"{stem}_{made}"
+    if output is None:
+        return default
+    return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output
+
+
+def _reports(options: argparse.Namespace) -> Dict[str, Any]:
+    """What makes each report that was asked for, by its path."""
+    wanted: Dict[str, Any] = {}
+    if options.report:
+        from .report.document import to_json
+
+        wanted[options.report] = to_json
+    if options.html:
+        from .report.page import to_html
+
+        wanted[options.html] = to_html
+    if options.report and options.html and len(wanted) < 2:
+        raise InputError(f"--report and --html both name {options.html}", remedy="give each a file of its own")
+    return wanted
+
+
+def _write_report(path: str, text: str, others: Sequence[str]) -> None:
+    from .emit import Outputs
+
+    with Outputs(others) as outputs:
+        outputs.create(path).write_all(text.encode())
+        outputs.commit()
+
+
+def _print(options: argparse.Namespace, text: str, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"caffe-fuse: warning: {warning}", file=sys.stderr)
+    if options.quiet:
+        return
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        # The reader has seen enough (`show | head`). Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,247 @@
+"""Two nets on the same inputs, blob by blob: are they one net, and what does half precision make of each?
+
+The judge is the first net in float64. Its own float32 run shows how much noise the net makes by itself; the second net
+may make four times as much, and four units in the last place of the largest magnitude that the blob had before the ReLU
+that ends in it:
+
+    max |second32 - first64|  <=  4 max |first32 - first64| + 4 ulp(size)
+
+An ideal fold stays at half of that bound. What a half Caffe or a device would answer is reported beside it and judges
+nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .errors import InputError
+from .forward import PRECISIONS, Unavailable, compute, run_net
+from .layers.shapes import text
+from .model import Model
+from .net import Net, Value
+from .running import checked, seeded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+NOISE, UNITS = 4.0, 4.0
+# Blobs of one name that a repair has multiplied: by name, the exponent of two of each channel.
+Exponents = Mapping[str, Sequence[int]]
+
+
+class BlobDifference(NamedTuple):
+    """One blob of both nets. layer: of the first net, that makes it. max_abs: the largest difference in float32.
+
+    relative: max_abs over the blob's largest magnitude. bound: how large max_abs may be. snr: in dB, inf where nothing
+    differs. top1: whether the largest number of each row is at the same place; None where the rows have no classes.
+    """
+
+    blob: str
+    layer: str
+    max_abs: float
+    relative: float
+    bound: float
+    cosine: float
+    snr: float
+    top1: Optional[bool]
+
+    @property
+    def equal(self) -> bool:
+        return self.max_abs <= self.bound
+
+
+class HalfAnswer(NamedTuple):
+    """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few."""
+
+    blob: str
+    snr: float
+    top1: Optional[bool]
+    not_finite: int
+    numbers: Tuple[float, ...]
+
+
+class Verification(NamedTuple):
+    """rows: in the order of the first net. unavailable: common blobs that were not compared, with the reason.
+
+    before, after: what the two nets answer in half precision.
+    """
+
+    rows: Tuple[BlobDifference, ...]
+    unavailable: Mapping[str, str]
+    before: Tuple[HalfAnswer, ...]
+    after: Tuple[HalfAnswer, ...]
+
+    @property
+    def equal(self) -> bool:
+        return all(row.equal for row in self.rows)
+
+    @property
+    def first_difference(self) -> Optional[BlobDifference]:
+        """Where the nets part."""
+        return next((row for row in self.rows if not row.equal), None)
+
+    @property
+    def worst(self) -> BlobDifference:
+        """The blob that is nearest to its bound, or farthest beyond."""
+        return max(self.rows, key=lambda row: row.max_abs / row.bound if row.bound else float(row.max_abs > 0))
+
+
+def verify(
+    first: Model,
+    second: Model,
+    inputs: Optional[Mapping[str, Any]] = None,
+    *,
+    rescaled: Optional[Exponents] = None,
+    half: bool = True,
+    seed: int = 0,
+) -> Verification:
+    """Compares every blob whose name both nets have, its last value; nets without such a blob by their outputs in turn.
+
+    inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
+    the exponent of two of each channel. half: whether both nets also run in half precision.
+    Raises InputError for inputs that do not fit, and where nothing can be compared.
+    """
+    values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
+    pairs = _pairs(first.net, second.net)
+    rows, unavailable = _compared(first.net, second.net, values, pairs, rescaled or {})
+    if not rows:
+        reason = next(iter(unavailable.values()), "the nets have no blob in common")
+        raise InputError(f"nothing can be compared: {reason}", where=first.document.path)
+    answers: List[Tuple[HalfAnswer, ...]] = [(), ()]
+    if half:
+        outputs = [blob for blob in dict.fromkeys(value.blob for value in first.net.outputs) if blob in pairs]
+        truth = run_net(first.net, values, PRECISIONS["float64"], outputs).values
+        wanted = {blob: pairs[blob] for blob in outputs if blob in truth}
+        answers = [
+            _half_answers(first.net, values, truth, {blob: blob for blob in wanted}),
+            _half_answers(second.net, values, truth, wanted),
+        ]
+    return Verification(tuple(rows), unavailable, *answers)
+
+
+def _pairs(first: Net, second: Net) -> Dict[str, str]:
+    """What each blob of the first net is called in the second."""
+    names = {name: name for name in first.blob_names if name in set(second.blob_names) and name not in first.inputs}
+    made = [value.blob for layer in first.layers if layer.bottoms for value in first.tops(layer)]
+    common = {name: name for name in names if name in made}
+    if common:
+        return common
+    outputs = [list(dict.fromkeys(value.blob for value in net.outputs)) for net in (first, second)]
+    return dict(zip(*outputs)) if len(outputs[0]) == len(outputs[1]) else {}
+
+
+def _compared(
+    first: Net, second: Net, inputs: Mapping[str, Array], pairs: Mapping[str, str], rescaled: Exponents
+) -> Tuple[List[BlobDifference], Dict[str, str]]:
+    """A blob is kept only until all three runs have made it."""
+    exact = _last_values(first, inputs, "float64", pairs)
+    own = _last_values(first, inputs, "float32", pairs)
+    others = _last_values(second, inputs, "float32", {name: name for name in pairs.values()})
+    waiting: Dict[str, Tuple[Any, Any, float]] = {}
+    found: Dict[str, BlobDifference] = {}
+    unavailable: Dict[str, str] = {}
+    names = {other: name for name, other in pairs.items()}
+    for other_name, other, _ in others:
+        name = names[other_name]
+        while name not in waiting:
+            (key, truth, size), (_, noisy, _) = next(exact), next(own)
+            waiting[key] = (truth, noisy, size)
+        truth, noisy, size = waiting.pop(name)
+        reason = next((each.reason for each in (truth, noisy, other) if isinstance(each, Unavailable)), None)
+        if reason is not None:
+            unavailable[name] = reason
+        else:
+            found[name] = _difference(first, name, truth, noisy, other, size, rescaled.get(other_name))
+    return [found[name] for name in first.blob_names if name in found], unavailable
+
+
+def _last_values(
+    net: Net, inputs: Mapping[str, Array], precision: str, wanted: Mapping[str, str]
+) -> Iterator[Tuple[str, Any, float]]:
+    """The last value of each wanted blob, and the largest magnitude that its numbers had on their way."""
+    last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
+    sizes: Dict[Value, float] = {}
+    for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
+        layer = net.producer(value)
+        size = 0.0 if isinstance(computed, Unavailable) else float(np.max(np.abs(computed), initial=0.0))
+        if layer is not None and layer.type == "ReLU":
+            size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))
+        sizes[value] = size
+        if value.blob in wanted and last.get(value.blob) == value:
+            yield value.blob, computed, size
+
+
+def _difference(
+    net: Net, name: str, truth: Array, noisy: Array, other: Array, size: float, exponents: Optional[Sequence[int]]
+) -> BlobDifference:
+    if other.shape != truth.shape:
+        raise InputError(f"blob {name} is {text(truth.shape)} in one net and {text(other.shape)} in the other")
+    found = other.astype(np.float64)
+    if exponents is not None and found.ndim > 1:
+        found = np.ldexp(found, -np.asarray(exponents).reshape(1, -1, *[1] * (found.ndim - 2)))
+    with np.errstate(all="ignore"):
+        max_abs = float(np.max(np.abs(found - truth), initial=0.0))
+        noise = float(np.max(np.abs(noisy - truth), initial=0.0))
+        largest = float(np.max(np.abs(truth), initial=0.0))
+    maker = next(layer for layer in reversed(net.layers) if name in layer.tops)
+    return BlobDifference(
+        name,
+        maker.name,
+        np.inf if np.isnan(max_abs) and not _same_nan(found, truth) else max_abs,
+        max_abs / largest if largest else 0.0,
+        NOISE * noise + UNITS * float(np.spacing(np.float32(size))),
+        _cosine(found, truth),
+        _snr(found, truth),
+        _top1(found, truth),
+    )
+
+
+def _same_nan(found: Array, truth: Array) -> bool:
+    return bool(np.array_equal(np.isnan(found), np.isnan(truth)))
+
+
+def _half_answers(
+    net: Net, inputs: Mapping[str, Array], truth: Mapping[str, Array], names: Mapping[str, str]
+) -> Tuple[HalfAnswer, ...]:
+    values = run_net(net, inputs, PRECISIONS["half"], list(names.values())).values
+    answers = []
+    for name, own in names.items():
+        if own in values and values[own].shape == truth[name].shape:
+            found = values[own].astype(np.float64)
+            answers.append(
+                HalfAnswer(
+                    name,
+                    _snr(found, truth[name]),
+                    _top1(found, truth[name]),
+                    int(found.size - np.count_nonzero(np.isfinite(found))),
+                    tuple(float(number) for number in found.reshape(-1)[:5]),
+                )
+            )
+    return tuple(answers)
+
+
+def _cosine(found: Array, truth: Array) -> float:
+    with np.errstate(all="ignore"):
+        lengths = float(np.linalg.norm(found) * np.linalg.norm(truth))
+        return float(np.vdot(found, truth)) / lengths if lengths else 1.0
+
+
+def _snr(found: Array, truth: Array) -> float:
+    """10 log10 of the energy of `truth` over that of the difference; -inf where a number is not finite."""
+    if not np.isfinite(found).all():
+        return -np.inf
+    with np.errstate(all="ignore"):
+        noise = float(np.sum(np.square(found - truth)))
+        return float(10 * np.log10(np.sum(np.square(truth)) / noise)) if noise else np.inf
+
+
+def _top1(found: Array, truth: Array) -> Optional[bool]:
+    """Of rows (N, C) or (N, C, 1, 1) with several classes."""
+    if truth.ndim < 2 or truth.shape[1] < 2 or truth.size != truth.shape[0] * truth.shape[1]:
+        return None
+    rows = (len(truth), -1)
+    return bool(np.array_equal(found.reshape(rows).argmax(axis=1), truth.reshape(rows).argmax(axis=1)))

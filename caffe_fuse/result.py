@@ -1,0 +1,253 @@
+"""What a fold gives: the new model, the facts about it, and the safe way to its files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from . import half
+from .activations import Assumptions, Fold, expected
+from .bind import bind
+from .blob import Blob
+from .emit import Outputs, Pending, Written, edits, failure, in_half, planned
+from .errors import InputError, InternalError, UnsafeResult
+from .half import HalfReport
+from .loader import PathLike
+from .model import Model
+from .net import Layer, Net
+from .passes import Progress, Rewrite
+from .passes.merge import is_batch_norm
+from .proof import prove
+from .report import Report
+from .rescale import Repair, rescaled_alone
+from .scaled import Layout
+from .weights import FORMATS, Format, read_weights
+from .wire import Source
+
+if TYPE_CHECKING:
+    from .comparison import Verification
+
+Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What `fuse` gives: the new model, what was done, and `save`. original: the net before."""
+
+    model: Model
+    original: Net
+    assumptions: Assumptions
+    progress: Progress
+    before: HalfReport
+    half_policy: str
+    strict: FrozenSet[str]
+    prune: bool
+    weights_format: str
+    blob_type: str
+    repair: Optional[Repair] = None
+    verification: Optional[Verification] = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<Result {len(self.progress.rewrites)} rewritten, {len(self.progress.refusals)} refused: {self.model!r}>"
+        )
+
+    @property
+    def safe(self) -> bool:
+        """Whether every number rounds to a finite half, and `strict` names nothing that happened."""
+        return not self.report.problems
+
+    @cached_property
+    def report(self) -> Report:
+        """What was folded, converted and refused, and what half precision makes of it."""
+        after = analyse_net(self.model.net, self.half_policy)
+        rewrites = sorted(self.progress.rewrites, key=lambda rewrite: rewrite.after.index)
+        refused = sorted(self.progress.refusals.values(), key=lambda refused: refused.layer.index)
+        exponents = {} if self.repair is None else self.repair.values
+        activations = expected(self.original, self.assumptions, Fold(self.model.net, rewrites, exponents))
+        return Report(
+            inputs=self.model.paths,
+            folded=tuple(rewrite for rewrite in rewrites if rewrite.rule == "fold"),
+            converted=tuple(rewrite for rewrite in rewrites if rewrite.rule == "merge"),
+            refused=tuple(refused),
+            vanished_blobs=_vanished(self.model.net, rewrites),
+            dropped=self.model.dropped,
+            before=self.before,
+            after=after,
+            rescaled={} if self.repair is None else self.repair.blobs,
+            unrepaired=() if self.repair is None else self.repair.left,
+            activations=activations,
+            warnings=self.model.warnings + tuple(_new_layers(self.model)),
+            problems=(
+                *_problems(self.model.net, after, len(refused), self.strict),
+                *self._not_half(),
+                *activations.problems(after.policy),
+                *_differences(self.verification),
+            ),
+            verification=self.verification,
+        )
+
+    def verified(self, inputs: Optional[Mapping[str, Any]] = None, *, seed: int = 0) -> Result:
+        """The same with the two nets compared on inputs, as `verify` does; where they differ it is not safe."""
+        from .comparison import verify
+
+        before = replace(self.model, net=self.original)
+        found = verify(before, self.model, inputs, rescaled=self.report.rescaled, seed=seed)
+        return replace(self, verification=found)
+
+    def save(self, prefix: PathLike, *, force: bool = False, reports: Optional[Reports] = None) -> Tuple[str, str]:
+        """Writes PREFIX.prototxt and the weight file, both or neither. Returns the paths of the weights and of the net.
+
+        reports: path -> what makes the text of a report from the facts and the files written; they appear together
+        with the model, or alone where it is unsafe.
+        Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
+        unless `force`, and for a number that blob_type="float16" would make infinite; InputError for an output that is
+        an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
+        fails. Nothing is left behind then.
+        """
+        targets = self.targets(prefix)
+        with Outputs(self.model.paths) as outputs:
+            pages = [outputs.create(path) for path in reports or {}]
+            files = [outputs.create(target) for target in targets]
+            self._write(*files)
+            refused = bool((self.report.problems and not force) or self._not_half())
+            written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
+            if refused:
+                outputs.discard(files)
+            for page, render in zip(pages, (reports or {}).values()):
+                page.write_all(render(self.report, written).encode())
+            outputs.commit()
+        if refused:
+            remedy = "save it as float32" if self._not_half() else "save it with force=True if you must"
+            raise UnsafeResult("; ".join(self.report.problems), remedy=remedy)
+        return targets
+
+    def save_reports(self, reports: Reports) -> None:
+        """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""
+        with Outputs(self.model.paths) as outputs:
+            pages = [outputs.create(path) for path in reports]
+            for page, render in zip(pages, reports.values()):
+                page.write_all(render(self.report, []).encode())
+            outputs.commit()
+
+    def _write(self, numbers: Pending, text: Pending) -> None:
+        """The two files, proved."""
+        weights = self.model.weights
+        assert weights is not None
+        format = _format_of(self.weights_format)
+        original, entries = planned(self.model, weights, prune=self.prune, format=format.name, blob_type=self.blob_type)
+        try:
+            format.write(original, entries, numbers.write, half.metered)
+            numbers.sync_soon()
+        except OSError as error:
+            raise failure(error, numbers.target) from error
+        text.write_all(self.rendered())
+        if not self._not_half():
+            self.prove_written(numbers.temporary)
+
+    def targets(self, prefix: PathLike) -> Tuple[str, str]:
+        """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
+        assert self.model.weights is not None
+        stem = stem_of(os.fspath(prefix))
+        if not os.path.basename(stem):
+            raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
+        return stem + _format_of(self.weights_format).suffix, stem + ".prototxt"
+
+    def rendered(self) -> bytes:
+        """The new prototxt."""
+        model = self.model
+        return model.document.render(edits(model.document, model.source, model.net, model.dropped))
+
+    def _not_half(self) -> List[str]:
+        """Why blob_type="float16" cannot be had: no one wants an infinity, so there is no way to force it."""
+        layers = [layer for layer in self.model.net.layers if self.blob_type == "float16" and in_half(layer)]
+        bad = [layer for layer in layers if not all(half.measure(blob).safe for blob in layer.blobs)]
+        return [f"float16 cannot hold the weights of {len(bad)} layers (first: {bad[0].name})"] if bad else []
+
+    def prove_written(self, path: str) -> None:
+        """Proves each rewritten layer on the numbers of a weight file."""
+        written = read_weights(Source(path))
+        stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
+        if self.weights_format == "hdf5":  # which holds shared numbers once
+            bound = bind(self.model.net, written, None).net
+            stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
+        powers = {} if self.repair is None else self.repair.powers
+        rewrites = self.progress.rewrites
+        for rewrite in (*rewrites, *rescaled_alone(self.model.source, powers, rewrites)):
+            if rewrite.after.name not in stored:
+                raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
+            prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index))
+
+
+def stem_of(prefix: str) -> str:
+    """PREFIX without an ending that `save` adds itself."""
+    for ending in (".prototxt", *(format.suffix for format in FORMATS)):
+        if prefix.endswith(ending) and os.path.basename(prefix) != ending:
+            return prefix[: -len(ending)]
+    return prefix
+
+
+def _format_of(name: str) -> Format:
+    return next(format for format in FORMATS if format.name == name)
+
+
+def analyse_net(net: Net, policy: str) -> HalfReport:
+    entries = [
+        (layer.name, number, blob, _layout(layer, number, blob))
+        for layer in net.layers
+        for number, blob in enumerate(layer.blobs)
+    ]
+    return half.analyse(entries, half.POLICIES[policy])
+
+
+def _layout(layer: Layer, number: int, blob: Blob) -> Optional[Layout]:
+    """Where the channels of a blob are: one number each, unless it holds the weights of a layer."""
+    if layer.row is not None and layer.row.absorb is not None and number == 0:
+        return layer.row.absorb.layout(layer.parameter, blob.shape)
+    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
+
+
+def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:
+    names = set(net.blob_names)
+    return {name: holder for rewrite in rewrites for name, holder in rewrite.vanished if name not in names}
+
+
+def _new_layers(model: Model) -> List[str]:
+    origins = {layer.index: layer for layer in model.source.layers}
+    return [
+        f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
+        for layer in model.net.layers
+        if layer.behind is not None
+    ]
+
+
+def _differences(verification: Optional[Verification]) -> List[str]:
+    found = None if verification is None else verification.first_difference
+    if found is None:
+        return []
+    return [
+        f"the nets differ, first in blob {found.blob} of layer {found.layer}: by {found.max_abs:.3g}, "
+        f"where {found.bound:.3g} would be rounding"
+    ]
+
+
+def _problems(net: Net, after: HalfReport, refused: int, strict: FrozenSet[str]) -> List[str]:
+    problems: List[str] = []
+    bad = [row for row in after.rows if not row.stats.safe]
+    if bad:
+        first = bad[0]
+        problems.append(
+            f"{sum(row.stats.overflow + row.stats.nan + row.stats.inf for row in bad)} numbers in {len(bad)} blobs are "
+            f"not finite in half precision (first: layer {first.layer}, blob {first.blob})"
+        )
+    norms = [layer.name for layer in net.layers if is_batch_norm(layer)]
+    if "bn" in strict and norms:
+        problems.append(f"{len(norms)} BatchNorm layers remain: {', '.join(norms[:5])}")
+    if "refused" in strict and refused:
+        problems.append(f"{refused} layers were refused")
+    flushed = sum(row.stats.subnormal + row.stats.underflow for row in after.rows)
+    if "flush" in strict and flushed:
+        problems.append(f"{flushed} numbers are subnormal or zero in half precision")
+    return problems

@@ -1,0 +1,183 @@
+"""Whether two nets are one: every fold of a recorded net is, a wrong one is not, and where they part is told."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import nets
+import numpy as np
+import pytest
+import truth
+from nets import batch_norm, convolution, layer, scale, text
+
+import caffe_fuse
+from caffe_fuse import cli
+
+FOLDED = [name for name in truth.names() if name.split("-")[0] in ("fold", "net", "random")]
+SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_a_fold_is_the_same_net(name: str) -> None:
+    net = truth.load(name)
+    model = caffe_fuse.load(net.prototxt_path, net.weights_path)
+    result = caffe_fuse.fuse(model)
+    found = caffe_fuse.verify(model, result.model, rescaled=result.report.rescaled, half=False)
+    assert None is found.first_difference
+
+
+def model_of(prototxt: bytes, blobs: Dict[str, List[np.ndarray]]) -> caffe_fuse.Model:
+    return nets.model(prototxt, nets.caffemodel(prototxt, blobs))
+
+
+NET = text(
+    convolution(),
+    batch_norm(),
+    scale(),
+    layer("r", "ReLU", "s", "s"),
+    convolution("d", "s", "d"),
+    layer("p", "Softmax", "d", "p"),
+)
+
+
+@pytest.fixture
+def numbers() -> Dict[str, List[np.ndarray]]:
+    return nets.numbers(NET)
+
+
+def _swapped(blobs: List[np.ndarray]) -> List[np.ndarray]:
+    return [blob[[1, 0, *range(2, len(blob))]] if len(blob) > 1 else blob for blob in blobs]
+
+
+@pytest.mark.parametrize(
+    ("changed", "first"),
+    [("c", ("c", "c")), ("b", ("b", "b")), ("s", ("s", "r")), ("d", ("d", "d"))],
+    ids=["weights", "statistics", "scale", "a later layer"],
+)
+def test_two_swapped_channels_are_found_where_they_begin(
+    numbers: Dict[str, List[np.ndarray]], changed: str, first: Tuple[str, str]
+) -> None:
+    other = {**numbers, changed: _swapped(numbers[changed])}
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(NET, other), half=False)
+    difference = found.first_difference
+    assert difference is not None
+    assert first == (difference.blob, difference.layer)
+    assert not found.equal
+
+
+@pytest.mark.parametrize("error", [1e-3, 1e-5])
+def test_a_small_wrong_eps_is_no_rounding(numbers: Dict[str, List[np.ndarray]], error: float) -> None:
+    wrong = NET.replace(b'top: "b" }', b'top: "b" batch_norm_param { eps: %g } }' % (1e-5 + error))
+    assert wrong != NET
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(wrong, numbers), half=False)
+    assert "b" == (found.first_difference or found.worst).blob
+    assert not found.equal
+
+
+def test_rounding_is_no_difference(numbers: Dict[str, List[np.ndarray]]) -> None:
+    near = {name: [np.nextafter(blob, np.float32(9)) for blob in blobs] for name, blobs in numbers.items()}
+    assert caffe_fuse.verify(model_of(NET, numbers), model_of(NET, {**numbers, "c": near["c"]}), half=False).equal
+
+
+def test_both_answers_in_half_are_told(numbers: Dict[str, List[np.ndarray]]) -> None:
+    numbers["b"] = [numbers["b"][0], np.full(6, 1e6, np.float32), np.ones(1, np.float32)]
+    model = model_of(NET, numbers)
+    result = caffe_fuse.fuse(model)
+    found = caffe_fuse.verify(model, result.model)
+    assert ["p"] == [answer.blob for answer in found.before] == [answer.blob for answer in found.after]
+    assert found.before[0].snr < 40 < 55 < found.after[0].snr
+
+
+def test_what_is_no_number_in_half_is_counted(numbers: Dict[str, List[np.ndarray]]) -> None:
+    numbers["d"] = [np.full_like(numbers["d"][0], 6e4), *numbers["d"][1:]]
+    model = model_of(NET, numbers)
+    (answer,) = caffe_fuse.verify(model, model).before
+    assert answer.not_finite > 0
+    assert -np.inf == answer.snr
+
+
+def test_nets_without_a_common_name_are_compared_by_their_outputs(numbers: Dict[str, List[np.ndarray]]) -> None:
+    renamed = NET
+    for name in "cbsdp":
+        renamed = renamed.replace(b'top: "%s"' % name.encode(), b'top: "%s2"' % name.encode())
+        renamed = renamed.replace(b'bottom: "%s"' % name.encode(), b'bottom: "%s2"' % name.encode())
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(renamed, numbers), half=False)
+    assert ["p"] == [row.blob for row in found.rows]
+    assert found.equal
+
+
+def test_what_cannot_be_run_is_named_and_the_rest_compared(numbers: Dict[str, List[np.ndarray]]) -> None:
+    unknown = NET + b'layer { name: "odd" type: "Odd" bottom: "s" top: "odd" }\n'
+    found = caffe_fuse.verify(model_of(unknown, numbers), model_of(unknown, numbers), half=False)
+    assert ["odd"] == list(found.unavailable)
+    assert "the type is not known" in found.unavailable["odd"]
+    assert ["c", "b", "s", "d", "p"] == [row.blob for row in found.rows]
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    one, other = (text(layer("o", "Odd", "x", name)) for name in ("o", "q"))
+    with pytest.raises(caffe_fuse.InputError, match="nothing can be compared"):
+        caffe_fuse.verify(nets.model(one, None), nets.model(other, None))
+
+
+def digits(tmp_path: Path) -> Tuple[List[str], List[str]]:
+    pair = [str(SAMPLES / f"digits_resnet{ending}") for ending in (".prototxt", ".caffemodel")]
+    assert 0 == cli.main(["fuse", *pair, "-o", str(tmp_path / "fused"), "-q"])
+    return pair, [str(tmp_path / "fused.prototxt"), str(tmp_path / "fused.caffemodel")]
+
+
+def test_the_command_compares_two_pairs_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = digits(tmp_path)
+    report = tmp_path / "r.json"
+    arguments = ["--input", str(SAMPLES / "digits_test.h5"), "--report", str(report)]
+    assert 0 == cli.main(["verify", *before, *after, *arguments])
+    assert "verdict    the same net: what differs is rounding" == capsys.readouterr().out.splitlines()[-1]
+    written = json.loads(report.read_text())
+    assert (1, 0, True) == (written["schema"], written["status"], written["verification"]["equal"])
+    assert 4 == len(written["inputs"])
+    assert (
+        written["verification"]["half"]["before"][0]["snr"]
+        < 0
+        < 60
+        < written["verification"]["half"]["after"][0]["snr"]
+    )
+
+
+def test_the_command_says_where_nets_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prototxt = NET
+    numbers = nets.numbers(prototxt)
+    for name, blobs in (("a", numbers), ("b", {**numbers, "d": _swapped(numbers["d"])})):
+        (tmp_path / f"{name}.prototxt").write_bytes(prototxt)
+        (tmp_path / f"{name}.caffemodel").write_bytes(nets.caffemodel(prototxt, blobs))
+    pairs = [str(tmp_path / f"{name}{ending}") for name in "ab" for ending in (".prototxt", ".caffemodel")]
+    assert 1 == cli.main(["verify", *pairs, "--precision", "float32"])
+    out = capsys.readouterr().out
+    assert "first in blob d of layer d" in out
+    assert "verdict    the nets DIFFER" == out.splitlines()[-1]
+
+
+def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = [str(SAMPLES / f"digits_resnet{ending}") for ending in (".prototxt", ".caffemodel")]
+    command = ["fuse", *pair, "-o", str(tmp_path / "a"), "--verify", "--report", str(tmp_path / "r.json"), "-q"]
+    assert 0 == cli.main(command)
+    assert json.loads((tmp_path / "r.json").read_text())["verification"]["equal"]
+    (tmp_path / "a.prototxt").unlink(), (tmp_path / "a.caffemodel").unlink()
+    monkeypatch.setattr("caffe_fuse.comparison.NOISE", 0.0)
+    monkeypatch.setattr("caffe_fuse.comparison.UNITS", 0.0)
+    assert 1 == cli.main(command)
+    assert ["r.json"] == [path.name for path in tmp_path.iterdir()]
+    assert "the nets differ" in json.loads((tmp_path / "r.json").read_text())["problems"][0]
+
+
+def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path) -> None:
+    net = truth.load("half-weights-one-channel")
+    before = [str(net.prototxt_path), str(net.weights_path)]
+    after = [str(tmp_path / f"a{ending}") for ending in (".prototxt", ".caffemodel")]
+    report = str(tmp_path / "r.json")
+    assert 0 == cli.main(["fuse", *before, "-o", str(tmp_path / "a"), "--report", report, "-q"])
+    assert json.loads(Path(report).read_text())["rescaled"]
+    assert 1 == cli.main(["verify", *before, *after, "-q"])
+    assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
+    assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])

@@ -1,0 +1,132 @@
+"""`caffe-fuse run`: where inputs come from, and what is printed and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Callable, List, Tuple
+
+import h5py
+import nets
+import numpy as np
+import pytest
+from nets import convolution, layer, text
+
+import caffe_fuse
+from caffe_fuse import cli
+
+NET = text(
+    convolution("c", "x", "c", settings="pad: 1"),
+    layer("pool", "Pooling", "c", "pool", "pooling_param { pool: AVE global_pooling: true }"),
+    layer("p", "Softmax", "pool", "p"),
+    shape=(1, 3, 5, 6),
+)
+PICTURE = np.random.RandomState(4).randint(0, 256, (5, 6, 3), np.uint8)  # rows, columns, R G B
+Run = Callable[..., Tuple[int, str, str]]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> List[str]:
+    (tmp_path / "net.prototxt").write_bytes(NET)
+    (tmp_path / "net.caffemodel").write_bytes(nets.caffemodel(NET, nets.numbers(NET)))
+    return [str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel")]
+
+
+@pytest.fixture
+def run(model: List[str], capsys: pytest.CaptureFixture[str]) -> Run:
+    def command(*arguments: object) -> Tuple[int, str, str]:
+        status = cli.main(["run", *model, *map(str, arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return command
+
+
+def answer(model: List[str], image: np.ndarray) -> np.ndarray:
+    return caffe_fuse.run(caffe_fuse.load(*model), {"x": image[np.newaxis].astype(np.float32)})["p"]
+
+
+def saved(path: Path) -> np.ndarray:
+    with np.load(path) as file:
+        assert ["p"] == file.files
+        return np.asarray(file["p"])
+
+
+def test_a_summary_and_the_largest_classes_are_printed(run: Run) -> None:
+    status, out, _ = run()
+    assert 0 == status
+    first, second = out.splitlines()
+    assert first.startswith("p  1x6x1x1: min ")
+    assert 5 == second.count(":")
+
+
+def test_the_same_seed_gives_the_same_file_and_another_another(run: Run, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert 0 == run("--seed", seed, "-o", tmp_path / name)[0]
+    contents = [(tmp_path / name).read_bytes() for name in "abc"]
+    assert contents[0] == contents[1] != contents[2]
+
+
+def test_blobs_can_be_named(run: Run, tmp_path: Path) -> None:
+    run("--blobs", "c,p", "-o", tmp_path / "o.npz")
+    with np.load(tmp_path / "o.npz") as file:
+        assert {"c", "p"} == set(file.files)
+    assert 2 == run("--blobs", "nowhere")[0]
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "h5"])
+def test_inputs_come_from_array_files(run: Run, model: List[str], tmp_path: Path, kind: str) -> None:
+    image = np.random.RandomState(2).standard_normal((3, 5, 6)).astype(np.float32)
+    path = tmp_path / f"input.{kind}"
+    if kind == "npy":
+        np.save(path, image[np.newaxis])
+    elif kind == "npz":
+        np.savez(path, x=image[np.newaxis])
+    else:
+        with h5py.File(path, "w") as file:
+            file["x"], file["label"] = image[np.newaxis], [3]
+    assert 0 == run("--input", path, "-o", tmp_path / "o.npz")[0]
+    assert answer(model, image).tobytes() == saved(tmp_path / "o.npz").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], PICTURE[:, :, ::-1].transpose(2, 0, 1).astype(np.float32)),
+        (["--rgb"], PICTURE.transpose(2, 0, 1).astype(np.float32)),
+        (
+            ["--mean", "104,117,123", "--scale", "0.5"],
+            (PICTURE[:, :, ::-1].transpose(2, 0, 1) - np.float32([[[104]], [[117]], [[123]]])) * np.float32(0.5),
+        ),
+    ],
+    ids=["bgr", "rgb", "mean and scale"],
+)
+def test_an_image_becomes_the_input(
+    run: Run, model: List[str], tmp_path: Path, options: List[str], expected: np.ndarray
+) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    image.fromarray(PICTURE).save(tmp_path / "picture.png")
+    assert 0 == run("--image", tmp_path / "picture.png", *options, "-o", tmp_path / "o.npz")[0]
+    assert answer(model, expected).tobytes() == saved(tmp_path / "o.npz").tobytes()
+
+
+def test_a_pickle_is_not_opened(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "p.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    status, _, err = run("--input", tmp_path / "p.npy")
+    assert 2 == status
+    assert "cannot be read" in err
+
+
+def test_inputs_that_do_not_fit_are_an_error(run: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "wrong.npz", other=np.zeros((1, 3, 5, 6)), x=np.zeros((1, 3, 5, 6)))
+    status, _, err = run("--input", tmp_path / "wrong.npz")
+    assert (2, True) == (status, "the net has no input other" in err)
+    (tmp_path / "no.txt").write_text("nothing")
+    assert 2 == run("--input", tmp_path / "no.txt")[0]
+
+
+def test_half_precision_is_another_answer(run: Run, tmp_path: Path) -> None:
+    run("--precision", "half", "-o", tmp_path / "half.npz")
+    run("-o", tmp_path / "single.npz")
+    half, single = saved(tmp_path / "half.npz"), saved(tmp_path / "single.npz")
+    assert half.astype(np.float16).astype(np.float32).tobytes() == half.tobytes() != single.tobytes()
+    assert np.abs(half - single).max() < 0.05
