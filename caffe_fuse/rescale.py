@@ -138,11 +138,13 @@ class Rescaling:
             given_up |= pinned or {max(lost)}
         if not powers.any() and not left:
             return None
-        values = self.exponents(powers)
-        # Of a blob with several versions the last one counts.
-        blobs = {value.blob: found.of for value, found in values.items()}
-        changed = {name: found for name, found in blobs.items() if any(found)}
-        return Repair(rescaled, changed, values, self._layer_powers(powers), tuple(map(self._unrepaired, left)))
+        return Repair(
+            rescaled,
+            self.exponents(powers),
+            self._value_exponents(powers),
+            self._layer_powers(powers),
+            tuple(map(self._unrepaired, left)),
+        )
 
     def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
         """The powers of the groups; if `needed`, of as few as help."""
@@ -203,7 +205,12 @@ class Rescaling:
         exponents: np.ndarray = powers[self.groups.of[each.labels]]
         return -exponents if each.divided else exponents
 
-    def exponents(self, powers: np.ndarray) -> Dict[Value, Exponents]:
+    def exponents(self, powers: np.ndarray) -> Dict[str, Tuple[int, ...]]:
+        """Of a blob with several versions the last one counts."""
+        exponents = {value.blob: found.of for value, found in self._value_exponents(powers).items()}
+        return {name: found for name, found in exponents.items() if any(found)}
+
+    def _value_exponents(self, powers: np.ndarray) -> Dict[Value, Exponents]:
         return {
             value: Exponents(channels.axis, tuple(powers[self.groups.of[channels.labels]].tolist()))
             for value, channels in self.groups.values.items()

@@ -89,7 +89,7 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> Set[str]:
     return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", capsys.readouterr().out)) - {"-h", "--help"}
 
 
-@pytest.mark.parametrize("command", ["fuse", "check", "show", "upgrade"])
+@pytest.mark.parametrize("command", ["fuse", "check", "show", "calibrate", "upgrade"])
 def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = options_of(command, capsys)
     assert {"--phase", "--quiet"} & options
@@ -103,7 +103,11 @@ def test_every_dialect_of_batch_norm_is_documented() -> None:
 
 
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    every = {option for command in ("fuse", "check", "show", "upgrade") for option in options_of(command, capsys)}
+    every = {
+        option
+        for command in ("fuse", "check", "show", "calibrate", "upgrade")
+        for option in options_of(command, capsys)
+    }
     for document in (README, COMMAND):
         named = set(re.findall(r"`(--[a-z-]+)", document)) - {"--help", "--version"}
         assert "--keep" in named
@@ -131,6 +135,9 @@ def test_the_fields_of_the_json_report_are_documented(tmp_path: Path) -> None:
     assert isinstance(half, dict)
     assert set(report) == documented_fields("## The JSON report")
     assert set(half["after"][0]) == documented_fields("A row of `half`:")
+    activations = report["predicted_activations"]
+    assert isinstance(activations, dict)
+    assert set(activations["after"][0]) == documented_fields("A row of `predicted_activations`:")
 
 
 def test_every_exit_status_of_an_error_is_documented() -> None:

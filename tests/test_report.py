@@ -30,7 +30,7 @@ Check = Callable[[str, str], None]
 
 FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
-    *("rescaled", "unrepaired", "warnings", "problems", "status"),
+    *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status"),
 }
 HALF_FIELDS = {
     *("layer", "blob", "max_abs", "min_nonzero", "overflow", "clipped", "subnormal", "underflow", "nan", "inf"),
@@ -231,8 +231,9 @@ def test_check_reports_the_same_half_rows_as_fuse_before_the_fold(fuse: Fuse, tm
     _, _, report = fuse("keep-preact-resnet")
     assert 0 == cli.main(["check", "net.prototxt", "net.caffemodel", "--report", "c.json", "-q"])
     checked = read_strictly(tmp_path / "c.json")
-    assert {"schema", "tool", "inputs", "half", "warnings", "status"} == set(checked)
+    assert {"schema", "tool", "inputs", "half", "predicted_activations", "warnings", "status"} == set(checked)
     assert report["half"]["before"] == checked["half"]["before"]
+    assert report["predicted_activations"]["before"] == checked["predicted_activations"]["before"]
     assert report["inputs"] == checked["inputs"]
 
 

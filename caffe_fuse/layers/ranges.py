@@ -130,18 +130,21 @@ def _unknown(passage: Passage) -> List[Range]:
 
 
 def _by_another(passage: Passage) -> List[Range]:
-    """A Scale or Bias by another layer's numbers: one for each channel if they have the first axes of the bottom."""
-    if len(passage.ranges) != 2 or passage.parameter.type not in ("Scale", "Bias"):
-        return _unknown(passage)
+    """A Scale or Bias whose numbers lie along several axes, or come from another layer.
+
+    The latter are one for each channel if they have the first axes of the bottom.
+    """
     is_scale = passage.parameter.type == "Scale"
+    blobs = [Range(blob.reshape(-1), blob.reshape(-1)).whole() for blob in passage.blobs if blob.size]
+    if passage.parameter.type not in ("Scale", "Bias") or not all(blob.bounded for blob in blobs):
+        return _unknown(passage)
+    x, others = passage.ranges[0], [*passage.ranges[1:], *blobs]
+    if not others:
+        return _unknown(passage)
     settings = passage.parameter.scale_param if is_scale else passage.parameter.bias_param
-    (x, other), shape = passage.ranges, passage.bottoms[1]
-    if settings.axis != 0 or shape is None or len(shape) < 2:
-        other = other.whole()
-    if not is_scale:
-        return [_sum([x, other])]
-    product, beta = _product(x, other), passage.blobs[-1:]
-    return [_sum([product, *(Range(shift.reshape(-1), shift.reshape(-1)).whole() for shift in beta)])]
+    if settings.axis != 0 or len(passage.ranges) == 1 or len(passage.bottoms[1] or ()) < 2:
+        others[0] = others[0].whole()
+    return [_sum([_product(x, others[0]), *others[1:]] if is_scale else [x, others[0]])]
 
 
 def _aligned(ranges: Sequence[Range]) -> Sequence[Range]:
