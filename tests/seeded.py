@@ -54,19 +54,19 @@ def is_input(prototxt: bytes, name: str) -> bool:
 
 def numbered(layer: Layer, seeds: Dict[Blob, ArrayBlob]) -> Layer:
     """Weights that keep the size of the activations; all else between 0.5 and 1.5, a factor 1. Shared stays shared."""
-    random = np.random.RandomState(layer.index)
+    random = np.random.default_rng(layer.index)
     for blob in layer.blobs:
         if blob in seeds:
             continue
         if len(blob.shape) > 1 and blob.count > max(blob.shape):
-            numbers = random.standard_normal(blob.shape) * np.sqrt(2 / np.prod(blob.shape[1:]))
+            numbers = random.standard_normal(blob.shape, np.float32) * np.float32(np.sqrt(2 / np.prod(blob.shape[1:])))
         else:
             numbers = random.uniform(0.5, 1.5, blob.shape) if blob.count > 1 else np.ones(blob.shape)
         if layer.type == "BN":  # as its Caffes shape them
             numbers = numbers.reshape(1, -1, 1, 1)
-        seeds[blob] = ArrayBlob(numbers.astype(np.float32))
+        seeds[blob] = ArrayBlob(numbers.astype(np.float32, copy=False))
     return dataclasses.replace(layer, blobs=tuple(seeds[blob] for blob in layer.blobs))
 
 
 def arrays(layer: Layer) -> Sequence[np.ndarray]:
-    return [blob.array().astype(np.float32) for blob in layer.blobs]
+    return [blob.array().astype(np.float32, copy=False) for blob in layer.blobs]

@@ -121,7 +121,7 @@ def _fillers(layer: Layer, p: Any) -> List[float]:
     return [0.0 if index in layer.stored else filler(kind) for index, kind in enumerate(kinds)]
 
 
-@layer_type("Convolution", "DepthwiseConvolution", learns=True)
+@layer_type("Convolution", learns=True)
 def convolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=False)
 
@@ -131,9 +131,13 @@ def deconvolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return _convolve(layer, bottoms, is_deconvolution=True, is_depthwise=False)
 
 
-@layer_type("ConvolutionDepthwise", learns=True)
+@layer_type("ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv", learns=True)
 def depthwise(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """A fork's layer: as many groups as channels, whatever `group` says."""
+    """Forks' layers: as many groups as channels, whatever `group` says.
+
+    BVLC/caffe pull request 5665: conv_dw_layer.cpp. yonghenglh6: depthwise_conv_layer.cpp reads the kernel of channel
+    c at c * kernel_h * kernel_w; X2Paddle and ncnn's caffe2ncnn take the two for one type.
+    """
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=True)
 
 
