@@ -252,7 +252,7 @@ def test_weights_that_are_not_the_nets_are_a_clear_error(models: Path, weights: 
     assert expected in str(caught.value)
 
 
-# Definitions without weights that BVLC Caffe stops at too. Their counts in expected_counts.tsv are right about the wiring,
+# Definitions without weights that BVLC Caffe stops at too. Their counts in expected_counts.tsv are right by the wiring,
 # but the nets do not run:
 # enet-train: an Upsample was renamed Pooling. It has no kernel (pooling_layer.cpp LayerSetUp), and two bottoms where a
 #   Pooling has one (pooling_layer.hpp).

@@ -64,7 +64,7 @@ def read_net(prototxt: bytes) -> Any:
     for old in old_layers:
         _upgrade(old, net.layer.add())
     if not (net.input_shape or net.input_dim):  # Caffe: upgrade_proto.cpp UpgradeNetInput drops such inputs
-        made = {top for layer in net.layer if not layer.bottom for top in layer.top}
+        made = {top for layer in net.layer if layer.type == "Input" for top in layer.top}
         kept = [name for name in net.input if name not in made]
         del net.input[:]
         net.input.extend(kept)

@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 
-from .rules import CaffeAbort, Layer, Shape, along, canonical, filler, layer_type
+from .rules import CaffeAbort, Layer, Shape, along, canonical, filler, layer_type, sided_pad
 
 Index = Tuple[Any, ...]
 
@@ -53,7 +53,7 @@ def window_of(p: Any, rank: int) -> Window:
     """Caffe: base_conv_layer.cpp LayerSetUp."""
     kernel = (p.kernel_h, p.kernel_w) if p.kernel_h or p.kernel_w else _numbers(p.kernel_size, rank, 0)
     stride = (p.stride_h, p.stride_w) if p.stride_h or p.stride_w else _numbers(p.stride, rank, 1)
-    pad = (p.pad_h, p.pad_w) if p.pad_h or p.pad_w else _numbers(p.pad, rank, 0)
+    pad = sided_pad(p) or ((p.pad_h, p.pad_w) if p.pad_h or p.pad_w else _numbers(p.pad, rank, 0))
     if len(kernel) != rank or not all(kernel):
         raise CaffeAbort("the kernel needs a size above 0 for each spatial axis")
     return Window(tuple(kernel), tuple(stride), tuple(pad), _numbers(p.dilation, rank, 1))
