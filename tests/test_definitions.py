@@ -110,7 +110,7 @@ DEFINITIONS: Dict[str, Judged] = {
     "se-bn-inception.prototxt": Judged(224),
     "se-resnet50-shicai.prototxt": Judged(),
     "se-resnet50.prototxt": Judged(197),
-    "segflow-x2paddle.prototxt": Judged(32),
+    "segflow-x2paddle.prototxt": Judged(),
     "segnet-driving.prototxt": Judged(56, 80, smaller=SEGNET),
     "senet154.prototxt": Judged(197),
     "shufflenet-v2-miaow.prototxt": Judged(197),
@@ -124,14 +124,15 @@ DEFINITIONS: Dict[str, Judged] = {
 
 
 def shapes_of(path: Path, height: int, width: int) -> Dict[str, seeded.Shape]:
-    """A picture for the first input, and one of everything else."""
+    """A picture of this size for the first input and those that are pictures too, and one of everything else."""
     net = caffe_fuse.load(path).net
     inputs = dict(net.inputs)
     sources = [layer for layer in net.layers if not layer.bottoms]
     inputs.update({value.blob: net.shapes[value] for layer in sources for value in net.tops(layer)})
     picture, *others = inputs
     rest = {name: (1, *(dim or 1 for dim in (inputs[name] or (1,))[1:])) for name in others}
-    return {picture: (1, 3, height, width), **rest}
+    rest[picture] = (1, 3)
+    return {name: (1, 3, height, width) if shape[1:2] == (3,) else shape for name, shape in rest.items()}
 
 
 def made_smaller(text: str, smaller: Mapping[str, int]) -> str:

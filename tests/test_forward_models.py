@@ -14,7 +14,7 @@ import pytest
 import reference
 import truth
 from conftest import SHARED
-from test_real_models import FOLDABLE, inputs_of, load, manifest, probe
+from test_real_models import FOLDABLE, inputs_of, load, manifest, probe, with_inputs
 
 import caffe_fuse
 from caffe_fuse.forward import PRECISIONS, Outcome, run_net
@@ -101,7 +101,7 @@ def test_a_model_in_another_dialect_of_batch_norm_gives_what_the_judge_gives(sha
     model = load(name)
     inputs = inputs_of(model, FOLDABLE[name])
     prototxt, weights = ((shared / "models" / file).read_bytes() for file in (name, MANIFEST[name]["weights"]))
-    exact = reference.run(prototxt, weights, inputs)
+    exact = reference.run(with_inputs(prototxt, model), weights, inputs)
     outcome = run_net(model.net, inputs, PRECISIONS["float64"], model.net.blob_names)
     assert ({}, set(exact)) == (outcome.unavailable, set(outcome.values))
     errors = {blob: share(exact[blob], outcome.values[blob], float(np.max(np.abs(exact[blob])))) for blob in exact}

@@ -116,8 +116,14 @@ def for_the_judge(prototxt: bytes, model: caffe_fuse.Model) -> bytes:
 
     With two bottoms Upsample takes the size of the second. DeephiResize makes the picture as large as we make it.
     """
+    known = prototxt.replace(b'"Upsample"', b'"Resize"').replace(b'"DeephiResize"', b'"Dropout"')
+    return with_inputs(known, model)
+
+
+def with_inputs(prototxt: bytes, model: caffe_fuse.Model) -> bytes:
+    """With those that only layers of another phase make."""
     inputs = "".join(f'input: "{name}" ' for name, shape in model.net.inputs.items() if shape is None)
-    return inputs.encode() + prototxt.replace(b'"Upsample"', b'"Resize"').replace(b'"DeephiResize"', b'"Dropout"')
+    return inputs.encode() + prototxt
 
 
 def inputs_of(model: caffe_fuse.Model, shape: Sequence[int]) -> Dict[str, np.ndarray]:
