@@ -124,15 +124,18 @@ DEFINITIONS: Dict[str, Judged] = {
 
 
 def shapes_of(path: Path, height: int, width: int) -> Dict[str, seeded.Shape]:
-    """A picture of this size for the first input and those that are pictures too, and one of everything else."""
+    """A picture for the first input, and one of everything else.
+
+    A second picture is twice as large: SegFlow crops what it makes of it to the size of the first.
+    """
     net = caffe_fuse.load(path).net
     inputs = dict(net.inputs)
     sources = [layer for layer in net.layers if not layer.bottoms]
     inputs.update({value.blob: net.shapes[value] for layer in sources for value in net.tops(layer)})
     picture, *others = inputs
     rest = {name: (1, *(dim or 1 for dim in (inputs[name] or (1,))[1:])) for name in others}
-    rest[picture] = (1, 3)
-    return {name: (1, 3, height, width) if shape[1:2] == (3,) else shape for name, shape in rest.items()}
+    rest.update({name: (1, 3, 2 * height, 2 * width) for name, shape in rest.items() if shape[1:2] == (3,)})
+    return {picture: (1, 3, height, width), **rest}
 
 
 def made_smaller(text: str, smaller: Mapping[str, int]) -> str:
