@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .blob import ArrayBlob, Blob
+from .blob import ArrayBlob, Blob, CastBlob
 from .dialects import Decided, decide
 from .errors import InputError
 from .layers.row import Dims
@@ -25,7 +25,7 @@ def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
     """The net with its numbers. Raises InputError where a layer's blobs are missing, or of another number or shape."""
     decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
     _check_blobs(decided.net, weights)
-    return decided
+    return decided._replace(net=_with_own_axes(decided.net))
 
 
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
@@ -166,6 +166,25 @@ def exact_shapes(net: Net, layer: Layer) -> List[Tuple[int, ...]]:
     if expected is None or len(expected) != len(layer.blobs):
         return [blob.shape for blob in layer.blobs]
     return [_exact(wanted, blob) for wanted, blob in zip(expected, layer.blobs)]
+
+
+def _with_own_axes(net: Net) -> Net:
+    """The filters of convolutions with fewer axes than the old form's four, in the shape that the layer gives them.
+
+    1x4x4x3 may be a filter 4x4x3 of each input channel, or one input channel with filters 4x3: only the net tells. The
+    matrix of an InnerProduct is always in the last two.
+    """
+    changed: List[Layer] = []
+    own: Dict[Blob, Blob] = {}
+    for layer in net.layers:
+        row, filters = layer.row, layer.blobs[0] if layer.blobs else None
+        if row is not None and row.absorb is not None and filters is not None and filters.legacy:
+            shape = exact_shapes(net, layer)[0]
+            if row.name != "InnerProduct" and shape != filters.shape:
+                blob = own.setdefault(filters, CastBlob(filters, filters.dtype, shape))
+                layer = replace(layer, blobs=(blob, *layer.blobs[1:]))
+        changed.append(layer)
+    return net.with_layers(changed) if own else net
 
 
 def _exact(wanted: Dims, blob: Blob) -> Tuple[int, ...]:

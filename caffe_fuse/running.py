@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
-from .errors import InputError
+from .errors import InputError, SystemFailure
 from .forward import PRECISIONS, Precision, is_source, run_net
 from .layers.row import Shape
 from .layers.shapes import text
@@ -30,7 +30,8 @@ def run(
     inputs: an array for each input of the net, of any size that its layers can take; without them `seeded` ones.
     precision: "float32" as Caffe, "float64", "half", or a Precision of one's own; the result is float32, or float64.
     blobs: "outputs", "all", or names. Of "outputs" and "all" those that cannot be computed are left out.
-    Raises InputError for inputs that do not fit, for a name that cannot be computed, and if nothing can.
+    Raises InputError for inputs that do not fit, for a name that cannot be computed, and if nothing can;
+    SystemFailure where the memory is too small.
     """
     if model.weights is None and any(layer.blobs for layer in model.net.layers):
         raise InputError("it has no weights to run with", where=model.document.path, remedy="load the net with them")
@@ -38,8 +39,11 @@ def run(
         raise InputError(f"precision {precision!r} is not known", remedy=f"it can be {', '.join(PRECISIONS)}")
     chosen = PRECISIONS[precision] if isinstance(precision, str) else precision
     wanted = _wanted(model.net, blobs)
-    values = seeded(model.net, seed) if inputs is None else checked(model.net, inputs)
-    outcome = run_net(model.net, values, chosen, wanted)
+    try:
+        values = seeded(model.net, seed) if inputs is None else checked(model.net, inputs)
+        outcome = run_net(model.net, values, chosen, wanted)
+    except MemoryError as error:
+        raise SystemFailure(f"the memory is too small for a run: {error}", where=model.document.path) from error
     if outcome.unavailable and (not isinstance(blobs, str) or not outcome.values):
         name, reason = next(iter(outcome.unavailable.items()))
         raise InputError(f"blob {name} cannot be computed: {reason}", where=model.document.path)

@@ -6,7 +6,8 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 import pytest
-from nets import batch_norm, caffemodel, convolution, layer, model, numbers, spread, text
+from nets import batch_norm, caffemodel, convolution, fuse, layer, model, numbers, spread, text
+from reference.files import message_class
 
 from caffe_fuse.errors import InputError
 from caffe_fuse.model import Model
@@ -189,3 +190,27 @@ def test_layers_of_another_phase_are_no_strangers() -> None:
 def test_of_many_strangers_the_first_five_are_named() -> None:
     (warning,) = warned(["s1", "s2", "s3", "s4", "s5", "s6"]).warnings
     assert "6 layers with weights are not in the net (s1, s2, s3, s4, s5, ...); " in warning
+
+
+@pytest.mark.parametrize("rest", ["", 'param { name: "w" }'])
+@pytest.mark.parametrize("settings", ["num_output: 4", "num_output: 6 group: 2", "num_output: 1"])
+@pytest.mark.parametrize("kind", ["Convolution", "Deconvolution"])
+def test_filters_along_one_axis_may_have_the_old_four(kind: str, settings: str, rest: str) -> None:
+    """1x4x4x3 is 4x4x3 here: by itself it could be four filters for one input channel (Caffe: blob.cpp:419)."""
+    inner = f"convolution_param {{ {settings} kernel_size: 3 pad: 1 }} {rest}"
+    second = layer("d", kind, "x", "d", inner)
+    prototxt = text(layer("c", kind, "x", "c", inner), batch_norm(), second, shape=(2, 4, 9))
+    blobs = numbers(prototxt)
+    if rest:
+        blobs["d"][0] = blobs["c"][0]
+    net = message_class("NetParameter").FromString(caffemodel(prototxt, blobs))
+    for record in net.layer:
+        for blob in record.blobs if record.name in "cd" else ():
+            dims = [1] * (4 - len(blob.shape.dim)) + list(blob.shape.dim)
+            blob.ClearField("shape")
+            blob.num, blob.channels, blob.height, blob.width = dims
+    made = fuse(prototxt, weights=net.SerializeToString())
+    assert () == made.violations((2, 4, 9))
+    assert ({}, bool(rest)) == (made.refused, "Scale" in "".join(made.lines))  # shared ones cannot both change
+    kept = fuse(prototxt, weights=net.SerializeToString(), keep=["c", "b", "d"])
+    assert kept.before == (kept.prototxt, kept.weights)

@@ -83,13 +83,16 @@ def test_the_targets_of_make_that_the_readme_names_exist() -> None:
     assert targets <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
 
 
+COMMANDS = ("fuse", "check", "show", "run", "verify", "calibrate", "upgrade")
+
+
 def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> Set[str]:
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])
     return set(re.findall(r"(?<![\w-])-{1,2}[a-z][a-z-]*", capsys.readouterr().out)) - {"-h", "--help"}
 
 
-@pytest.mark.parametrize("command", ["fuse", "check", "show", "calibrate", "upgrade"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = options_of(command, capsys)
     assert {"--phase", "--quiet"} & options
@@ -105,7 +108,7 @@ def test_every_dialect_of_batch_norm_is_documented() -> None:
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
     every = {
         option
-        for command in ("fuse", "check", "show", "calibrate", "upgrade")
+        for command in COMMANDS
         for option in options_of(command, capsys)
     }
     for document in (README, COMMAND):

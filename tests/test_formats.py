@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import truth
 from caffemodel_bytes import field, layer, singles
+from conftest import TESTS
 from hypothesis import given
 from reference import run
 from reference.files import message_class, read_net, read_weights
@@ -22,7 +23,8 @@ from caffe_fuse import cli
 from caffe_fuse.blob import FLOAT16
 from caffe_fuse.weights import FORMATS
 
-CONVERTED = [name for name in truth.names() if name != "format-v1"]
+CONVERTED = truth.names()
+UPGRADED = TESTS / "data" / "caffe_upgrade"  # old nets, and what Caffe's own tools made of them
 Arrays = Dict[str, List[np.ndarray]]
 
 
@@ -118,6 +120,42 @@ class TestRoundTrip:
                 del each.blobs[:]
                 each.phase = 1
             assert wanted == list(found.layer), name
+
+    @pytest.mark.parametrize("name", ["v0-net", "v1-net"])
+    def test_a_caffemodel_from_hdf5_of_an_old_net_is_what_caffes_tools_made_of_it(
+        self, name: str, tmp_path: Path
+    ) -> None:
+        """Its text stays old, and the file has the form in which every Caffe writes one, whatever its net's is."""
+        prototxt, weights = ((UPGRADED / f"{name}.{ending}").read_bytes() for ending in ("prototxt", "caffemodel"))
+        through = converted(tmp_path, prototxt, weights, weights_format="hdf5")
+        same, back = converted(tmp_path, *through, weights_format="caffemodel")
+        assert prototxt == same
+        expected, found = parsed((UPGRADED / f"{name}.upgraded.caffemodel").read_bytes()), parsed(back)
+        assert self.flat(expected) == self.flat(found)
+        for each in (*expected.layer, *found.layer):
+            del each.blobs[:]
+            each.phase = 1
+        # Only layers that take part are in a file that Caffe itself writes (net.cpp ToProto).
+        assert [each for each in expected.layer if nets.is_included(each, "TEST", 0, ())] == list(found.layer)
+
+    @pytest.mark.parametrize("format", ["caffemodel", "hdf5"])
+    @pytest.mark.parametrize("text", ["{}", "{}.upgraded"])
+    @pytest.mark.parametrize("name", ["v0-net", "v1-net"])
+    def test_old_weights_under_either_text_give_what_caffe_recorded(
+        self, name: str, text: str, format: str, tmp_path: Path
+    ) -> None:
+        prototxt = (UPGRADED / f"{text.format(name)}.prototxt").read_bytes()
+        weights = (UPGRADED / f"{name}.caffemodel").read_bytes()
+        recorded: Dict[str, np.ndarray] = dict(np.load(UPGRADED / f"{name}.npz"))
+        inputs = {key[3:]: array for key, array in recorded.items() if key.startswith("in:")}
+        found = run(*converted(tmp_path, prototxt, weights, weights_format=format), inputs)
+        for key, array in recorded.items():
+            if key.startswith("out:"):
+                assert truth.largest_error(array, found[key[4:]]) <= 4 * truth.ulp(float(np.abs(array).max()))
+
+    @staticmethod
+    def flat(net: Any) -> Dict[str, List[List[float]]]:
+        return {each.name: [list(blob.data) for blob in each.blobs] for each in net.layer if each.blobs}
 
     def test_layers_of_another_phase_with_weights_keep_them_and_their_rules(self, tmp_path: Path) -> None:
         rule = "include { phase: TRAIN }"

@@ -248,3 +248,10 @@ def test_sums_in_half_in_one_block_are_sums_in_float32(kind: str, group: int) ->
     losses = [np.abs(whole - each).sum() for each in (singly, blocks)]
     is_sum = (kind, group) != ("Deconvolution", 4)
     assert is_sum == (losses[0] > losses[1])
+
+
+def test_a_batch_norm_of_two_bottoms_is_said_to_take_one() -> None:
+    prototxt = nets.text(nets.layer("b", "BatchNorm", "x x", "b"))
+    model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
+    outcome = run_net(model.net, {"x": nets.spread((2, 4, 5, 6), 1)}, FLOAT32, ["b"])
+    assert {"b": "layer b (BatchNorm): it takes 1 bottom, has 2"} == outcome.unavailable

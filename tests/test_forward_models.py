@@ -14,7 +14,7 @@ import pytest
 import reference
 import truth
 from conftest import SHARED
-from test_real_models import load, manifest, probe
+from test_real_models import FOLDABLE, inputs_of, load, manifest, probe, with_inputs
 
 import caffe_fuse
 from caffe_fuse.forward import PRECISIONS, Outcome, run_net
@@ -93,6 +93,19 @@ def test_a_model_that_caffe_cannot_read_runs_to_its_outputs(shared: Path, name: 
     outputs = {value.blob for value in model.net.outputs}
     outcome = run_net(model.net, seeded(model.net, SEED), PRECISIONS["float32"], outputs)
     assert (outputs, {}) == (set(outcome.values), outcome.unavailable)
+
+
+@pytest.mark.parametrize("name", ["segnet-basic-BN/manoj_basic_inference.prototxt", "xilinx-enet/float.prototxt"])
+def test_a_model_in_another_dialect_of_batch_norm_gives_what_the_judge_gives(shared: Path, name: str) -> None:
+    """Caffe has no record of them, and OpenCV does not read them."""
+    model = load(name)
+    inputs = inputs_of(model, FOLDABLE[name])
+    prototxt, weights = ((shared / "models" / file).read_bytes() for file in (name, MANIFEST[name]["weights"]))
+    exact = reference.run(with_inputs(prototxt, model), weights, inputs)
+    outcome = run_net(model.net, inputs, PRECISIONS["float64"], model.net.blob_names)
+    assert ({}, set(exact)) == (outcome.unavailable, set(outcome.values))
+    errors = {blob: share(exact[blob], outcome.values[blob], float(np.max(np.abs(exact[blob])))) for blob in exact}
+    assert {} == {blob: error for blob, error in errors.items() if not error <= 1e-10}
 
 
 def test_what_depends_on_a_vendors_layer_is_named_and_the_rest_runs(shared: Path) -> None:

@@ -10,6 +10,7 @@ import truth
 from google.protobuf import text_format
 
 from caffe_fuse import layers, schema
+from caffe_fuse.layers.batch_norm import DIALECTS
 
 
 def test_the_recorded_nets_are_there():
@@ -104,9 +105,9 @@ FACETS = {
     "absorb": WEIGHTED,
     "sums": WEIGHTED,
 }
-# What cannot be run: layers that read files, that train, or that only a GPU runs; BN is a dialect for each Caffe.
+# What cannot be run: layers that read files, that train, or that only a GPU runs.
 NOT_RUN = """
-    Accuracy AnnotatedData BN ContrastiveLoss Data DummyData EuclideanLoss HDF5Data HDF5Output HingeLoss ImageData
+    Accuracy AnnotatedData ContrastiveLoss Data DummyData EuclideanLoss HDF5Data HDF5Output HingeLoss ImageData
     InfogainLoss Input MemoryData MultiBoxLoss MultinomialLogisticLoss PSROIPooling Python
     SigmoidCrossEntropyLoss SmoothL1Loss SoftmaxWithLoss WindowData
 """
@@ -123,7 +124,15 @@ def test_only_these_rows_have_the_facet(facet):
 
 
 def test_all_but_these_types_can_be_run():
-    assert sorted(NOT_RUN.split()) == sorted(name for name, row in layers.LAYERS.items() if row.forward is None)
+    """A BN only in the dialect of its Caffe."""
+    read = {dialect.layer for dialect in DIALECTS if dialect.row(dialect.orders[0]).forward is not None}
+    unknown = {name for name, row in layers.LAYERS.items() if row.forward is None}
+    assert sorted(NOT_RUN.split()) == sorted(unknown - read)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: f"{dialect.layer}-{dialect.name}")
+def test_a_batch_norm_of_any_dialect_takes_one_bottom(dialect):
+    assert {1} == {dialect.row(order).most for order in dialect.orders}
 
 
 def test_an_alias_gives_the_row_of_its_type():

@@ -116,8 +116,14 @@ def for_the_judge(prototxt: bytes, model: caffe_fuse.Model) -> bytes:
 
     With two bottoms Upsample takes the size of the second. DeephiResize makes the picture as large as we make it.
     """
+    known = prototxt.replace(b'"Upsample"', b'"Resize"').replace(b'"DeephiResize"', b'"Dropout"')
+    return with_inputs(known, model)
+
+
+def with_inputs(prototxt: bytes, model: caffe_fuse.Model) -> bytes:
+    """With those that only layers of another phase make."""
     inputs = "".join(f'input: "{name}" ' for name, shape in model.net.inputs.items() if shape is None)
-    return inputs.encode() + prototxt.replace(b'"Upsample"', b'"Resize"').replace(b'"DeephiResize"', b'"Dropout"')
+    return inputs.encode() + prototxt
 
 
 def inputs_of(model: caffe_fuse.Model, shape: Sequence[int]) -> Dict[str, np.ndarray]:
@@ -252,7 +258,12 @@ def test_weights_that_are_not_the_nets_are_a_clear_error(models: Path, weights: 
     assert expected in str(caught.value)
 
 
-# Definitions without weights. Those that Caffe cannot read, or in another phase only:
+# Definitions without weights that BVLC Caffe stops at too. Their counts in expected_counts.tsv are right by the wiring,
+# but the nets do not run:
+# enet-train: an Upsample was renamed Pooling. It has no kernel (pooling_layer.cpp LayerSetUp), and two bottoms where a
+#   Pooling has one (pooling_layer.hpp).
+# jacintonet11: a template that a program fills in.
+# shufflenet-v1: 90 filters are not 8 equal groups (base_conv_layer.cpp LayerSetUp: num_output % group is 0).
 UNREADABLE = {
     "enet-train-BatchNorm.prototxt": "upsample4_0_4 (Pooling): kernel 0x0 and stride 1x1 have to be at least 1",
     "jacintonet11.prototxt": "$#batch_size#$",

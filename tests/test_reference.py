@@ -25,6 +25,7 @@ WITHOUT_RECORD = {
     "BN",
     "ConvolutionDepthwise",
     "CuDNNBatchNorm",
+    "DepthwiseConv",
     "DepthwiseConvolution",
     "Interp",
     "Normalize",
@@ -254,7 +255,12 @@ def test_interp_keeps_the_corners() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "group"),
-    [("ConvolutionDepthwise", ""), ("DepthwiseConvolution", "group: 4"), ("Convolution", "group: 4")],
+    [
+        ("ConvolutionDepthwise", ""),
+        ("DepthwiseConvolution", ""),
+        ("DepthwiseConv", "group: 1"),
+        ("Convolution", "group: 4"),
+    ],
 )
 def test_depthwise_layers_give_each_channel_its_kernel(kind: str, group: str) -> None:
     text = f"convolution_param {{ num_output: 4 kernel_h: 1 kernel_w: 2 bias_term: false {group} }}"

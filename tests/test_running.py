@@ -10,6 +10,7 @@ import pytest
 
 import caffe_fuse
 from caffe_fuse import HalfPolicy, InputError, Precision
+from caffe_fuse.errors import SystemFailure
 from caffe_fuse.running import input_shapes, seeded
 
 NET = nets.text(
@@ -113,3 +114,9 @@ def test_a_folded_model_runs_before_it_is_saved(model: caffe_fuse.Model) -> None
     assert ["Convolution"] == [layer.type for layer in after.net.layers]
     expected, actual = (caffe_fuse.run(each, {"x": X})["c"] for each in (before, after))
     np.testing.assert_allclose(actual, expected, rtol=0, atol=2e-6 * np.abs(expected).max())
+
+
+def test_a_net_that_no_memory_can_hold_is_a_failure_of_the_system() -> None:
+    prototxt = nets.text(nets.layer("r", "ReLU", "x", "r"), shape=(2**15, 2**15, 2**15, 2**10))
+    with pytest.raises(SystemFailure, match=r"net\.prototxt: the memory is too small for a run"):
+        caffe_fuse.run(nets.model(prototxt, None))

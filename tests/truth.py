@@ -76,6 +76,7 @@ class Comparison:
     differences: Tuple[Difference, ...]
     vanished: Tuple[str, ...]  # blobs that only the net before has
     unknown: Tuple[str, ...]  # blobs behind layers that the judge cannot compute
+    unknown_layers: Tuple[str, ...]  # of the net before: those layers
 
     @property
     def violations(self) -> Tuple[Difference, ...]:
@@ -113,7 +114,8 @@ def compare(
 
     Raises ValueError where nothing is left to compare, CaffeAbort where Caffe would stop at one of the nets.
     """
-    exact = trace(before_prototxt, before_weights, inputs, phase).versions
+    traced = trace(before_prototxt, before_weights, inputs, phase)
+    exact = traced.versions
     rounded = trace(before_prototxt, before_weights, inputs, phase, np.float32).last()
     after = trace(after_prototxt, after_weights, inputs, phase, np.float32).versions
     differences, unknown = [], []
@@ -126,7 +128,8 @@ def compare(
             differences.append(_difference(kept[-1], rounded[blob], after[blob][-1].value))
     if not differences:
         raise ValueError("the two nets have no blob in common that can be computed")
-    return Comparison(tuple(differences), tuple(sorted(set(exact) - set(after))), tuple(unknown))
+    vanished = tuple(sorted(set(exact) - set(after)))
+    return Comparison(tuple(differences), vanished, tuple(unknown), traced.unknown_layers)
 
 
 def _difference(exact: Version, rounded: np.ndarray, after: Optional[np.ndarray]) -> Difference:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import AbstractSet, Dict, List, Optional, Sequence, Tuple, Union
 
 from .. import schema
-from ..blob import Blob
+from ..blob import Blob, CastBlob
 from ..generations.v0 import PADDING
 from ..model import Model
 from ..net import Layer
@@ -83,7 +83,8 @@ def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
 def _orphaned(layer: Layer, owners: Dict[Blob, int], unchanged: AbstractSet[int]) -> bool:
     """Whether the layer shares numbers whose record is going to change or go, so that its own must hold them now."""
     own = layer.record.blobs if layer.record is not None else ()
-    return any(blob not in own and blob in owners and owners[blob] not in unchanged for blob in layer.blobs)
+    stored = [blob.base if isinstance(blob, CastBlob) else blob for blob in layer.blobs]
+    return any(blob not in own and blob in owners and owners[blob] not in unchanged for blob in stored)
 
 
 def _rewritten(model: Model, was: Layer, now: Layer) -> Rewritten:

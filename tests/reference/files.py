@@ -63,6 +63,11 @@ def read_net(prototxt: bytes) -> Any:
     old_layers = upgrade_v0(net.layers) if any(old.HasField("layer") for old in net.layers) else net.layers
     for old in old_layers:
         _upgrade(old, net.layer.add())
+    if not (net.input_shape or net.input_dim):  # Caffe: upgrade_proto.cpp UpgradeNetInput drops such inputs
+        made = {top for layer in net.layer if layer.type == "Input" for top in layer.top}
+        kept = [name for name in net.input if name not in made]
+        del net.input[:]
+        net.input.extend(kept)
     return net
 
 
@@ -74,10 +79,17 @@ def _upgrade(old: Any, new: Any) -> None:
             label = field.enum_type.values_by_number[value].name
             new.type = _V1_TYPES.get(label, label.title().replace("_", ""))
         elif field.name == "param":
+            while len(new.param) < len(value):
+                new.param.add()
             for index, name in enumerate(value):
-                new.param.add().name = name
+                new.param[index].name = name
                 if index < len(old.blob_share_mode):
                     new.param[index].share_mode = old.blob_share_mode[index]
+        elif field.name in ("blobs_lr", "weight_decay"):  # Caffe: upgrade_proto.cpp:716-744
+            while len(new.param) < len(value):
+                new.param.add()
+            for spec, factor in zip(new.param, value):
+                setattr(spec, "lr_mult" if field.name == "blobs_lr" else "decay_mult", factor)
         elif field.name == "name":
             new.name = value
         elif field.name in ("bottom", "top"):

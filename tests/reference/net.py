@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -12,6 +13,9 @@ from .files import Record, Weights, read_net, read_weights, stored_blob
 from .rules import LAYERS, LEARNING, CaffeAbort, Layer, NotComputed, Stored
 
 Owner = Tuple[int, int]  # a layer's place in the net, a blob's place in the layer
+
+# A net runs in float64 and in float32, and reading a long text takes longer than a small picture.
+_parsed = lru_cache(maxsize=2)(read_net)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def trace(
     tops of data layers are taken from here, too. `dtype`: the type that every layer computes in.
     Raises CaffeAbort where Caffe would stop.
     """
-    net = read_net(prototxt)
+    net = _parsed(prototxt)
     parameters = [layer for layer in net.layer if is_included(layer, phase, level, stages)]
     _check_wiring(net.input, parameters)
     layers = _bind(parameters, weights, phase == "TEST", np.dtype(dtype))

@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 
-from .rules import CaffeAbort, Layer, NotComputed, layer_type
+from .rules import CaffeAbort, Layer, NotComputed, layer_type, sided_pad
 
 Pair = Tuple[int, int]
 
@@ -81,7 +81,8 @@ def pooling(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     if bottoms[0].ndim != 4:
         raise CaffeAbort(f"layer {layer.parameter.name}: Pooling of a blob with {bottoms[0].ndim} axes")
     kernel = bottoms[0].shape[2:] if p.global_pooling else _pair(p, "kernel", p.kernel_size)
-    pool = Pool(kernel, _pair(p, "stride", p.stride), _pair(p, "pad", p.pad), p.round_mode == p.FLOOR)
+    pad_h, pad_w = sided_pad(p) or _pair(p, "pad", p.pad)
+    pool = Pool(kernel, _pair(p, "stride", p.stride), (pad_h, pad_w), p.round_mode == p.FLOOR)
     if p.pool == p.STOCHASTIC:
         raise NotComputed
     if p.pool == p.AVE:

@@ -91,6 +91,15 @@ def layer_type(*names: str, learns: bool = False) -> Callable[[Forward], Forward
     return register
 
 
+def sided_pad(p: Any) -> Optional[Shape]:
+    """Synopsys: padding by sides, where they are used; NotComputed where they differ."""
+    if not any(p.HasField(name) for name in ("pad_t", "pad_l", "pad_b", "pad_r")):
+        return None
+    if (p.pad_t, p.pad_l) != (p.pad_b, p.pad_r):
+        raise NotComputed
+    return p.pad_t, p.pad_l
+
+
 def canonical(axis: int, rank: int) -> int:
     """Caffe: blob.hpp CanonicalAxisIndex, negative axes count from the end."""
     if not -rank <= axis < rank:

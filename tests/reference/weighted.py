@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 
-from .rules import CaffeAbort, Layer, Shape, along, canonical, filler, layer_type
+from .rules import CaffeAbort, Layer, Shape, along, canonical, filler, layer_type, sided_pad
 
 Index = Tuple[Any, ...]
 
@@ -53,7 +53,7 @@ def window_of(p: Any, rank: int) -> Window:
     """Caffe: base_conv_layer.cpp LayerSetUp."""
     kernel = (p.kernel_h, p.kernel_w) if p.kernel_h or p.kernel_w else _numbers(p.kernel_size, rank, 0)
     stride = (p.stride_h, p.stride_w) if p.stride_h or p.stride_w else _numbers(p.stride, rank, 1)
-    pad = (p.pad_h, p.pad_w) if p.pad_h or p.pad_w else _numbers(p.pad, rank, 0)
+    pad = sided_pad(p) or ((p.pad_h, p.pad_w) if p.pad_h or p.pad_w else _numbers(p.pad, rank, 0))
     if len(kernel) != rank or not all(kernel):
         raise CaffeAbort("the kernel needs a size above 0 for each spatial axis")
     return Window(tuple(kernel), tuple(stride), tuple(pad), _numbers(p.dilation, rank, 1))
@@ -121,7 +121,7 @@ def _fillers(layer: Layer, p: Any) -> List[float]:
     return [0.0 if index in layer.stored else filler(kind) for index, kind in enumerate(kinds)]
 
 
-@layer_type("Convolution", "DepthwiseConvolution", learns=True)
+@layer_type("Convolution", learns=True)
 def convolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=False)
 
@@ -131,9 +131,13 @@ def deconvolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return _convolve(layer, bottoms, is_deconvolution=True, is_depthwise=False)
 
 
-@layer_type("ConvolutionDepthwise", learns=True)
+@layer_type("ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv", learns=True)
 def depthwise(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """A fork's layer: as many groups as channels, whatever `group` says."""
+    """Forks' layers: as many groups as channels, whatever `group` says.
+
+    BVLC/caffe pull request 5665: conv_dw_layer.cpp. yonghenglh6: depthwise_conv_layer.cpp reads the kernel of channel
+    c at c * kernel_h * kernel_w; X2Paddle and ncnn's caffe2ncnn take the two for one type.
+    """
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=True)
 
 

@@ -62,6 +62,7 @@ class Dialect(NamedTuple):
             forward=self.forward,
             parted=_parted,
             statistics=partial(_statistics, self.read, order),
+            most=1,
         )
 
     def _orders(self, parameter: Any) -> Sequence[str]:
@@ -79,7 +80,7 @@ def settings_of(layer: str, parameter: Any) -> Any:
 
 def unsettled(layer: str, reason: str) -> LayerType:
     """The row of layers that no dialect can be told for: they stay, with this reason."""
-    return LayerType(layer, like_bottom, affine=lambda *_: Refusal(reason))
+    return LayerType(layer, like_bottom, affine=lambda *_: Refusal(reason), most=1)
 
 
 def _has_sizes(order: str, sizes: Sequence[int]) -> bool:
