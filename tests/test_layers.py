@@ -104,6 +104,12 @@ FACETS = {
     "affine": "BN BatchNorm Bias Dropout Power Scale Split",
     "absorb": WEIGHTED,
     "sums": WEIGHTED,
+    "statistics": "BatchNorm",
+    "ranges": """
+        AbsVal Axpy BNLL BatchReindex Bias Clip Concat Crop Dropout ELU Eltwise Exp Filter Flatten Interp LRN LSTM Log
+        Normalize PReLU Permute Pooling Power RNN ROIPooling ReLU ReLU6 Reorg Reshape Scale ShuffleChannel Sigmoid Slice
+        Softmax Split Swish TanH Threshold Tile Upsample
+    """,
 }
 # What cannot be run: layers that read files, that train, or that only a GPU runs.
 NOT_RUN = """

