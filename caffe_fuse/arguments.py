@@ -108,8 +108,9 @@ def _add_verify(commands: Any) -> None:
     verify = commands.add_parser(
         "verify", help="whether two models are one net: both are run, and compared blob by blob"
     )
-    verify.add_argument("first", nargs=2, metavar=("NET_A", "WEIGHTS_A"), help="the model that is right")
-    verify.add_argument("second", nargs=2, metavar=("NET_B", "WEIGHTS_B"), help="the model to be judged")
+    for place, whose in (("A", "the model that is right"), ("B", "the model to be judged")):
+        verify.add_argument(f"net_{place.lower()}", metavar=f"NET_{place}", help=whose)
+        verify.add_argument(f"weights_{place.lower()}", metavar=f"WEIGHTS_{place}", help="its weights")
     verify.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
     verify.add_argument(
         "--precision",

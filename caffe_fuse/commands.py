@@ -140,9 +140,9 @@ def run_verify(options: argparse.Namespace) -> int:
     from .loader import load
     from .report.terminal import verify_report
 
-    first, second = (
-        load(*pair, input_shapes=_input_shapes(options.input_shape)) for pair in (options.first, options.second)
-    )
+    shapes = _input_shapes(options.input_shape)
+    first = load(options.net_a, options.weights_a, input_shapes=shapes)
+    second = load(options.net_b, options.weights_b, input_shapes=shapes)
     inputs = _inputs(options, first)
     half = options.precision == "half"
     found = verify(first, second, inputs, rescaled=_rescaled(options.rescaled), half=half, seed=options.seed)

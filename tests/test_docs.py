@@ -106,11 +106,7 @@ def test_every_dialect_of_batch_norm_is_documented() -> None:
 
 
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    every = {
-        option
-        for command in COMMANDS
-        for option in options_of(command, capsys)
-    }
+    every = {option for command in COMMANDS for option in options_of(command, capsys)}
     for document in (README, COMMAND):
         named = set(re.findall(r"`(--[a-z-]+)", document)) - {"--help", "--version"}
         assert "--keep" in named

@@ -98,7 +98,8 @@ def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     worst = channels[magnitudes[channels].argmax()]
     origin = "predicted" if row.recorded is None else "seen"
     place = f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
-    return f"{place}: {channels.size} of {magnitudes.size} channels, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
+    counted = f"{channels.size} of {magnitudes.size} channels"
+    return f"{place}: {counted}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
 
 
 def run_report(found: Mapping[str, Any], output: Optional[str]) -> str:
