@@ -175,6 +175,8 @@ def _tops(layer: Layer, row: LayerType, bottoms: List[Array], precision: Precisi
     with np.errstate(all="ignore"):
         if row.sums is not None and precision.block is not None:
             tops = row.sums(layer.parameter, blobs, bottoms, partial(_blockwise, precision))
+        elif row.stored is not None and precision.half is not None:
+            tops = row.stored(layer.parameter, blobs, bottoms, precision.kept)
         else:
             assert row.forward is not None
             tops = row.forward(layer.parameter, blobs, bottoms)

@@ -141,6 +141,8 @@ class LayerType(NamedTuple):
     sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
     statistics(parameter, blobs): of a BatchNorm that uses what it has stored
     ranges(passage): between which numbers its tops lie, from the ranges of its bottoms
+    stored(parameter, blobs, bottoms, kept): forward of a layer that has blobs of its own between its steps, which hold
+        what `kept` makes of numbers
     most: how many bottoms its forward function takes; None: any number
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
@@ -156,6 +158,7 @@ class LayerType(NamedTuple):
     forward: Optional[Callable[[Any, Arrays, Arrays], List[NDArray[Any]]]] = None
     parted: Optional[Callable[[Any], Optional[Tuple[Any, Any]]]] = None
     sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
+    stored: Optional[Callable[[Any, Arrays, Arrays, Callable[[Any], Any]], List[NDArray[Any]]]] = None
     most: Optional[int] = None
     homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
     statistics: Optional[Callable[[Any, Arrays], Union[Statistics, Refusal]]] = None

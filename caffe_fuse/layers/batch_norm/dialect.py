@@ -43,6 +43,7 @@ class Dialect(NamedTuple):
     learned: FrozenSet[str] = frozenset()
     types: Tuple[str, ...] = ()
     named_only: bool = False
+    stored: Optional[Callable[[Any, Arrays, Arrays, Callable[[Any], Any]], List[Any]]] = None
 
     def order(self, parameter: Any, sizes: Sequence[int]) -> Optional[str]:
         """What blobs of these sizes hold; None if this dialect has no such layer."""
@@ -62,6 +63,7 @@ class Dialect(NamedTuple):
             forward=self.forward,
             parted=_parted,
             statistics=partial(_statistics, self.read, order),
+            stored=self.stored,
             most=1,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
 
 import numpy as np
 
@@ -30,6 +30,21 @@ def factored(parameter: Any, blobs: Arrays, bottoms: Arrays, unset: Optional[boo
     if len(blobs) > 4:
         top = top + _along(blobs[4], bottom)
     return [np.maximum(top, 0) if parameter.batch_norm_param.relu else top]
+
+
+def stored(parameter: Any, blobs: Arrays, bottoms: Arrays, kept: Callable[[Array], Array]) -> List[Array]:
+    """BVLC's, in a Caffe whose blobs hold other numbers than it computes with: `kept` makes them what a blob holds.
+
+    Of those blobs a BatchNorm has mean_, variance_ and the top, which it writes several times
+    (batch_norm_layer.cpp:98-165).
+    """
+    (bottom,) = bottoms
+    if len(blobs) != 3 or not uses_stored(parameter):
+        return factored(parameter, blobs, bottoms)
+    inverse = kept(np.divide(1, blobs[2], out=np.zeros_like(blobs[2]), where=blobs[2] != 0))
+    mean, variance = (_along(kept(blob * inverse), bottom) for blob in blobs[:2])
+    deviation = kept(np.sqrt(kept(variance + bottom.dtype.type(single(parameter.batch_norm_param.eps)))))
+    return [kept(bottom - mean) / deviation]
 
 
 def nvidia(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[Array]:

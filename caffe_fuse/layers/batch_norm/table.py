@@ -18,7 +18,7 @@ _CUDNN = "mean variance correction scale shift"
 
 # In the order in which they are tried. The first is what a BatchNorm means that shows no sign of another.
 DIALECTS: Tuple[Dialect, ...] = (
-    Dialect("bvlc", "BatchNorm", "BVLC", (_THREE,), _PLAIN, read.factored, forward.factored),
+    Dialect("bvlc", "BatchNorm", "BVLC", (_THREE,), _PLAIN, read.factored, forward.factored, stored=forward.stored),
     Dialect(
         "nvidia",
         "BatchNorm",
