@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from .. import __version__
+from ..activations import Activation
 from ..channels import ChannelStats, by_channel
 from ..effects import layout_of
 from ..emit import Written
@@ -67,6 +68,8 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "after": _sums(report.after.rows),
         "first_picture": ranges([_range(row) for row in first]) if first else "",
         "strips": _strips(report),
+        "activations": _activations_picture(report),
+        "seen": any(row.recorded is not None for row in report.activations.after),
         "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
     }
     return str(_template().render(content))
@@ -139,6 +142,20 @@ def _strips(report: Report) -> List[Strip]:
 
 def _weights(report: Report) -> List[HalfRow]:
     return [row for row in report.after.rows if row.blob == 0]
+
+
+def _activations_picture(report: Report) -> str:
+    """From the channel that stays smallest to the one that becomes largest, of each blob; the largest ones first."""
+    largest = {id(row): float(row.range.magnitudes.max(initial=0.0)) for row in report.activations.after}
+    known = [row for row in report.activations.after if 0 < largest[id(row)] < np.inf]
+    chosen = sorted(known, key=lambda row: -largest[id(row)])[:FIRST_ROWS]
+    rows = [Range(row.layer or row.blob, None, _span(row)) for row in known if row in chosen]
+    return ranges(rows) if rows else ""
+
+
+def _span(row: Activation) -> Tuple[float, float]:
+    magnitudes = row.range.magnitudes
+    return float(magnitudes[magnitudes > 0].min()), float(magnitudes.max())
 
 
 def _strip(rewrite: Rewrite) -> Strip:

@@ -65,11 +65,7 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     for row in half.rows:
         for name in ("count", *CLASSES):
             sums[name] += getattr(row.stats, name)
-    found = [
-        f"{sums[name]:,} {name}"
-        for name in ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
-        if sums[name]
-    ]
+    found = [f"{sums[name]:,} {name}" for name in CLASSES if sums[name]]
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {sums['count']:,} numbers in {len(half.rows)} blobs"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
 
