@@ -88,7 +88,7 @@ def test_the_verdict_comes_first_and_the_facts_follow(html: str) -> None:
     )
     assert "6 → 0 numbers that half cannot hold" in found.text
     assert "batch statistics" in found.text
-    assert 2 == [tag for tag, _ in found.elements].count("svg")
+    assert 3 == [tag for tag, _ in found.elements].count("svg")
 
 
 def test_a_name_that_is_markup_is_text(html: str) -> None:
