@@ -103,15 +103,29 @@ def _numbers(option: str, given: str) -> Tuple[float, ...]:
 
 
 def _watched(items: Sequence[Any]) -> Iterable[Any]:
-    """With a progress bar on a terminal, where tqdm is installed."""
-    if not sys.stderr.isatty():
+    """With a progress bar on a terminal."""
+    bar = _bar(len(items), "batch")
+    if bar is None:
         return items
+    return _advancing(items, bar)
+
+
+def _advancing(items: Sequence[Any], bar: Any) -> Iterable[Any]:
+    with bar:
+        for item in items:
+            yield item
+            bar.update()
+
+
+def _bar(total: int, unit: str) -> Any:
+    """A progress bar; None if nobody sees it, or tqdm is not installed."""
+    if not sys.stderr.isatty():
+        return None
     try:
         from tqdm import tqdm
     except ImportError:
-        return items
-    bar: Iterable[Any] = tqdm(items, unit="batch", file=sys.stderr, leave=False)
-    return bar
+        return None
+    return tqdm(total=total, unit=unit, file=sys.stderr, leave=False)
 
 
 def run_show(options: argparse.Namespace) -> int:
@@ -128,7 +142,17 @@ def run_run(options: argparse.Namespace) -> int:
 
     model = _load(options)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
-    found = run(model, _inputs(options, model), precision=options.precision, blobs=blobs, seed=options.seed)
+    bar = None if options.quiet else _bar(len(model.net.layers), "layer")
+    found = run(
+        model,
+        _inputs(options, model),
+        precision=options.precision,
+        blobs=blobs,
+        seed=options.seed,
+        watch=None if bar is None else bar.update,
+    )
+    if bar is not None:
+        bar.close()
     if options.output:
         _write_arrays(options.output, found, model.paths)
     _print(options, run_report(found, options.output), model.warnings)

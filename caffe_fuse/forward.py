@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 
@@ -70,10 +83,21 @@ class Outcome(NamedTuple):
     unavailable: Dict[str, str]
 
 
-def run_net(net: Net, inputs: Arrays, precision: Precision, wanted: Collection[str]) -> Outcome:
-    """The last values of the wanted blobs. InputError where an input or the weights do not fit a layer."""
+def run_net(
+    net: Net,
+    inputs: Arrays,
+    precision: Precision,
+    wanted: Collection[str],
+    watch: Optional[Callable[[], object]] = None,
+) -> Outcome:
+    """The last values of the wanted blobs; `watch` is called for each value that is computed.
+
+    InputError where an input or the weights do not fit a layer.
+    """
     outcome = Outcome({}, {})
     for value, computed in compute(net, inputs, precision, wanted):
+        if watch is not None:
+            watch()
         if value.blob not in wanted:
             continue
         if isinstance(computed, Unavailable):
