@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import InputError
 from .half import Policy
-from .layers.ranges import UNKNOWN, Range
+from .layers.ranges import Range
 from .meter import OVERFLOW
 from .model import Model
 from .net import Net, Value
@@ -109,20 +109,22 @@ class Fold(NamedTuple):
 def expected(before: Net, assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
     """Of a net, and of what a fold made of it."""
     observed = assumptions.observed
-    known: Dict[Value, Range] = dict(predicted(before, assumptions.sigmas))
+    known: Dict[Value, Range] = {
+        value: found for value, found in predicted(before, assumptions.sigmas).items() if found.bounded
+    }
     known.update({value: recorded.range for value, recorded in observed.items()})
     listed = _listed(before, known, observed)
     if fold is None:
         return Activations(assumptions.sigmas, listed, (), sum_bounds(before, known) if assumptions.half_sums else ())
-    sources = origins(before, fold.after, fold.rewrites)
-    later = {value: known[source] for value, source in sources.items()}
-    for value, exponents in fold.exponents.items():
-        later[value] = multiplied(later.get(value, UNKNOWN), exponents)
-    seen = {
-        value: observed[source]
-        for value, source in sources.items()
-        if source in observed and later[value] is known[source]
-    }
+    later: Dict[Value, Range] = {}
+    seen: Dict[Value, Recorded] = {}
+    for value, source in origins(before, fold.after, fold.rewrites).items():
+        exponents = fold.exponents.get(value)
+        if source in known and exponents is not None and any(exponents.of):
+            later[value] = multiplied(known[source], exponents)
+        elif source in known:
+            later[value] = known[source]
+            seen.update({value: observed[source]} if source in observed else {})
     sums = sum_bounds(fold.after, later) if assumptions.half_sums else ()
     return Activations(assumptions.sigmas, listed, _listed(fold.after, later, seen), sums)
 
@@ -131,7 +133,5 @@ def _listed(net: Net, known: Known, observed: Mapping[Value, Recorded]) -> Tuple
     values = [("", Value(name, 0)) for name in net.inputs]
     values += [(layer.name, value) for layer in net.layers for value in net.tops(layer)]
     return tuple(
-        Activation(layer, value.blob, known[value], observed.get(value))
-        for layer, value in values
-        if value in observed or known.get(value, UNKNOWN).bounded
+        Activation(layer, value.blob, known[value], observed.get(value)) for layer, value in values if value in known
     )

@@ -56,11 +56,12 @@ class Norm(NamedTuple):
 
 def _norm(layer: Layer, sigmas: float) -> Optional[Norm]:
     """None for other layers, and where what is stored is not used, or not what was measured."""
-    if layer.row is None or layer.row.statistics is None or (len(layer.bottoms), len(layer.tops)) != (1, 1):
+    row = layer.row
+    if row is None or row.statistics is None or (len(layer.bottoms), len(layer.tops)) != (1, 1):
         return None
-    parted = None if layer.row.parted is None else layer.row.parted(layer.parameter)
+    parted = None if row.parted is None else row.parted(layer.parameter)
     parameter = layer.parameter if parted is None else parted[0]
-    found = layer.row.statistics(parameter, [blob.array() for blob in layer.blobs])
+    found = row.statistics(parameter, [blob.array() for blob in layer.blobs])
     if isinstance(found, Refusal) or found.variance is None:
         return None
     with np.errstate(all="ignore"):
@@ -124,9 +125,8 @@ def origins(before: Net, after: Net, rewrites: Iterable[Rewrite]) -> Dict[Value,
 
 def multiplied(found: Range, exponents: Exponents) -> Range:
     """The range of a value whose channels were multiplied by powers of two."""
-    if not any(exponents.of):
-        return found
-    if exponents.axis != 1:
-        return UNKNOWN
     powers = np.ldexp(1.0, np.array(exponents.of))
-    return Range(found.lows * powers, found.highs * powers)
+    if exponents.axis == 1:
+        return Range(found.lows * powers, found.highs * powers)
+    both = [Range(found.lows * power, found.highs * power).whole() for power in (powers.min(), powers.max())]
+    return Range(np.minimum(*(each.lows for each in both)), np.maximum(*(each.highs for each in both)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from .layers.ranges import UNKNOWN, Range
+from .layers.ranges import Range
 from .layers.shapes import axis_of
 from .layers.window import windows
 from .meter import OVERFLOW
@@ -43,9 +43,8 @@ def sum_bounds(net: Net, known: Known) -> Tuple[SumBound, ...]:
         if layer.row is None or layer.row.absorb is None or not layer.blobs or len(layer.tops) != 1:
             continue
         bottom = net.bottoms(layer)[0]
-        found_range = known.get(bottom, UNKNOWN)
-        if found_range.bounded:
-            bound = _bound(layer, found_range, net.shapes[bottom])
+        if bottom in known and known[bottom].bounded:
+            bound = _bound(layer, known[bottom], net.shapes[bottom])
             found += [bound] if bound is not None else []
     return tuple(found)
 

@@ -438,6 +438,48 @@ MUTANTS: Tuple[Mutant, ...] = (
         " <= bound)",
         "tests/test_proof.py::test_a_number_that_is_not_finite_is_found",
     ),
+    Mutant(
+        "a channel of a concatenation takes the range of another",
+        "layers/ranges.py",
+        "return [Range(np.concatenate(lows), np.concatenate(highs))]",
+        "return [Range(np.concatenate(lows[::-1]), np.concatenate(highs[::-1]))]",
+        "tests/test_layer_ranges.py",
+    ),
+    Mutant(
+        "ranges do not turn with a negative factor",
+        "layers/ranges.py",
+        "corners = [a * b for a in one for b in other]",
+        "corners = [a * b for a, b in zip(one, other)]",
+        "tests/test_layer_ranges.py",
+    ),
+    Mutant(
+        "variance for deviation",
+        "prediction.py",
+        "np.sqrt(np.maximum(found.variance, 0))",
+        "np.maximum(found.variance, 0)",
+        "tests/test_prediction.py",
+    ),
+    Mutant(
+        "a folded layer has the range of its own old top",
+        "prediction.py",
+        "rewrite.after.index: rewrite.before[-1] for",
+        "rewrite.after.index: rewrite.before[0] for",
+        "tests/test_prediction.py",
+    ),
+    Mutant(
+        "signed weights in the bound of a sum",
+        "sums.py",
+        "np.abs(blob.array()).astype(np.float32)",
+        "blob.array().astype(np.float32)",
+        "tests/test_prediction.py",
+    ),
+    Mutant(
+        "runs that merge keep the wider lower end only",
+        "calibration.py",
+        "np.maximum(mine.highs, found.highs)",
+        "mine.highs",
+        "tests/test_calibration.py",
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial, reduce
 from itertools import accumulate
-from math import prod
+from math import isfinite, prod
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -39,7 +39,8 @@ class Range(NamedTuple):
 
     @property
     def bounded(self) -> bool:
-        return bool(np.isfinite(self.magnitudes).all())
+        # Infinities and NaN stay in a sum.
+        return isfinite(self.lows.sum()) and isfinite(self.highs.sum())
 
     def whole(self) -> Range:
         """One pair for all channels."""
