@@ -118,5 +118,5 @@ def test_a_folded_model_runs_before_it_is_saved(model: caffe_fuse.Model) -> None
 
 def test_a_net_that_no_memory_can_hold_is_a_failure_of_the_system() -> None:
     prototxt = nets.text(nets.layer("r", "ReLU", "x", "r"), shape=(2**15, 2**15, 2**15, 2**10))
-    with pytest.raises(SystemFailure, match="net.prototxt: the memory is too small for a run"):
+    with pytest.raises(SystemFailure, match=r"net\.prototxt: the memory is too small for a run"):
         caffe_fuse.run(nets.model(prototxt, None))
