@@ -135,8 +135,8 @@ def deconvolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 def depthwise(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Forks' layers: as many groups as channels, whatever `group` says.
 
-    BVLC/caffe pull request 5665: conv_dw_layer.cpp. yonghenglh6: depthwise_conv_layer.cpp reads the kernel of channel
-    c at c * kernel_h * kernel_w; X2Paddle and ncnn's caffe2ncnn take the two for one type.
+    BVLC/caffe pull request 5665: conv_dw_layer. Forks' depthwise_conv_layer.cpp reads the kernel of channel c at
+    c * kernel_h * kernel_w; X2Paddle and caffe2ncnn take ConvolutionDepthwise and DepthwiseConvolution for one type.
     """
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=True)
 
