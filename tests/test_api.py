@@ -174,7 +174,10 @@ BAD_CALLS = {
     "a size of zero": (lambda: load(BLOCK, input_shapes={"data": (0, 3, 8, 8)}), "not a row of sizes"),
     "a shape that no weight fits": (lambda: load(BLOCK, input_shapes={"data": (1, 4, 8, 8)}), "8x4x7x7 in the net"),
     "a layer to keep that is none": (lambda: caffe_fuse.fuse(load(BLOCK), keep=["bn9"]), "keep names bn9"),
-    "a half policy that is none": (lambda: caffe_fuse.fuse(load(BLOCK), half_policy="x"), "choose from ieee, off"),
+    "a half policy that is none": (
+        lambda: caffe_fuse.fuse(load(BLOCK), half_policy="x"),
+        "choose from off, ieee, flush",
+    ),
     "a policy to check by that is none": (lambda: caffe_fuse.check_half(load(BLOCK), half_policy="x"), "choose from"),
     "a strict word that is none": (
         lambda: caffe_fuse.fuse(load(BLOCK), strict=["x"]),

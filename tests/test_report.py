@@ -30,7 +30,7 @@ Check = Callable[[str, str], None]
 
 FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
-    *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status"),
+    *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status", "verification"),
 }
 HALF_FIELDS = {
     *("layer", "blob", "max_abs", "min_nonzero", "overflow", "clipped", "subnormal", "underflow", "nan", "inf"),
