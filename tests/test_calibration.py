@@ -6,7 +6,7 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, ClassVar, Dict, List, Sequence
 
 import h5py
 import nets
@@ -239,7 +239,7 @@ def test_as_many_samples_are_run_together_as_the_net_was_made_for(
 class Bar:
     """Stands for tqdm: how many batches each bar was made for, and how many it saw."""
 
-    made: List[List[int]] = []
+    made: ClassVar[List[List[int]]] = []
 
     def __init__(self, *, total: int, **_options: Any) -> None:
         self.counts = [total, 0]
