@@ -83,6 +83,9 @@ class Blob:
         """The elements at sorted flat indices (int64, 1-D) as float64; reads only the chunks they lie in."""
         raise NotImplementedError
 
+    def keep(self, indices: np.ndarray) -> None:
+        """The elements at these sorted flat indices are kept when they go by: `take` then need not read them."""
+
     def in_type(self, dtype: np.dtype) -> Blob:
         """The same numbers as float16, float32 or float64; those of a recipe are rounded to it at once."""
         return self if dtype == self.dtype else CastBlob(self, dtype, self.shape)
@@ -128,6 +131,8 @@ class StoredBlob(Blob):
         self._where = where or source.name
         self._firsts = [0, *accumulate(span.length for span in spans)]
         self._array: Optional[np.ndarray] = None
+        self._wanted = np.empty(0, np.int64)
+        self._kept: Optional[np.ndarray] = None
         if not missing and self._firsts[-1] != self.count:
             raise InputError(
                 f"holds {self._firsts[-1]} numbers, but its shape {list(self.shape)} needs {self.count}",
@@ -152,24 +157,35 @@ class StoredBlob(Blob):
         if self._array is not None:
             yield self._array.reshape(-1)
             return
+        kept = np.empty(len(self._wanted), self.dtype)
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
-            for first in range(0, self.count, CHUNK):
+            for first, wanted in zip(range(0, self.count, CHUNK), self._parts(self._wanted)):
                 chunk = buffer[: self.count - first]
                 self._fill(first, chunk)
+                kept[wanted] = chunk[self._wanted[wanted] - first]
                 yield chunk
+        self._kept = kept
+
+    def keep(self, indices: np.ndarray) -> None:
+        self._wanted, self._kept = indices, None
 
     def take(self, indices: np.ndarray) -> np.ndarray:
+        if self._kept is not None and np.array_equal(indices, self._wanted):
+            return self._kept.astype(FLOAT64)
         self._require_numbers()
         result = np.empty(len(indices), FLOAT64)
-        edges = np.searchsorted(indices, np.arange(0, self.count + CHUNK, CHUNK))
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
-            for number in np.flatnonzero(np.diff(edges)):
-                first = int(number) * CHUNK
-                wanted = slice(edges[number], edges[number + 1])
-                chunk = buffer[: self.count - first]
-                self._fill(first, chunk)
-                result[wanted] = chunk[indices[wanted] - first]
+            for first, wanted in zip(range(0, self.count, CHUNK), self._parts(indices)):
+                if wanted.start < wanted.stop:
+                    chunk = buffer[: self.count - first]
+                    self._fill(first, chunk)
+                    result[wanted] = chunk[indices[wanted] - first]
         return result
+
+    def _parts(self, indices: np.ndarray) -> List[slice]:
+        """Which of the sorted indices lie in each chunk."""
+        edges = np.searchsorted(indices, np.arange(0, self.count + CHUNK, CHUNK)).tolist()
+        return [slice(*pair) for pair in zip(edges, edges[1:])]
 
     def _require_numbers(self) -> None:
         if self.missing:
@@ -230,6 +246,9 @@ class CastBlob(Blob):
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         for chunk in read(self.base):
             yield cast(chunk, self.dtype)
+
+    def keep(self, indices: np.ndarray) -> None:
+        self.base.keep(indices)
 
     def take(self, indices: np.ndarray) -> np.ndarray:
         result: np.ndarray = cast(self.base.take(indices), self.dtype).astype(FLOAT64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Collection, Optional, Sequence
 
-from . import half, passes
+from . import columns, half, passes
 from .activations import assume
 from .dialects import decide
 from .emit import dropped_layers
@@ -62,6 +62,7 @@ def fuse(
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
     _check_rescale(model, rescale, keep_blobs)
     assumptions = assume(model.net, sigmas, ranges, half_sums)
+    columns.keep(model.net.layers)
     before = analyse_net(model.net, half_policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)

@@ -68,7 +68,13 @@ def _measure_all(blobs: Iterable[Blob]) -> None:
     """Measures what was not measured yet: large blobs in a few threads, small ones together."""
     new = [blob for blob in dict.fromkeys(blobs) if blob not in _measured]
     parallel.each(_measure_large, sorted((blob for blob in new if blob.count > _FEW), key=lambda blob: -blob.count))
-    small = [blob for blob in new if 0 < blob.count <= _FEW]
+    measure_small(new)
+
+
+def measure_small(blobs: Iterable[Blob]) -> None:
+    """Measures together those with few numbers: one by one takes longer."""
+    new = [blob for blob in dict.fromkeys(blobs) if blob.count <= _FEW and blob not in _measured]
+    small = [blob for blob in new if blob.count]
     if small:
         _measured.update(zip(small, stats_of([blob.array().reshape(-1) for blob in small])))
     _measured.update((blob, NOTHING) for blob in new if not blob.count)

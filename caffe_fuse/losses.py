@@ -12,6 +12,7 @@ import numpy as np
 from . import half, parallel
 from .blob import Blob
 from .channels import GOOD, POOR, by_channel
+from .columns import columns, weights_at
 from .effects import Effects, layout_of
 from .meter import OVERFLOW
 from .net import Layer
@@ -21,7 +22,6 @@ from .scaled import Layout, ScaledBlob
 if TYPE_CHECKING:
     from .powers import Groups
 
-SAMPLES = 8  # of a channel
 # What a channel loses does no harm if its energy is below this share of each sum that the channel goes into.
 NO_EFFECT = 10 ** (-GOOD / 10)
 RATIO = 10 ** (POOR / 10)
@@ -47,6 +47,7 @@ def losses(layers: Sequence[Layer], groups: Optional[Groups] = None) -> List[Los
         with np.errstate(all="ignore"):  # NaN of any kind, and infinity, are losses
             answers[place[0].index, place[1]] = _loss(*place)
 
+    half.measure_small(blob for layer in layers for blob in layer.blobs)
     places = [(layer, number) for layer in layers for number in range(len(layer.blobs))]
     parallel.each(look, sorted(places, key=lambda place: -place[0].blobs[place[1]].count))
     found = [answers[layer.index, number] for layer, number in places]
@@ -62,7 +63,9 @@ def _loss(layer: Layer, number: int) -> Loss:
         overflow = _overflowing(blob, layout or Layout(1, 1, 1, blob.count))
     if layout is not None:
         poor = _poor_bias(layer, number) if number else _poor_weights(layer, layout)
-    return Loss(layer, number, np.union1d(overflow, poor), overflow)
+    # numpy.unique, below numpy.union1d, imports a package that few processes need.
+    channels = np.union1d(overflow, poor) if overflow.size and poor.size else np.concatenate([overflow, poor])
+    return Loss(layer, number, channels, overflow)
 
 
 def _stays_finite(blob: Blob) -> bool:
@@ -90,7 +93,7 @@ def _poor_weights(layer: Layer, layout: Layout) -> np.ndarray:
     """Channels whose weights lose too much. A subnormal half is off by at most 2^-25, so large ones make up for it."""
     blob = layer.blobs[0]
     smallest = layout.size / layout.channels * 2.0**-50 * RATIO * 1.01
-    doubtful = _sampled_energy(layer, layout) < smallest
+    doubtful = _sampled_energy(layer) < smallest
     if not doubtful.any():
         return np.zeros(0, np.int64)
     poor: np.ndarray = np.flatnonzero(doubtful & (by_channel(blob, layout, chosen=doubtful).snr < POOR))
@@ -111,27 +114,12 @@ def _poor_bias(layer: Layer, number: int) -> np.ndarray:
     return poor
 
 
-class _First:
-    """Draws the first place of each part of a channel: here any places serve, and these come in their order."""
-
-    def random(self, shape: Tuple[int, ...]) -> np.ndarray:
-        return np.zeros(shape)
-
-
-def _sampled_energy(layer: Layer, layout: Layout) -> np.ndarray:
+def _sampled_energy(layer: Layer) -> np.ndarray:
     """The sum of the squares of some weights of each channel: not more than that of all."""
-    blob = layer.blobs[0]
-    if layer.row is None or layer.row.absorb is None:
-        return np.square(blob.array().astype(np.float64).reshape(-1))
-    places = layer.row.absorb.columns(layer.parameter, blob.shape, SAMPLES, _First())
-    flat = places.reshape(-1)
-    if (np.diff(flat) >= 0).all():
-        found = blob.take(flat)
-    else:
-        order = np.argsort(flat, kind="stable")
-        found = np.empty(flat.size)
-        found[order] = blob.take(flat[order])
-    energy: np.ndarray = np.square(found.reshape(places.shape)).sum(axis=1)
+    places = columns(layer)
+    if places is None:  # a Scale or a Bias: a number each
+        return np.square(layer.blobs[0].array().astype(np.float64).reshape(-1))
+    energy: np.ndarray = np.square(weights_at(layer.blobs[0], places)).sum(axis=1)
     return energy
 
 

@@ -1,19 +1,19 @@
 """Each rewritten layer proves itself: the old layers, each by its own definition, against the new numbers as read back.
 
-For every output channel some of its weights are drawn (at most SAMPLES) and multiplied by a random vector; what comes
+For every output channel some of its weights are drawn, at most SAMPLES, and multiplied by a random vector; what comes
 out runs through the chain's layers by their forward functions, in float64, and must equal what the new weights give.
 Nothing here uses the affines or the layouts that made the new numbers.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from .blob import FLOAT16, FLOAT32, Blob
+from .columns import SAMPLES, Chance, columns, weights_at
 from .errors import InternalError
 from .net import Layer
 from .passes import Rewrite
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-SAMPLES = 16  # weights of a channel; more take longer than the fold itself
 # Of a stored type: half a unit in the last place, relative to the number, and the smallest number above 0.
 ROUNDINGS = {FLOAT32: (2.0**-24, 2.0**-149), FLOAT16: (2.0**-11, 2.0**-24)}
 FLOAT64_NOISE = 2.0**-44  # of some hundred roundings, relative to the magnitudes they work on
@@ -38,38 +37,16 @@ class Outputs(NamedTuple):
     size: Vector
 
 
-class Chance:
-    """Seeded random numbers by splitmix64: importing numpy.random takes longer than the proof of a net.
-
-    https://prng.di.unimi.it/splitmix64.c
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._drawn = seed << 32
-
-    def random(self, shape: Tuple[int, ...]) -> NDArray[np.float64]:
-        """Uniform in [0, 1)."""
-        count = math.prod(shape)
-        places = np.arange(self._drawn + 1, self._drawn + count + 1, dtype=np.uint64)
-        self._drawn += count
-        bits = places * np.uint64(0x9E3779B97F4A7C15)
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        bits ^= bits >> np.uint64(31)
-        return (bits >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
-
-
 def prove(rewrite: Rewrite, written: Sequence[Blob], powers: Optional[LayerPowers] = None) -> None:
     """Raises InternalError when the written blobs do not do what the layers before did.
 
     powers: those of two by which its bottoms and tops are multiplied now, for each channel.
     """
-    chance = Chance(rewrite.after.index)
+    chance = Chance(~rewrite.after.index & 0xFFFFFF)
     first = rewrite.before[0]
-    absorber = first.row.absorb if first.row is not None else None
-    if rewrite.rule == "fold" and absorber is not None:
-        places = absorber.columns(first.parameter, first.blobs[0].shape, SAMPLES, chance)
-        inputs = chance.random(places.shape) + 0.5  # none near 0: it would hide its weight
+    places = columns(first)
+    if rewrite.rule == "fold" and places is not None:
+        inputs = chance.random((1, places.shape[1])) + 0.5  # none near 0: it would hide its weight
         new_inputs = inputs if powers is None else inputs * powers.of_inputs(first, places)
         old, new = _weighted(first.blobs, places, inputs), _weighted(written, places, new_inputs)
         chain = rewrite.before[1:]
@@ -96,15 +73,8 @@ def prove(rewrite: Rewrite, written: Sequence[Blob], powers: Optional[LayerPower
 
 
 def _weighted(blobs: Sequence[Blob], places: NDArray[np.int64], inputs: NDArray[np.float64]) -> Outputs:
-    """What the weights at `places` and the bias give; places and inputs are (channels, samples)."""
-    flat = places.reshape(-1)
-    if np.all(flat[:-1] <= flat[1:]):
-        weights = blobs[0].take(flat)
-    else:
-        order = np.argsort(flat, kind="stable")
-        weights = np.empty(flat.size)
-        weights[order] = blobs[0].take(flat[order])
-    products = inputs * weights.reshape(places.shape)
+    """What the weights at `places` (channels, samples) give with inputs that fit those, and the bias."""
+    products = inputs * weights_at(blobs[0], places)
     bias = blobs[1].array().astype(np.float64).reshape(-1) if len(blobs) > 1 else np.zeros(len(places))
     return Outputs(products.sum(axis=1) + bias, np.abs(products).sum(axis=1) + np.abs(bias))
 

@@ -52,11 +52,10 @@ ELEMENT = re.compile(rb"()" + _scalar(_STRING) + _COMMA)
 _BLANKS = re.compile(BLANK)
 _SEPARATORS = re.compile(_SEPARATOR)
 _COMMAS = re.compile(_COMMA)
-_SCALARS = re.compile(_scalar(_STRING))
-_NAMES = re.compile(_NAME)
-_COMMENT_OR_SPACE = re.compile(rb"\#[^\n]*|[ \t\r\n\f\v]+")
-_EXTENSION = re.compile(rb"\[(?:[^/\]][^\]]*/)?" + _IDENTIFIER + rb"(?:\." + _IDENTIFIER + rb")*\]\Z")
-_FOUND = re.compile(rb"[A-Za-z0-9_.+-]+|" + PIECE + rb"|[\xc2-\xf4][\x80-\xbf]+|.", re.DOTALL)
+# These are compiled when they are used, for few texts need them.
+_COMMENT_OR_SPACE = rb"\#[^\n]*|[ \t\r\n\f\v]+"
+_EXTENSION = rb"\[(?:[^/\]][^\]]*/)?" + _IDENTIFIER + rb"(?:\." + _IDENTIFIER + rb")*\]\Z"
+_FOUND = rb"(?s:[A-Za-z0-9_.+-]+|" + PIECE + rb"|[\xc2-\xf4][\x80-\xbf]+|.)"
 
 
 def after_blank(source: bytes, place: int) -> int:
@@ -79,8 +78,8 @@ def after_comma(text: Text, end: int) -> int:
 
 def extension_name(text: Text, name: bytes, place: int) -> str:
     """The name in brackets of an extension, or of the type in an Any, without the blanks and comments in it."""
-    name = _COMMENT_OR_SPACE.sub(b"", name)
-    if not _EXTENSION.match(name):
+    name = re.sub(_COMMENT_OR_SPACE, b"", name)
+    if not re.match(_EXTENSION, name):
         raise text.error("expected the name of an extension in [ ]", place)
     return name.decode()
 
@@ -88,7 +87,7 @@ def extension_name(text: Text, name: bytes, place: int) -> str:
 def not_a_field(text: Text, place: int, closing: Optional[bytes]) -> TextError:
     """The error where a field or the end of its message is due. closing: the brace of the end; the root has none."""
     source = text.source
-    name = _NAMES.match(source, place)
+    name = re.compile(_NAME).match(source, place)
     if name is None:
         if source[place : place + 1] == b"[":
             return text.error("expected the name of an extension in [ ]", place)
@@ -107,7 +106,7 @@ def not_an_element(text: Text, place: int, has_colon: bool) -> TextError:
     """The error where an element of a list, with what separates it from the next, is due."""
     if not has_colon:
         return _unexpected(text, place, "`{` in a list without `:`")
-    scalar = _SCALARS.match(text.source, place)
+    scalar = re.compile(_scalar(_STRING)).match(text.source, place)
     return not_a_value(text, place) if scalar is None else _not_a_comma(text, scalar.end())
 
 
@@ -119,7 +118,7 @@ def _not_a_comma(text: Text, end: int) -> TextError:
 
 
 def _unexpected(text: Text, place: int, wanted: str) -> TextError:
-    match = _FOUND.match(text.source, place)
+    match = re.compile(_FOUND).match(text.source, place)
     if match is None:
         return text.error(f"expected {wanted}, found the end of the file", place)
     found = match.group()

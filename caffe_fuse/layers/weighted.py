@@ -146,15 +146,14 @@ def _unfit(shape: Sequence[int], outputs: int) -> InputError:
 def _sample(channels: int, owned: int, count: int, rng: Random) -> NDArray[np.int64]:
     """Positions below `owned`, (channels, min(count, owned)): for each channel one of each equal part."""
     edges = np.arange(min(count, owned) + 1, dtype=np.int64) * owned // min(count, owned)
-    steps = rng.random((channels, edges.size - 1)) * np.diff(edges)
+    steps = rng.random((channels, 1)) * np.diff(edges)
     return np.asarray(edges[:-1] + steps.astype(np.int64), dtype=np.int64)
 
 
 def _convolution_columns(_parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Channel o owns w[o] (Caffe: base_conv_layer.cpp:267)."""
-    filters = (shape[0], prod(shape[1:]))
-    picked = _sample(*filters, count, rng)
-    return np.ravel_multi_index((np.arange(shape[0])[:, None], picked), filters).astype(np.int64)
+    owned = prod(shape[1:])
+    return np.arange(shape[0])[:, None] * owned + _sample(shape[0], owned, count, rng)
 
 
 def _deconvolution_columns(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
