@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Set
 
+import numpy as np
 import pytest
 import truth
 from conftest import PROJECT
@@ -26,6 +27,9 @@ def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with the files that the README names."""
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / "resnet50.caffemodel")
+    for suffix, name in ((".prototxt", "deploy.prototxt"), (".caffemodel", "resnet50.caffemodel")):
+        shutil.copy(tmp_path / name, tmp_path / f"other{suffix}")
+    np.savez(tmp_path / "pictures.npz", data=np.random.RandomState(7).rand(2, 3, 32, 32).astype(np.float32) * 255)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -47,7 +51,7 @@ def test_every_command_of_the_readme_runs(resnet: Path, words: List[str], capsys
 
 
 def test_the_readme_has_its_commands() -> None:
-    assert {"fuse", "show", "check", "upgrade"} == {words[0] for words in readme_commands()}
+    assert set(COMMANDS) == {words[0] for words in readme_commands()}
 
 
 def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
