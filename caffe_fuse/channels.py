@@ -22,9 +22,9 @@ GOOD = 60.0  # dB: what a channel of normal halves has
 class ChannelStats:
     """One number for each channel: counts as int64, the others float64. What counts is the result under the policy.
 
-    overflow: finite, and become infinite, or the largest half where the policy saturates. clipped: between 65504 and
-    that, and become 65504. subnormal: become subnormal halves. underflow: become 0 and were not. zeros: were 0.
-    max_abs: the largest finite magnitude. max_relative_error: over what is finite and does not overflow.
+    overflow: finite, and become infinite. clipped: larger than 65504, and become that. subnormal: become subnormal
+    halves. underflow: become 0 and were not. zeros: were 0. max_abs: the largest finite magnitude.
+    max_relative_error: over what is finite and does not overflow.
     signal, noise: sums of squares of the finite numbers and of their rounding errors.
     """
 
@@ -108,18 +108,18 @@ class _Runs(NamedTuple):
 
     starts: np.ndarray
     channels: np.ndarray
-    count: int
+    total: int
 
     def of(self, places: np.ndarray) -> np.ndarray:
         """The channels of the numbers at these places."""
         channels: np.ndarray = self.channels[np.searchsorted(self.starts, places, side="right") - 1]
         return channels
 
-    def total(self, numbers: np.ndarray) -> np.ndarray:
-        return np.bincount(self.channels, np.add.reduceat(numbers, self.starts), self.count)
+    def sums(self, numbers: np.ndarray) -> np.ndarray:
+        return np.bincount(self.channels, np.add.reduceat(numbers, self.starts), self.total)
 
     def largest(self, numbers: np.ndarray) -> np.ndarray:
-        largest = np.zeros(self.count)
+        largest = np.zeros(self.total)
         np.maximum.at(largest, self.channels, np.maximum.reduceat(numbers, self.starts))
         return largest
 
@@ -131,10 +131,10 @@ def _add(found: Dict[str, np.ndarray], values: np.ndarray, runs: _Runs, policy: 
     with np.errstate(all="ignore"):
         # A number within the normal halves becomes one of them: classes, and what counts nowhere, are looked for here.
         odd = np.flatnonzero(~((magnitude >= SMALLEST_NORMAL) & (magnitude <= LARGEST)))
-        classes = _classes(magnitude[odd], halves[odd], _overflow(policy))
+        classes = _classes(magnitude[odd], halves[odd])
         channels = runs.of(odd)
         for name, chosen in classes.items():
-            found[name] += np.bincount(channels[chosen], minlength=runs.count)
+            found[name] += np.bincount(channels[chosen], minlength=runs.total)
         broken = classes["nan"] | classes["inf"]
         magnitude[odd[broken]] = halves[odd[broken]] = 0
         error = np.subtract(halves, magnitude, out=halves)
@@ -142,30 +142,25 @@ def _add(found: Dict[str, np.ndarray], values: np.ndarray, runs: _Runs, policy: 
         relative = error / magnitude
         relative[odd[broken | classes["zeros"] | classes["overflow"]]] = 0
         lengths = np.diff(np.append(runs.starts, values.size))
-        found["count"] += np.bincount(runs.channels, lengths, runs.count).astype(np.int64)
+        found["count"] += np.bincount(runs.channels, lengths, runs.total).astype(np.int64)
         for name, numbers in (("max_abs", magnitude), ("max_relative_error", relative)):
             np.maximum(found[name], runs.largest(numbers), out=found[name])
         for name, numbers in (("signal", magnitude), ("noise", error)):
-            found[name] += runs.total(np.square(numbers, out=numbers))
+            found[name] += runs.sums(np.square(numbers, out=numbers))
 
 
-def _classes(magnitude: np.ndarray, halves: np.ndarray, overflow: float) -> Dict[str, np.ndarray]:
+def _classes(magnitude: np.ndarray, halves: np.ndarray) -> Dict[str, np.ndarray]:
     """Which of these numbers belong to each class."""
-    finite, beyond = np.isfinite(magnitude), magnitude >= overflow
+    beyond, infinite = np.isfinite(magnitude) & (magnitude > LARGEST), np.isinf(halves)
     return {
-        "overflow": finite & beyond,
-        "clipped": (magnitude > LARGEST) & ~beyond,
+        "overflow": beyond & infinite,
+        "clipped": beyond & ~infinite,
         "subnormal": (halves > 0) & (halves < SMALLEST_NORMAL),
         "underflow": (halves == 0) & (magnitude > 0),
         "zeros": magnitude == 0,
         "nan": np.isnan(magnitude),
         "inf": np.isinf(magnitude),
     }
-
-
-def _overflow(policy: HalfPolicy) -> float:
-    """The smallest magnitude that is not rounded to the largest half or a smaller one."""
-    return 65536.0 if policy.rounding == "truncate" else 65520.0
 
 
 _NAMES = tuple(field.name for field in fields(ChannelStats))
