@@ -14,6 +14,7 @@ from conftest import PROJECT
 
 import caffe_fuse
 from caffe_fuse import cli
+from caffe_fuse.diagnosis import STATES, Channel
 from caffe_fuse.layers.batch_norm import DIALECTS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -137,6 +138,12 @@ def test_the_fields_of_the_json_report_are_documented(tmp_path: Path) -> None:
     activations = report["predicted_activations"]
     assert isinstance(activations, dict)
     assert set(activations["after"][0]) == documented_fields("A row of `predicted_activations`:")
+
+
+def test_the_fields_and_states_of_a_channel_are_documented() -> None:
+    assert set(Channel._fields) == documented_fields("One of `channels`:")
+    table = COMMAND.split("| state | meaning |")[1].split("\n\n")[0]
+    assert list(STATES) == re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
 
 def test_every_exit_status_of_an_error_is_documented() -> None:
