@@ -13,9 +13,10 @@ import truth
 from conftest import PROJECT
 
 import caffe_fuse
-from caffe_fuse import cli
+from caffe_fuse import cli, half
 from caffe_fuse.diagnosis import STATES, Channel
 from caffe_fuse.layers.batch_norm import DIALECTS
+from caffe_fuse.targets import TARGETS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
@@ -104,6 +105,19 @@ def test_every_dialect_of_batch_norm_is_documented() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", COMMAND.split("## Dialects of BatchNorm")[1], re.MULTILINE)
     known = [(dialect.name, dialect.types[0] if dialect.types else dialect.layer) for dialect in DIALECTS]
     assert sorted(known) == sorted(rows)
+
+
+def test_every_half_policy_is_documented_as_it_is() -> None:
+    table = COMMAND.split("## Half policies")[1].split("\n\n")[1]
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*?) \| (.*?) \| (.*?) \| ?(.*?) ?\|$", table, re.MULTILINE)
+    rounds = {"to the nearest": "nearest", "towards 0": "truncate"}
+    large, small = {"becomes infinite": "inf", "becomes 65504": "saturate"}, {"stays": "kept", "becomes 0": "flushed"}
+    found = {name: (rounds[one], large[two], small[three]) for name, one, two, three, _ in rows}
+    policies = {name: policy.rounding for name, policy in half.POLICIES.items() if policy.checked}
+    assert {name: (each.rounding, each.overflow, each.subnormals) for name, each in policies.items()} == found
+    assert {name: target.source for name, target in TARGETS.items()} == {
+        name: source for name, *_, source in rows if name in TARGETS
+    }
 
 
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
