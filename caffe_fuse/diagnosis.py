@@ -218,17 +218,21 @@ class Diagnosis:
         """One of STATES for each channel, "" for those that nothing is to be told of."""
         states = np.full(stats.count.size, "", object)
         states[self._zeros(layer, number, stats)] = "dead"
-        signal = stats.signal
-        if number and layout_of(layer, number) is not None:  # a bias is added to what the weights make
-            signal = signal + self.stats(layer, 0, chosen).signal
-        quality = decibels(signal, stats.noise)
-        weak = np.flatnonzero(quality < GOOD)
-        if weak.size:
-            states[weak] = "weak"
+        own = layout_of(layer, 0)
+        is_known = own is not None and own.channels == stats.count.size
+        broken = stats.overflow + stats.nan + stats.inf > 0
+        quality = decibels(stats.signal, stats.noise)
+        doubtful = (quality < GOOD) & ~broken
+        if number and is_known and doubtful.any():  # a bias is added to what the weights make
+            quality = decibels(stats.signal + self.stats(layer, 0, doubtful).signal, stats.noise)
+        weak = np.flatnonzero((quality < GOOD) & ~broken)
+        states[weak] = "weak"
+        harm = share = np.full(weak.size, np.inf)
+        if is_known and weak.size:
             harm, share = self._effects.of_errors(layer, weak), self._effects.of_numbers(layer, weak)
-            states[weak[(quality[weak] < POOR) & (harm > NO_EFFECT)]] = "lost"
-            states[weak[share <= NO_EFFECT]] = "dead"
-        states[stats.overflow + stats.nan + stats.inf > 0] = "overflow"
+        states[weak[(quality[weak] < POOR) & (harm > NO_EFFECT)]] = "lost"
+        states[weak[share <= NO_EFFECT]] = "dead"
+        states[broken] = "overflow"
         if chosen is not None:
             states[~chosen] = ""
         return states
@@ -252,6 +256,6 @@ class Diagnosis:
 
 def _at(numbers: Optional[np.ndarray], channel: int) -> Optional[float]:
     """The number of a channel; one may serve all."""
-    if numbers is None or channel >= max(numbers.size, 1) > 1:
+    if numbers is None or (numbers.size != 1 and channel >= numbers.size):
         return None
     return float(numbers[channel if numbers.size > 1 else 0])
