@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -22,9 +22,9 @@ GOOD = 60.0  # dB: what a channel of normal halves has
 class ChannelStats:
     """One number for each channel: counts as int64, the others float64. What counts is the result under the policy.
 
-    overflow: finite, and become infinite, or the largest half where the policy saturates. clipped: between 65504 and
-    that, and become 65504. subnormal: become subnormal halves. underflow: become 0 and were not. zeros: were 0.
-    max_abs: the largest finite magnitude. max_relative_error: over what is finite and does not overflow.
+    overflow: finite, and become infinite. clipped: larger than 65504, and become that. subnormal: become subnormal
+    halves. underflow: become 0 and were not. zeros: were 0. max_abs: the largest finite magnitude.
+    max_relative_error: over what is finite and does not overflow.
     signal, noise: sums of squares of the finite numbers and of their rounding errors.
     """
 
@@ -74,67 +74,93 @@ def by_channel(
 
     chosen: bool (channels,); where it is False the channel is not looked at, and has all numbers 0.
     """
-    parts: List[Dict[str, np.ndarray]] = []
+    found = {name: np.zeros(layout.channels, np.int64 if name in _COUNTS else np.float64) for name in _NAMES}
     position = 0
     for chunk in blob.chunks():
-        channels = layout.channel(np.arange(position, position + chunk.size))
+        starts, channels = _runs(layout, position, chunk.size)
         position += chunk.size
         if chosen is not None:
-            wanted = chosen[channels]
-            chunk, channels = chunk[wanted], channels[wanted]
-        parts.append(_sums(chunk.astype(np.float64), channels, layout.channels, policy))
-    joined = {name: _joined(name, [part[name] for part in parts], layout.channels) for name in _NAMES}
-    return ChannelStats(**joined)
+            chunk, starts, channels = _only(chosen[channels], chunk, starts, channels)
+        if chunk.size:
+            _add(found, chunk.astype(np.float64), _Runs(starts, channels, layout.channels), policy)
+    return ChannelStats(**found)
 
 
-def _sums(values: np.ndarray, channels: np.ndarray, count: int, policy: HalfPolicy) -> Dict[str, np.ndarray]:
-    def number(chosen: np.ndarray) -> np.ndarray:
-        return np.bincount(channels[chosen], minlength=count)
+def _runs(layout: Layout, position: int, size: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Where in the `size` numbers from a flat position on each run of one channel begins, and its channel."""
+    kernel = layout.simplified().kernel
+    starts = np.arange(-(position % kernel), size, kernel)
+    starts[0] = 0
+    return starts, layout.channel(starts + position)
 
-    def total(numbers: np.ndarray) -> np.ndarray:
-        return np.bincount(channels, weights=numbers, minlength=count)
 
-    halves = np.abs(rounded(values, policy))
+def _only(
+    wanted: np.ndarray, chunk: np.ndarray, starts: np.ndarray, channels: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The runs that are wanted, moved together."""
+    lengths = np.diff(np.append(starts, chunk.size))
+    kept = lengths[wanted]
+    return chunk[np.repeat(wanted, lengths)], np.cumsum(kept) - kept, channels[wanted]
+
+
+class _Runs(NamedTuple):
+    """Which numbers belong together: what is summed up run by run first costs little for each number."""
+
+    starts: np.ndarray
+    channels: np.ndarray
+    total: int
+
+    def of(self, places: np.ndarray) -> np.ndarray:
+        """The channels of the numbers at these places."""
+        channels: np.ndarray = self.channels[np.searchsorted(self.starts, places, side="right") - 1]
+        return channels
+
+    def sums(self, numbers: np.ndarray) -> np.ndarray:
+        return np.bincount(self.channels, np.add.reduceat(numbers, self.starts), self.total)
+
+    def largest(self, numbers: np.ndarray) -> np.ndarray:
+        largest = np.zeros(self.total)
+        np.maximum.at(largest, self.channels, np.maximum.reduceat(numbers, self.starts))
+        return largest
+
+
+def _add(found: Dict[str, np.ndarray], values: np.ndarray, runs: _Runs, policy: HalfPolicy) -> None:
+    """Takes in some numbers, and overwrites them: fresh memory would cost more than the arithmetic."""
+    magnitude = np.abs(values, out=values)
+    halves = rounded(magnitude, policy)
     with np.errstate(all="ignore"):
-        magnitude = np.abs(values)
-        finite = np.isfinite(magnitude)
-        beyond = magnitude >= _overflow(policy)
-        error = np.where(finite, np.abs(halves - magnitude), 0)
-        relative = np.where(finite & ~beyond & (magnitude > 0), error / magnitude, 0)
-        return {
-            "count": number(np.ones(values.size, bool)),
-            "overflow": number(finite & beyond),
-            "clipped": number((magnitude > LARGEST) & ~beyond),
-            "subnormal": number((halves > 0) & (halves < SMALLEST_NORMAL)),
-            "underflow": number((halves == 0) & (magnitude > 0)),
-            "zeros": number(magnitude == 0),
-            "nan": number(np.isnan(values)),
-            "inf": number(np.isinf(values)),
-            "max_abs": _largest(np.where(finite, magnitude, 0), channels, count),
-            "max_relative_error": _largest(relative, channels, count),
-            "signal": total(np.where(finite, magnitude, 0) ** 2),
-            "noise": total(error**2),
-        }
+        # A number within the normal halves becomes one of them: classes, and what counts nowhere, are looked for here.
+        odd = np.flatnonzero(~((magnitude >= SMALLEST_NORMAL) & (magnitude <= LARGEST)))
+        classes = _classes(magnitude[odd], halves[odd])
+        channels = runs.of(odd)
+        for name, chosen in classes.items():
+            found[name] += np.bincount(channels[chosen], minlength=runs.total)
+        broken = classes["nan"] | classes["inf"]
+        magnitude[odd[broken]] = halves[odd[broken]] = 0
+        error = np.subtract(halves, magnitude, out=halves)
+        np.abs(error, out=error)
+        relative = error / magnitude
+        relative[odd[broken | classes["zeros"] | classes["overflow"]]] = 0
+        lengths = np.diff(np.append(runs.starts, values.size))
+        found["count"] += np.bincount(runs.channels, lengths, runs.total).astype(np.int64)
+        for name, numbers in (("max_abs", magnitude), ("max_relative_error", relative)):
+            np.maximum(found[name], runs.largest(numbers), out=found[name])
+        for name, numbers in (("signal", magnitude), ("noise", error)):
+            found[name] += runs.sums(np.square(numbers, out=numbers))
 
 
-def _overflow(policy: HalfPolicy) -> float:
-    """The smallest magnitude that is not rounded to the largest half or a smaller one."""
-    return 65536.0 if policy.rounding == "truncate" else 65520.0
-
-
-def _largest(values: np.ndarray, channels: np.ndarray, count: int) -> np.ndarray:
-    largest = np.zeros(count)
-    np.maximum.at(largest, channels, values)
-    return largest
-
-
-def _joined(name: str, parts: Iterable[np.ndarray], count: int) -> np.ndarray:
-    join = np.maximum if name.startswith("max_") else np.add
-    kind = np.int64 if name in _COUNTS else np.float64
-    result = np.zeros(count, kind)
-    for part in parts:
-        result = join(result, part)
-    return result
+def _classes(magnitude: np.ndarray, halves: np.ndarray) -> Dict[str, np.ndarray]:
+    """Which of these numbers belong to each class."""
+    beyond, infinite = np.isfinite(magnitude) & (magnitude > LARGEST), np.isinf(halves)
+    return {
+        "overflow": beyond & infinite,
+        "clipped": beyond & ~infinite,
+        "subnormal": (halves > 0) & (halves < SMALLEST_NORMAL),
+        "underflow": (halves == 0) & (magnitude > 0),
+        "zeros": magnitude == 0,
+        "nan": np.isnan(magnitude),
+        "inf": np.isinf(magnitude),
+    }
 
 
 _NAMES = tuple(field.name for field in fields(ChannelStats))

@@ -60,18 +60,19 @@ def _activations(options: argparse.Namespace) -> Dict[str, Any]:
 
 def run_check(options: argparse.Namespace) -> int:
     from .activations import predict
-    from .convert import check_half
+    from .convert import check_half, diagnose
     from .report.document import check_to_json
     from .report.terminal import check_report
 
     model = _load(options)
     half = check_half(model, half_policy=options.half_policy)
+    channels = diagnose(model, half)
     activations = predict(model, **_activations(options))
     status = 0 if half.safe and not activations.problems(half.policy) else 1
     if options.report:
-        content = check_to_json(model.paths, half, activations, model.warnings, status)
+        content = check_to_json(model.paths, half.policy, channels, activations, model.warnings, status)
         _write_report(options.report, content, model.paths)
-    _print(options, check_report(half, activations, options.verbose), model.warnings)
+    _print(options, check_report(half, channels, activations, options.verbose), model.warnings)
     return status
 
 
@@ -302,6 +303,10 @@ def _print(options: argparse.Namespace, text: str, warnings: Sequence[str]) -> N
         print(f"caffe-fuse: warning: {warning}", file=sys.stderr)
     if options.quiet:
         return
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+        from .report.terminal import coloured
+
+        text = coloured(text)
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Collection, Optional, Sequence
 
 from . import columns, half, passes
 from .activations import assume
+from .diagnosis import Diagnosis, analyse_net, causes
 from .dialects import decide
 from .emit import dropped_layers
 from .errors import InputError
@@ -15,7 +16,7 @@ from .model import Model
 from .prediction import SIGMAS
 from .rescale import MODES
 from .rescale import rescale as repaired
-from .result import Result, analyse_net
+from .result import Result
 from .weights import FORMATS
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def fuse(
         format,
         blob_type,
         repair,
+        rescale,
     )
 
 
@@ -95,6 +97,11 @@ def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
     """What half precision makes of each weight blob of the net."""
     _check_options(model, (), half_policy, ())
     return analyse_net(model.net, half_policy)
+
+
+def diagnose(model: Model, found: HalfReport) -> Diagnosis:
+    """The channels of what `check_half` found; what a fold would do to them is told as their cause."""
+    return Diagnosis(model.net, found, causes(passes.run(model.net).rewrites))
 
 
 def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str]]) -> None:

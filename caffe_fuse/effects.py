@@ -12,6 +12,7 @@ import numpy as np
 from .channels import ChannelStats, by_channel
 from .net import Layer
 from .powers import Groups
+from .rounding import IEEE, HalfPolicy
 from .scaled import Layout
 
 
@@ -28,7 +29,8 @@ def layout_of(layer: Layer, number: int) -> Optional[Layout]:
 class Effects:
     """Of the channels of a net in groups; each answer is worked out when it is asked for, and kept."""
 
-    def __init__(self, layers: Sequence[Layer], groups: Groups) -> None:
+    def __init__(self, layers: Sequence[Layer], groups: Groups, policy: HalfPolicy = IEEE) -> None:
+        self._policy = policy
         self._groups = groups
         self._layers = [layer for layer in layers if groups.blobs.get(layer.index) and layout_of(layer, 0) is not None]
         self._makes = {layer.index: self._chosen(layer, 0) for layer in self._layers}
@@ -38,21 +40,25 @@ class Effects:
 
     def of_errors(self, layer: Layer, channels: np.ndarray) -> np.ndarray:
         """The largest share that the errors of each channel have in the energy of a sum; inf where nobody knows."""
-        effects = np.full(channels.size, np.inf)
+        return self._shares(layer, channels, "noise")
+
+    def of_numbers(self, layer: Layer, channels: np.ndarray) -> np.ndarray:
+        """The same for what the channels themselves add."""
+        return self._shares(layer, channels, "signal")
+
+    def _shares(self, layer: Layer, channels: np.ndarray, kind: str) -> np.ndarray:
+        shares = np.full(channels.size, np.inf)
         scalings = self._groups.blobs.get(layer.index)
         if not scalings:
-            return effects
+            return shares
         own = self._groups.of[scalings[0][0].labels[channels]]
         with np.errstate(all="ignore"):
-            return self._of_errors(layer, channels, own, effects)
-
-    def _of_errors(self, layer: Layer, channels: np.ndarray, own: np.ndarray, effects: np.ndarray) -> np.ndarray:
-        noise = sum((stats.noise[channels] for stats in self._statistics(layer)), np.zeros(channels.size))
-        readers = [self._gain(other) for other in self._layers if self._reads[other.index][own].any()]
-        if readers:
-            known = own > 0
-            effects[known] = (noise * np.max(readers, axis=0)[own])[known]
-        return effects
+            energy = sum((getattr(stats, kind)[channels] for stats in self._statistics(layer)), np.zeros(channels.size))
+            readers = [self._gain(other) for other in self._layers if self._reads[other.index][own].any()]
+            if readers:
+                known = own > 0
+                shares[known] = (energy * np.max(readers, axis=0)[own])[known]
+        return shares
 
     def _chosen(self, layer: Layer, side: int) -> np.ndarray:
         """Which groups, but for group 0, are those of the rows (0) or columns (1) of a layer's weights."""
@@ -65,7 +71,9 @@ class Effects:
         if layer.index not in self._stats:
             layouts = [layout_of(layer, number) for number in range(len(layer.blobs))]
             self._stats[layer.index] = [
-                by_channel(blob, layout) for blob, layout in zip(layer.blobs, layouts) if layout is not None
+                by_channel(blob, layout, self._policy)
+                for blob, layout in zip(layer.blobs, layouts)
+                if layout is not None
             ]
         return self._stats[layer.index]
 

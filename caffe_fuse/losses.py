@@ -60,7 +60,7 @@ def _loss(layer: Layer, number: int) -> Loss:
     blob, layout = layer.blobs[number], layout_of(layer, number)
     overflow = poor = np.zeros(0, np.int64)
     if not _stays_finite(blob):
-        overflow = _overflowing(blob, layout or Layout(1, 1, 1, blob.count))
+        overflow = overflowing(blob, layout or Layout(1, 1, 1, blob.count))
     if layout is not None:
         poor = _poor_bias(layer, number) if number else _poor_weights(layer, layout)
     # numpy.unique, below numpy.union1d, imports a package that few processes need.
@@ -78,7 +78,7 @@ def _stays_finite(blob: Blob) -> bool:
     return half.measure(blob).safe
 
 
-def _overflowing(blob: Blob, layout: Layout) -> np.ndarray:
+def overflowing(blob: Blob, layout: Layout) -> np.ndarray:
     """Channels with a number that is not finite in half."""
     found = np.zeros(layout.channels, bool)
     position = 0

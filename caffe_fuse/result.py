@@ -11,18 +11,18 @@ from . import half
 from .activations import Assumptions, Fold, expected
 from .bind import bind
 from .blob import Blob
+from .diagnosis import Diagnosis, analyse_net, causes
 from .emit import Outputs, Pending, Written, edits, failure, in_half, planned
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .loader import PathLike
 from .model import Model
-from .net import Layer, Net
+from .net import Net
 from .passes import Progress, Rewrite
 from .passes.merge import is_batch_norm
 from .proof import prove
 from .report import Report
 from .rescale import Repair, rescaled_alone
-from .scaled import Layout
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
 
@@ -47,6 +47,7 @@ class Result:
     weights_format: str
     blob_type: str
     repair: Optional[Repair] = None
+    rescale: str = "never"
     verification: Optional[Verification] = None
 
     def __repr__(self) -> str:
@@ -67,6 +68,7 @@ class Result:
         refused = sorted(self.progress.refusals.values(), key=lambda refused: refused.layer.index)
         exponents = {} if self.repair is None else self.repair.values
         activations = expected(self.original, self.assumptions, Fold(self.model.net, rewrites, exponents))
+        why, left = causes(rewrites), () if self.repair is None else self.repair.left
         return Report(
             inputs=self.model.paths,
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule == "fold"),
@@ -76,8 +78,10 @@ class Result:
             dropped=self.model.dropped,
             before=self.before,
             after=after,
+            before_channels=Diagnosis(self.original, self.before, why, ()),
+            after_channels=Diagnosis(self.model.net, after, why, None if self.rescale == "never" else left),
             rescaled={} if self.repair is None else self.repair.blobs,
-            unrepaired=() if self.repair is None else self.repair.left,
+            unrepaired=left,
             activations=activations,
             warnings=self.model.warnings + tuple(_new_layers(self.model)),
             problems=(
@@ -191,22 +195,6 @@ def stem_of(prefix: str) -> str:
 
 def _format_of(name: str) -> Format:
     return next(format for format in FORMATS if format.name == name)
-
-
-def analyse_net(net: Net, policy: str) -> HalfReport:
-    entries = [
-        (layer.name, number, blob, _layout(layer, number, blob))
-        for layer in net.layers
-        for number, blob in enumerate(layer.blobs)
-    ]
-    return half.analyse(entries, half.POLICIES[policy])
-
-
-def _layout(layer: Layer, number: int, blob: Blob) -> Optional[Layout]:
-    """Where the channels of a blob are: one number each, unless it holds the weights of a layer."""
-    if layer.row is not None and layer.row.absorb is not None and number == 0:
-        return layer.row.absorb.layout(layer.parameter, blob.shape)
-    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
 
 
 def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:

@@ -31,9 +31,13 @@ TARGETS: Dict[str, Target] = {
         _target("openvino", "OpenVINO compress_float_constants.cpp: clamps", overflow="saturate"),
         _target("mnn", "MNN SaveHalfFloat.cpp:31-32, 57-58: clamps", overflow="saturate"),
         _target("opencv", "OpenCV 4 caffe_shrinker.cpp: a plain cast"),
-        _target("tensorrt", "the TensorRT builder's warnings about weights converted to FP16"),
+        _target("tensorrt", "the TensorRT builder warns of subnormal FP16 values: NVIDIA/TensorRT#2600, #1122"),
         _target("nvcaffe", "NVCaffe blob.cpp:326-361: raw IEEE halves"),
-        _target("ascend-inference", "Ascend's SATURATION mode, that of 200I and inference", overflow="saturate"),
-        _target("ascend-a2", "Ascend A2 and A3: inf and NaN"),
+        _target(
+            "ascend-inference",
+            "CANN aclrtFloatOverflowMode: Atlas 200I/500 A2, inference and training",
+            overflow="saturate",
+        ),
+        _target("ascend-a2", "CANN aclrtFloatOverflowMode: the default of Atlas A2 and A3"),
     )
 }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pieces import Pieces
 
 from caffe_fuse.blob import CHUNK, ArrayBlob
 from caffe_fuse.channels import ChannelStats, by_channel, decibels
@@ -27,6 +28,7 @@ def counted(values: List[float], policy: HalfPolicy) -> Dict[str, float]:
     found: Dict[str, float] = dict.fromkeys(("overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf"), 0)
     found.update(count=len(values), max_abs=0.0, max_relative_error=0.0, signal=0.0, noise=0.0)
     limit = 65536 if policy.rounding == "truncate" else 65520
+    limit = math.inf if policy.overflow == "saturate" else limit
     for value in values:
         if math.isnan(value) or math.isinf(value):
             found["nan" if math.isnan(value) else "inf"] += 1
@@ -62,6 +64,21 @@ def test_every_number_is_that_of_the_definition(policy: HalfPolicy, values: List
     for channel in range(layout.channels):
         expected = counted(numbers[channels == channel].tolist(), policy)
         assert pytest.approx(expected, rel=1e-12) == of_channel(stats, channel)
+
+
+@given(
+    layout=st.sampled_from([*LAYOUTS, Layout(1, 3, 1, 7), Layout(3, 2, 1, 4)]),
+    size=st.integers(1, 30),
+    chosen=st.lists(st.booleans(), min_size=6, max_size=6),
+)
+def test_where_a_chunk_ends_makes_no_difference(layout: Layout, size: int, chosen: List[bool]) -> None:
+    numbers = np.random.RandomState(size).standard_normal(layout.size) * 10.0 ** np.linspace(-9, 6, layout.size)
+    wanted = np.array(chosen[: layout.channels])
+    stats = by_channel(Pieces(numbers, size), layout, chosen=wanted)
+    channels = layout.channel(np.arange(layout.size))
+    for channel in range(layout.channels):
+        own = numbers[channels == channel] if wanted[channel] else np.zeros(0)
+        assert pytest.approx(counted(own.tolist(), IEEE), rel=1e-12) == of_channel(stats, channel)
 
 
 def test_a_channel_that_is_not_chosen_has_no_numbers() -> None:

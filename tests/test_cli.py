@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable, Dict, List, Tuple
 
 import pytest
 from truth import FOLDER as TRUTH
@@ -387,3 +389,34 @@ def test_an_error_of_ours_names_the_file_with_its_traceback(
     assert "a defect" in trace.read_text()
     trace.unlink()
     assert ["block"] == files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "code"),
+    [
+        ("keep-preact-resnet", {"TERM": "xterm"}, "\033[32m"),
+        ("half-weights-last-layer", {"TERM": "xterm"}, "\033[31m"),
+        ("keep-preact-resnet", {"TERM": "xterm", "NO_COLOR": "1"}, ""),
+        ("keep-preact-resnet", {"TERM": "dumb"}, ""),
+    ],
+)
+def test_only_the_verdict_has_colour_and_only_on_a_terminal(
+    name: str, environment: Dict[str, str], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    command = ["fuse", str(TRUTH / name / "net.prototxt"), str(TRUTH / name / "net.caffemodel"), "--dry-run"]
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    shown = {kind: kind() for kind in (Terminal, io.StringIO)}
+    for stream in shown.values():
+        monkeypatch.setattr(sys, "stdout", stream)
+        cli.main(command)
+    plain, coloured = shown[io.StringIO].getvalue(), shown[Terminal].getvalue()
+    assert "\033" not in plain
+    assert (1 if code else 0) == coloured.count(code or "\033[3")
+    assert plain == re.sub(r"\033\[\d+m", "", coloured)
+    assert coloured.splitlines()[-1].startswith(f"verdict    {code}")

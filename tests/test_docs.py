@@ -14,8 +14,10 @@ import truth
 from conftest import PROJECT
 
 import caffe_fuse
-from caffe_fuse import cli
+from caffe_fuse import cli, half
+from caffe_fuse.diagnosis import STATES, Channel
 from caffe_fuse.layers.batch_norm import DIALECTS
+from caffe_fuse.targets import TARGETS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
@@ -109,6 +111,19 @@ def test_every_dialect_of_batch_norm_is_documented() -> None:
     assert sorted(known) == sorted(rows)
 
 
+def test_every_half_policy_is_documented_as_it_is() -> None:
+    table = COMMAND.split("## Half policies")[1].split("\n\n")[1]
+    rows = re.findall(r"^\| `([\w-]+)` \| (.*?) \| (.*?) \| (.*?) \| ?(.*?) ?\|$", table, re.MULTILINE)
+    rounds = {"to the nearest": "nearest", "towards 0": "truncate"}
+    large, small = {"becomes infinite": "inf", "becomes 65504": "saturate"}, {"stays": "kept", "becomes 0": "flushed"}
+    found = {name: (rounds[one], large[two], small[three]) for name, one, two, three, _ in rows}
+    policies = {name: policy.rounding for name, policy in half.POLICIES.items() if policy.checked}
+    assert {name: (each.rounding, each.overflow, each.subnormals) for name, each in policies.items()} == found
+    assert {name: target.source for name, target in TARGETS.items()} == {
+        name: source for name, *_, source in rows if name in TARGETS
+    }
+
+
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
     every = {option for command in COMMANDS for option in options_of(command, capsys)}
     for document in (README, COMMAND):
@@ -141,6 +156,12 @@ def test_the_fields_of_the_json_report_are_documented(tmp_path: Path) -> None:
     activations = report["predicted_activations"]
     assert isinstance(activations, dict)
     assert set(activations["after"][0]) == documented_fields("A row of `predicted_activations`:")
+
+
+def test_the_fields_and_states_of_a_channel_are_documented() -> None:
+    assert set(Channel._fields) == documented_fields("One of `channels`:")
+    table = COMMAND.split("| state | meaning |")[1].split("\n\n")[0]
+    assert list(STATES) == re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
 
 def test_every_exit_status_of_an_error_is_documented() -> None:

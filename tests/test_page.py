@@ -139,11 +139,41 @@ def test_without_the_extra_the_message_names_it(
     assert ["net.caffemodel", "net.prototxt"] == sorted(path.name for path in tmp_path.iterdir())
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
-def test_chromium_shows_it_without_an_error(html: str, tmp_path: Path) -> None:
+def test_what_was_out_of_range_has_its_cause(html: str) -> None:
+    assert re.search(r"b 1 \d overflow 1e\+06 -4 -inf [\d.e-]+ b 1e\+06", read(html).text)
+
+
+def test_a_dead_channel_is_told_from_a_lost_one(tmp_path: Path) -> None:
+    prototxt = text(convolution(HOSTILE, "x", "c"), batch_norm("b", "c", "b"), scale("s", "b", "s"))
+    blobs = nets.numbers(prototxt)
+    for number, value in ((2, 0.0), (4, 1e-9)):
+        blobs["s"][0][number] = blobs["s"][1][number] = value
+    result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)))
+    found = read(page.to_html(result.report, []))
+    assert "Channel by channel" in found.text
+    assert f"{HOSTILE} 0 4 lost" in found.text
+    assert re.search(r"0 2 dead 0 inf inf 0 b", found.text)
+    assert "dead in any precision: 1" in found.text
+
+
+def chromium(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--enable-logging=stderr"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}"]
-    done = subprocess.run([*command, (tmp_path / "report.html").as_uri()], capture_output=True, text=True, timeout=120)
+    command += [f"--user-data-dir={folder / 'profile'}", *options, (folder / "report.html").as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+def test_chromium_shows_it_without_an_error(html: str, tmp_path: Path) -> None:
+    done = chromium(tmp_path, f"--screenshot={tmp_path / 'page.png'}")
     assert [] == [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     assert 5000 < (tmp_path / "page.png").stat().st_size
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")
+def test_chromium_takes_a_name_that_is_markup_for_text(html: str, tmp_path: Path) -> None:
+    done = chromium(tmp_path, "--dump-dom")
+    assert [] == [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    found = read(done.stdout)
+    assert HOSTILE in found.text
+    assert "script" not in [tag for tag, _ in found.elements]

@@ -32,9 +32,13 @@ FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
     *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status", "verification"),
 }
+CHANNEL_FIELDS = {
+    *("channel", "state", "overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf", "max_abs", "margin"),
+    *("snr", "max_relative_error", "gain", "batch_norm", "variance"),
+}
 HALF_FIELDS = {
     *("layer", "blob", "max_abs", "min_nonzero", "overflow", "clipped", "subnormal", "underflow", "nan", "inf"),
-    *("worst", "max_relative_error"),
+    *("worst", "max_relative_error", "zeros", "margin", "snr", "channels"),
 }
 
 
@@ -167,6 +171,29 @@ def test_half_rows_tell_what_numpy_tells(fuse: Fuse) -> None:
         assert ((half != 0) & (np.abs(half) < 2.0**-14)).sum() == row["subnormal"]
         worst = row["worst"]
         assert worst is None or float(values[worst["index"]]) == worst["value"]
+
+
+def test_half_rows_have_margin_and_ratio(fuse: Fuse) -> None:
+    _, _, report = fuse("half-weights-one-channel", "--force")
+    model = caffe_fuse.load("new.prototxt", "new.caffemodel")
+    blobs = [blob.array().astype(np.float64) for layer in model.net.layers for blob in layer.blobs]
+    for row, values in zip(report["half"]["after"], blobs):
+        error = values.astype(np.float16).astype(np.float64) - values
+        assert pytest.approx(10 * np.log10((values**2).sum() / (error**2).sum())) == row["snr"]
+        assert np.abs(values).max() * 2.0 ** row["margin"] <= 65504 < np.abs(values).max() * 2.0 ** (row["margin"] + 1)
+        assert (values == 0).sum() == row["zeros"]
+
+
+def test_channels_tell_what_half_loses_and_why(fuse: Fuse) -> None:
+    _, _, report = fuse("half-weights-one-channel", "--dry-run", "--rescale", "never")
+    channels = {
+        (row["layer"], row["blob"], each["channel"]): each
+        for row in report["half"]["after"]
+        for each in row["channels"]
+    }
+    assert all(CHANNEL_FIELDS == set(each) for each in channels.values())
+    found = channels["conv1", 0, 1]
+    assert ("overflow", 23, "-inf", "bn1") == (found["state"], found["overflow"], found["snr"], found["batch_norm"])
 
 
 def test_a_worst_number_names_its_channel(fuse: Fuse) -> None:

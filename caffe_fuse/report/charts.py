@@ -77,7 +77,9 @@ def strip(before: np.ndarray, after: np.ndarray, typical: np.ndarray) -> str:
     width = max(0.5, min(4.0, 380 / max(after.size, 1)))
     lines = axes.vlines(channels[drawn], _powers(typical[drawn]) - 0.3, _powers(after[drawn]) + 0.3, linewidth=width)
     lines.set_gid("after")
-    axes.scatter(channels[before > 0], _powers(before[before > 0]), s=max(1.0, width * 2)).set_gid("before")
+    # The colours of the page reach what a dot is filled with, not its edge.
+    dots = axes.scatter(channels[before > 0], _powers(before[before > 0]), s=max(2.0, width * 4), edgecolors="none")
+    dots.set_gid("before")
     axes.set_xlim(-1, max(after.size, 1))
     axes.set_ylim(np.log2(LEFT_END), np.log2(RIGHT_END))
     axes.set_yticks(TICKS)

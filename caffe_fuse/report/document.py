@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
 from ..activations import Activation, Activations
+from ..diagnosis import BlobChannels, Diagnosis
 from ..emit import Written
-from ..half import HalfReport, HalfRow
+from ..half import Policy
 from ..passes import Refused, Rewrite
 from ..rescale import Unrepaired
 from .report import Report
@@ -32,7 +33,7 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "converted": [_converted(rewrite) for rewrite in report.converted],
         "refused": [_refused(refused) for refused in report.refused],
         "vanished_blobs": dict(report.vanished_blobs),
-        "half": half_document(report.after.policy.name, before=report.before, after=report.after),
+        "half": half_document(report.after.policy, before=report.before_channels, after=report.after_channels),
         "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
         "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
         "predicted_activations": _activations(report.activations),
@@ -46,14 +47,19 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
 
 
 def check_to_json(
-    inputs: Sequence[str], half: HalfReport, activations: Activations, warnings: Sequence[str], status: int
+    inputs: Sequence[str],
+    policy: Policy,
+    channels: Diagnosis,
+    activations: Activations,
+    warnings: Sequence[str],
+    status: int,
 ) -> str:
     """The report of `check`."""
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
         "inputs": [_file(path, path) for path in inputs],
-        "half": half_document(half.policy.name, before=half),
+        "half": half_document(policy, before=channels),
         "predicted_activations": _activations(activations),
         "warnings": list(warnings),
         "status": status,
@@ -95,9 +101,9 @@ def _plain(value: Any) -> Any:
     return _number(value) if isinstance(value, float) else value
 
 
-def half_document(policy: str, **reports: HalfReport) -> Dict[str, Any]:
-    result: Dict[str, Any] = {"policy": policy}
-    result.update({name: [_half_row(row) for row in report.rows] for name, report in reports.items()})
+def half_document(policy: Policy, **nets: Diagnosis) -> Dict[str, Any]:
+    result: Dict[str, Any] = {"policy": policy.name}
+    result.update({name: [_half_row(blob) for blob in found.rows] for name, found in nets.items()})
     return result
 
 
@@ -152,8 +158,8 @@ def _unrepaired(unrepaired: Unrepaired) -> Dict[str, Any]:
     }
 
 
-def _half_row(row: HalfRow) -> Dict[str, Any]:
-    stats = row.stats
+def _half_row(blob: BlobChannels) -> Dict[str, Any]:
+    row, stats = blob.row, blob.row.stats
     worst: Optional[Dict[str, Any]] = None
     if stats.worst is not None:
         worst = {"index": stats.worst.index, "channel": row.channel, "value": _number(stats.worst.value)}
@@ -166,10 +172,14 @@ def _half_row(row: HalfRow) -> Dict[str, Any]:
         "clipped": stats.clipped,
         "subnormal": stats.subnormal,
         "underflow": stats.underflow,
+        "zeros": stats.zeros,
         "nan": stats.nan,
         "inf": stats.inf,
         "worst": worst,
         "max_relative_error": stats.max_relative_error,
+        "margin": _number(blob.margin),
+        "snr": _number(blob.snr),
+        "channels": [{name: _plain(value) for name, value in channel._asdict().items()} for channel in blob.channels],
     }
 
 

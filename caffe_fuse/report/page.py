@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .. import __version__
 from ..activations import Activation
-from ..channels import ChannelStats, by_channel
-from ..effects import layout_of
+from ..diagnosis import STATES, BlobChannels, Channel, Diagnosis
 from ..emit import Written
 from ..errors import InputError
 from ..half import HalfReport, HalfRow
-from ..net import Layer
-from ..passes import Rewrite
 from .charts import Range, ranges, strip
 from .report import Report
 
 STRIPS = 4
+SHOWN = 8  # channels of a blob, and blobs
 # Rows of the picture that is seen at once; the rest is a click away.
 FIRST_ROWS = 24
 
@@ -50,9 +49,18 @@ class LayerRow(NamedTuple):
         return sum(sums.overflow + sums.broken for sums in both), sum(sums.subnormal + sums.underflow for sums in both)
 
 
+class Told(NamedTuple):
+    """Channels of one blob, the worst first; more: how many there are beside those that are shown."""
+
+    blob: BlobChannels
+    channels: Sequence[Channel]
+    more: int
+
+
 class Strip(NamedTuple):
     layer: str
     picture: str
+    told: Sequence[Told]
 
 
 def to_html(report: Report, outputs: Sequence[Written]) -> str:
@@ -68,6 +76,8 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "after": _sums(report.after.rows),
         "first_picture": ranges([_range(row) for row in first]) if first else "",
         "strips": _strips(report),
+        "outside": _outside(report.before_channels),
+        "states": _states(report.after_channels),
         "activations": _activations_picture(report),
         "seen": any(row.recorded is not None for row in report.activations.after),
         "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
@@ -132,16 +142,52 @@ def _worst(rows: Sequence[LayerRow]) -> List[LayerRow]:
 
 
 def _strips(report: Report) -> List[Strip]:
-    """The folded layers that lose most after all: those with overflow first, then by numbers that lose digits."""
-    losses = {
-        row.layer: row.stats.overflow * 2**32 + row.stats.underflow + row.stats.subnormal for row in _weights(report)
-    }
-    worst = sorted(report.folded, key=lambda rewrite: -losses.get(rewrite.after.name, 0))[:STRIPS]
-    return [_strip(rewrite) for rewrite in worst if losses.get(rewrite.after.name)]
+    """The layers that lose most after all: by channels that overflow, are lost, weak or dead, then by numbers."""
+    layers: Dict[int, List[BlobChannels]] = {}
+    for blob in report.after_channels.rows:
+        layers.setdefault(blob.layer, []).append(blob)
+    worst = sorted(layers, key=lambda index: _loss(layers[index]), reverse=True)[:STRIPS]
+    strips = [_strip(report, index, layers[index]) for index in worst if any(_loss(layers[index]))]
+    return [strip for strip in strips if strip is not None]
 
 
-def _weights(report: Report) -> List[HalfRow]:
-    return [row for row in report.after.rows if row.blob == 0]
+def _loss(blobs: Sequence[BlobChannels]) -> Tuple[int, ...]:
+    states = Counter(channel.state for blob in blobs for channel in blob.channels)
+    numbers = sum(blob.row.stats.underflow + blob.row.stats.subnormal for blob in blobs)
+    return (*(states[state] for state in STATES), numbers)
+
+
+def _strip(report: Report, index: int, blobs: Sequence[BlobChannels]) -> Optional[Strip]:
+    before, after = report.before_channels.weights(index), report.after_channels.weights(index)
+    if after is None:
+        return None
+    typical = np.sqrt(after.signal / np.maximum(after.count, 1))
+    earlier = np.zeros(after.count.size) if before is None else before.max_abs
+    picture = strip(earlier, after.max_abs, typical)
+    return Strip(blobs[0].row.layer, picture, [_told(blob) for blob in blobs if blob.channels])
+
+
+def _told(blob: BlobChannels) -> Told:
+    worst = sorted(blob.channels, key=lambda each: (STATES.index(each.state), each.snr, -each.max_abs))
+    return Told(blob, worst[:SHOWN], len(worst) - len(worst[:SHOWN]))
+
+
+def _outside(found: Diagnosis) -> List[Told]:
+    """The blobs with numbers that are not finite in half, those with most such channels first."""
+    bad = [
+        blob._replace(channels=tuple(channel for channel in blob.channels if channel.state == "overflow"))
+        for blob in found.rows
+    ]
+    return [_told(blob) for blob in sorted(bad, key=lambda blob: -len(blob.channels)) if blob.channels][:SHOWN]
+
+
+def _states(found: Diagnosis) -> Counter[str]:
+    """How many channels are in each state: those of a layer's blobs once."""
+    return Counter(
+        state
+        for state in STATES
+        for _ in {(blob.layer, each.channel) for blob in found.rows for each in blob.channels if each.state == state}
+    )
 
 
 def _activations_picture(report: Report) -> str:
@@ -156,18 +202,6 @@ def _activations_picture(report: Report) -> str:
 def _span(row: Activation) -> Tuple[float, float]:
     magnitudes = row.range.magnitudes
     return float(magnitudes[magnitudes > 0].min()), float(magnitudes.max())
-
-
-def _strip(rewrite: Rewrite) -> Strip:
-    before, after = (_channels(layer) for layer in (rewrite.before[0], rewrite.after))
-    typical = np.sqrt(after.signal / np.maximum(after.count, 1))
-    return Strip(rewrite.after.name, strip(before.max_abs, after.max_abs, typical))
-
-
-def _channels(layer: Layer) -> ChannelStats:
-    layout = layout_of(layer, 0)
-    assert layout is not None  # a folded layer has weights
-    return by_channel(layer.blobs[0], layout)
 
 
 def _range(row: LayerRow) -> Range:

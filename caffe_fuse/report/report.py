@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Mapping, NamedTuple, Optional, Tuple
 
 from ..activations import Activations
+from ..diagnosis import Diagnosis
 from ..half import HalfReport
 from ..net import Layer
 from ..passes import Refused, Rewrite
@@ -18,9 +19,10 @@ class Report(NamedTuple):
     """inputs: the files as they were named. folded, converted: what was rewritten, in the order of the net.
 
     vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
-    records of the weight file, that went with a fold. rescaled: blob name -> the exponents of two that its channels are
-    multiplied with. unrepaired: what rescaling could not help. activations: predicted or recorded. problems: why the
-    result is not safe; empty if it is.
+    records of the weight file, that went with a fold. before_channels, after_channels: the channels of
+    `before` and `after`, read when they are asked for. rescaled: blob name -> the exponents of two that its channels
+    are multiplied with. unrepaired: what rescaling could not help. activations: predicted or recorded. problems: why
+    the result is not safe; empty if it is.
     """
 
     inputs: Tuple[str, ...]
@@ -31,6 +33,8 @@ class Report(NamedTuple):
     dropped: Tuple[Layer, ...]
     before: HalfReport
     after: HalfReport
+    before_channels: Diagnosis
+    after_channels: Diagnosis
     rescaled: Mapping[str, Tuple[int, ...]]
     unrepaired: Tuple[Unrepaired, ...]
     activations: Activations

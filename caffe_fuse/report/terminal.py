@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequen
 import numpy as np
 
 from ..activations import Activation, Activations
+from ..diagnosis import Channel, Diagnosis
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from ..upgrade import Upgrade
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
+_STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
+_COLOURS = {"safe": 32, "the same": 32, "NOT": 31, "the nets DIFFER": 31}  # of a verdict that begins so; others yellow
 SHOWN = 8  # lines of a list, unless -v asks for all
 
 
@@ -31,6 +34,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
         lines.append(f"dropped    {names}: of another phase, and on a blob that changed")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
+    lines += channel_lines(report.after_channels, verbose)
     lines += activation_lines(report.activations, verbose)
     lines += [] if report.verification is None else verification_lines(report.verification)
     lines += [f"wrote      {path}" for path in outputs]
@@ -38,8 +42,9 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     return "\n".join([*lines, f"verdict    {_verdict(report, outputs)}"]) + "\n"
 
 
-def check_report(half: HalfReport, activations: Activations, verbose: bool) -> str:
-    lines = half_lines("half", half, verbose) + activation_lines(activations, verbose)
+def check_report(half: HalfReport, channels: Diagnosis, activations: Activations, verbose: bool) -> str:
+    lines = half_lines("half", half, verbose) + channel_lines(channels, verbose)
+    lines += activation_lines(activations, verbose)
     problems = activations.problems(half.policy)
     lines += [f"not safe   {problem}" for problem in problems]
     is_safe = half.safe and not problems
@@ -47,6 +52,15 @@ def check_report(half: HalfReport, activations: Activations, verbose: bool) -> s
     if not half.policy.checked:
         verdict = "half range not checked"
     return "\n".join([*lines, f"verdict    {verdict}"]) + "\n"
+
+
+def coloured(text: str) -> str:
+    """With a verdict that stands out on a terminal."""
+    head, word, verdict = text.rpartition("verdict    ")
+    if not word:
+        return text
+    colour = next((number for start, number in _COLOURS.items() if verdict.startswith(start)), 33)
+    return f"{head}{word}\033[{colour}m{verdict.rstrip()}\033[0m\n"
 
 
 def upgrade_report(done: Upgrade) -> str:
@@ -68,6 +82,27 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     found = [f"{sums[name]:,} {name}" for name in CLASSES if sums[name]]
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {sums['count']:,} numbers in {len(half.rows)} blobs"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
+
+
+def channel_lines(found: Diagnosis, verbose: bool) -> List[str]:
+    """The channels that half precision loses, with what made them so; nothing where there are none."""
+    if not found.worst:
+        return []
+    counts = Counter(channel.state for _, channel in found.worst)
+    states = ", ".join(f"{count} {_STATES[state]}" for state, count in counts.items())
+    return [f"channels   {states}", *_shortened([f"  {_channel(*each)}" for each in found.worst], verbose)]
+
+
+def _channel(row: HalfRow, channel: Channel) -> str:
+    what = f"{channel.snr:.1f} dB" if channel.state == "lost" else f"up to {channel.max_abs:.4g}"
+    if channel.nan or channel.inf:
+        what = ", ".join(f"{count} {name}" for name, count in (("nan", channel.nan), ("inf", channel.inf)) if count)
+    cause = "" if channel.gain is None else f", gain {channel.gain:.4g}"
+    if channel.batch_norm is not None:
+        cause += f" from {channel.batch_norm}"
+    if channel.variance is not None:
+        cause += f" (variance {channel.variance:.4g})"
+    return f"{row.layer} blob {row.blob} channel {channel.channel}: {what}{cause}"
 
 
 def activation_lines(found: Activations, verbose: bool) -> List[str]:
@@ -238,7 +273,9 @@ def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
 
 __all__: Tuple[str, ...] = (
     "activation_lines",
+    "channel_lines",
     "check_report",
+    "coloured",
     "fold_report",
     "half_lines",
     "run_report",
