@@ -197,8 +197,8 @@ def test_what_cannot_be_repaired_has_its_reason(fuse: Fuse) -> None:
     status, text, report = fuse("half-weights-last-layer")
     assert 1 == status
     expected = {"layer": "conv2", "channels": [0, 1, 2, 3], "overflow": True, "reason": "conv2 is an output of the net"}
-    assert [{**expected, "blob": 0}, {**expected, "blob": 1}] == report["unrepaired"]
-    assert "unrepaired 2 blobs of weights" in text.splitlines()
+    assert [{**expected, "blob": blob} for blob in (0, 1, "conv2")] == report["unrepaired"]
+    assert "unrepaired 3 blobs" in text.splitlines()
 
 
 def test_a_policy_that_is_off_leaves_the_half_rows_out(fuse: Fuse) -> None:

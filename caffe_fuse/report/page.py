@@ -69,7 +69,7 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "first_picture": ranges([_range(row) for row in first]) if first else "",
         "strips": _strips(report),
         "activations": _activations_picture(report),
-        "seen": any(row.recorded is not None for row in report.activations.after),
+        "seen": any(row.seen for row in report.activations.after),
         "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
     }
     return str(_template().render(content))
