@@ -7,12 +7,14 @@ outputs stay the same to the last bit, unless a number becomes subnormal or infi
 
 from __future__ import annotations
 
+from functools import partial
 from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 
 from .balance import Block, Side, balanced
 from .blob import Blob
+from .effects import Effects
 from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
 from .losses import Loss, losses
@@ -115,6 +117,7 @@ class Rescaling:
     def __init__(self, net: Net, groups: Groups, largest: Mapping[Value, np.ndarray]) -> None:
         self.net = net
         self.groups = groups
+        self._last: Tuple[np.ndarray, Net, List[Loss]] = (np.zeros(0), net, [])
         self.blocks: Dict[Tuple[int, int], Block] = {}
         for layer in net.layers:
             for number, scalings in enumerate(groups.blobs.get(layer.index, ())):
@@ -124,13 +127,13 @@ class Rescaling:
                     layer.blobs[number], sides[0], sides[1] if sides[1:] else None, beside
                 )
         self.peaks = Peaks(groups, largest)
+        self.effects = Effects(net.layers, groups)
 
     def repair(self, needed: bool) -> Optional[Repair]:
         given_up: Set[int] = set()
         while True:
             powers = self._solved(needed, given_up)
-            rescaled = self.rescaled(powers)
-            left = losses(rescaled.layers, self.groups)
+            rescaled, left = self._tried(powers)
             hopeless = [loss for loss in left if loss.overflow.size and self._is_block(loss)]
             lost = {loss.layer.index for loss in hopeless} - given_up
             if not lost:
@@ -150,14 +153,15 @@ class Rescaling:
         )
 
     def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
-        """The powers of the groups; if `needed`, of as few as help."""
+        """The powers of the groups; if `needed`, of as few as help, otherwise of all that are not dead."""
         blocks = [block for (index, _), block in self.blocks.items() if index not in given_up]
         blocks += self.peaks.blocks()
         families = self.groups.families()
         powers = np.zeros(self.groups.size, np.int64)
-        if not needed:
-            return balanced(blocks, families, powers)
         active: Set[int] = set()
+        if not needed:
+            active = set(np.flatnonzero(~self.effects.dead).tolist())
+            powers = balanced(blocks, _within(families, active), powers)
         while True:
             found = [loss for loss in self._losses(powers) if loss.layer.index not in given_up]
             more = {group for loss in found for group in self._groups_of(loss)} - active
@@ -166,18 +170,24 @@ class Rescaling:
             if not more:
                 return powers
             active |= more
-            chosen = [family[np.isin(family, list(active))] for family in families]
-            powers = balanced(blocks, [family for family in chosen if family.size], powers)
+            powers = balanced(blocks, _within(families, active), powers)
 
     def _losses(self, powers: np.ndarray) -> List[Loss]:
-        return [loss for loss in losses(self.rescaled(powers).layers, self.groups) if self._is_block(loss)]
+        return [loss for loss in self._tried(powers)[1] if self._is_block(loss)]
+
+    def _tried(self, powers: np.ndarray) -> Tuple[Net, List[Loss]]:
+        """The net with these powers and what is lost in it; the last answer is kept, which is asked for again."""
+        if not np.array_equal(self._last[0], powers):
+            net = self.rescaled(powers)
+            self._last = (powers, net, losses(net.layers, partial(self.effects.of_errors, powers=powers)))
+        return self._last[1:]
 
     def _is_block(self, loss: Loss) -> bool:
         return (loss.layer.index, loss.blob) in self.blocks
 
     def _groups_of(self, loss: Loss) -> Set[int]:
         """The groups of the channels that are lost, but for group 0."""
-        groups = self.blocks[loss.layer.index, loss.blob].sides[0].groups
+        groups = self.blocks[loss.layer.index, loss.blob].rows
         return set(groups[loss.channels].tolist()) - {0}
 
     def _groups_around(self, loss: Loss) -> Set[int]:
@@ -253,3 +263,9 @@ class Rescaling:
     def _why(self, labels: np.ndarray) -> str:
         reasons = dict.fromkeys(self.groups.reason(label) for label in labels.tolist())
         return next((reason for reason in reasons if reason), "the layers behind it have no room for it")
+
+
+def _within(families: Sequence[np.ndarray], active: AbstractSet[int]) -> List[np.ndarray]:
+    """The active groups of each family that has any."""
+    chosen = [family[np.isin(family, list(active))] for family in families]
+    return [family for family in chosen if family.size]
