@@ -76,6 +76,7 @@ class Block:
         self.columns = np.zeros(1, np.int64) if columns is None else columns.groups
         self._beside = beside
         self._kept = kept
+        self._is_cleared = False
         self.has_columns = columns is not None
         self.groups = np.union1d(self.rows, self.columns)
 
@@ -112,15 +113,22 @@ class Block:
     def _bins(self, powers: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
         """For some lines at a time, the bin of each kernel's exponent; _BINS if it does not matter."""
         gains = [powers[groups].astype(np.int16) for groups in (self.rows, self.columns)]
-        for first, exponents in self._exponents():
-            matters = exponents >= self._least(first, exponents)
+        for first, exponents in self._weighty():
             bins = exponents + self._spread(True, gains[0], first, exponents)
             if self.has_columns:
                 bins -= self._spread(False, gains[1], first, exponents)
             np.clip(bins, -REACH, REACH, out=bins)
             bins += REACH
-            np.putmask(bins, ~matters, _BINS)
+            np.putmask(bins, exponents == NOTHING, _BINS)
             yield first, bins
+
+    def _weighty(self) -> Iterator[Tuple[int, np.ndarray]]:
+        """The exponents; NOTHING also where they do not matter."""
+        for first, exponents in self._exponents():
+            if not self._is_cleared:
+                np.putmask(exponents, exponents < self._least(first, exponents), NOTHING)
+            yield first, exponents
+        self._is_cleared = self._kept  # those that are kept were changed where they are
 
     def _least(self, first: int, exponents: np.ndarray) -> np.ndarray:
         """From which exponent on kernels are not negligible."""
@@ -174,33 +182,35 @@ class Block:
 
 def balanced(blocks: Sequence[Block], families: Sequence[np.ndarray], powers: np.ndarray) -> np.ndarray:
     """The powers of all groups after descent from `powers`. families: groups that may change, set together."""
-    descent = _Descent(blocks, powers.copy())
-    for _ in range(SWEEPS):
-        changes = [descent.improve(*numbered) for numbered in enumerate(families)]
-        if not any(changes):
-            break
-    return descent.powers
+    return Descent(blocks, powers).settled(families)
 
 
-class _Descent:
+class Descent:
+    """What is known of the blocks stays from one call to the next."""
+
     def __init__(self, blocks: Sequence[Block], powers: np.ndarray) -> None:
         self.powers = powers
         self._costs: Dict[Block, float] = {}
-        self._settled: Dict[int, Set[Block]] = {}
+        self._settled: Dict[bytes, Set[Block]] = {}  # families, and what is around them, until that changes
         self._touching: Dict[int, List[Block]] = {}
         for block in blocks:
             for group in block.groups.tolist():
                 self._touching.setdefault(group, []).append(block)
 
-    def improve(self, number: int, family: np.ndarray) -> bool:
-        """Sets the groups of a family to what is best for each; less far, as long as that makes things worse.
+    def settled(self, families: Sequence[np.ndarray]) -> np.ndarray:
+        """The powers after these groups have changed as far as that helps."""
+        for _ in range(SWEEPS):
+            changes = [self._improve(family) for family in families]
+            if not any(changes):
+                break
+        return self.powers
 
-        number: of the family, which is left alone until something around it changes again.
-        """
-        touching = list(dict.fromkeys(block for group in family.tolist() for block in self._touching.get(group, ())))
-        if self._settled.get(number) == set(touching):
+    def _improve(self, family: np.ndarray) -> bool:
+        """Sets the groups of a family to what is best for each; less far, as long as that makes things worse."""
+        if family.tobytes() in self._settled:
             return False
-        self._settled[number] = set(touching)
+        touching = list(dict.fromkeys(block for group in family.tolist() for block in self._touching.get(group, ())))
+        self._settled[family.tobytes()] = set(touching)
         step, gain = self._best(family, touching)
         before, powers = sum(map(self._cost, touching)), self.powers
         while step.any() and gain > before * ENOUGH:
@@ -209,8 +219,7 @@ class _Descent:
             costs = {block: block.cost(self.powers) for block in touching}
             if sum(costs.values()) < before * (1 - ENOUGH):
                 self._costs.update(costs)
-                for settled in self._settled.values():
-                    settled.difference_update(touching)
+                self._settled = {one: around for one, around in self._settled.items() if around.isdisjoint(touching)}
                 return True
             self.powers = powers
             step = np.fix(step / 2).astype(np.int64)

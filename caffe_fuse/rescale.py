@@ -12,7 +12,7 @@ from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Optional, Seque
 
 import numpy as np
 
-from .balance import Block, Side, balanced
+from .balance import Block, Descent, Side
 from .blob import Blob
 from .effects import Effects
 from .layerpowers import LayerPowers
@@ -157,11 +157,12 @@ class Rescaling:
         blocks = [block for (index, _), block in self.blocks.items() if index not in given_up]
         blocks += self.peaks.blocks()
         families = self.groups.families()
-        powers = np.zeros(self.groups.size, np.int64)
+        descent = Descent(blocks, np.zeros(self.groups.size, np.int64))
+        powers = descent.powers
         active: Set[int] = set()
         if not needed:
             active = set(np.flatnonzero(~self.effects.dead).tolist())
-            powers = balanced(blocks, _within(families, active), powers)
+            powers = descent.settled(_within(families, active))
         while True:
             found = [loss for loss in self._losses(powers) if loss.layer.index not in given_up]
             more = {group for loss in found for group in self._groups_of(loss)} - active
@@ -170,7 +171,7 @@ class Rescaling:
             if not more:
                 return powers
             active |= more
-            powers = balanced(blocks, _within(families, active), powers)
+            powers = descent.settled(_within(families, active))
 
     def _losses(self, powers: np.ndarray) -> List[Loss]:
         return [loss for loss in self._tried(powers)[1] if self._is_block(loss)]
