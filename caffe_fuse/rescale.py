@@ -27,6 +27,8 @@ from .scaled import Scaling, scaled
 from .schema import copy_of
 
 MODES = ("needed", "always", "never")
+KEPT = 1 << 25  # exponents of so many weights may stay in memory, a byte for each kernel; others are read again
+PATIENCE = 3  # so many layers are given up one by one: most models have none, and a ruined one would take minutes
 
 
 class Unrepaired(NamedTuple):
@@ -119,13 +121,14 @@ class Rescaling:
         self.groups = groups
         self._last: Tuple[np.ndarray, Net, List[Loss]] = (np.zeros(0), net, [])
         self.blocks: Dict[Tuple[int, int], Block] = {}
+        room = KEPT
         for layer in net.layers:
             for number, scalings in enumerate(groups.blobs.get(layer.index, ())):
-                beside = self.blocks.get((layer.index, 0))
+                blob, beside = layer.blobs[number], self.blocks.get((layer.index, 0))
                 sides = [Side(each.layout, groups.of[each.labels]) for each in scalings]
-                self.blocks[layer.index, number] = Block(
-                    layer.blobs[number], sides[0], sides[1] if sides[1:] else None, beside
-                )
+                block = Block(blob, sides[0], sides[1] if sides[1:] else None, beside, kept=room >= blob.count)
+                room -= blob.count if room >= blob.count else 0
+                self.blocks[layer.index, number] = block
         self.peaks = Peaks(groups, largest)
         self.effects = Effects(net.layers, groups)
 
@@ -140,7 +143,8 @@ class Rescaling:
                 break
             # One layer has to stay in float32: better one that nothing behind can help, and as few as possible.
             pinned = {loss.layer.index for loss in hopeless if not self._groups_of(loss)} & lost
-            given_up |= pinned or {max(lost)}
+            patient = len(given_up) < PATIENCE
+            given_up |= (pinned or {max(lost)}) if patient else lost
         missed = [*map(self._unrepaired, left), *self._unrepaired_tops(powers)]
         if not powers.any() and not missed:
             return None
