@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -28,13 +29,27 @@ if TYPE_CHECKING:
 class Activation(NamedTuple):
     """What is known of one value of a net. layer: that writes it, "" for an input of the net.
 
-    range: predicted, then it is bounded in every channel; or that of `recorded`, what was seen on data.
+    range: predicted, then it is bounded in every channel; or that of `recorded`, what was seen on data; or that of
+    `rescaled`, what was seen before powers of two moved, times these powers.
     """
 
     layer: str
     blob: str
     range: Range
     recorded: Optional[Recorded] = None
+    rescaled: Optional[Recorded] = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether this comes from data."""
+        return self.recorded is not None or self.rescaled is not None
+
+    @property
+    def safe(self) -> bool:
+        """Whether nothing was seen that is not finite in half; what is only predicted is safe."""
+        if self.rescaled is not None:
+            return self.rescaled.finite and not self.overflow.size
+        return self.recorded is None or self.recorded.safe
 
     @property
     def overflow(self) -> NDArray[np.intp]:
@@ -63,7 +78,7 @@ class Activations(NamedTuple):
     def problems(self, policy: Policy) -> List[str]:
         """Why the last of the nets is not safe: what was seen to overflow does; predictions only warn."""
         rows = self.after or self.before
-        bad = [row for row in rows if row.recorded is not None and not row.recorded.safe]
+        bad = [row for row in rows if not row.safe]
         if not bad or not policy.checked:
             return []
         return [
@@ -74,28 +89,41 @@ class Activations(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Assumptions:
-    """What expectations rest on. observed: what was recorded of this net; it goes before what is predicted.
+    """What expectations of a net rest on. observed: what was recorded of it; it goes before what is predicted.
 
     half_sums: whether the sums of devices that add in halves are wanted as well.
     """
 
+    net: Net
     sigmas: float = SIGMAS
     observed: Mapping[Value, Recorded] = field(default_factory=dict)
     half_sums: bool = False
+
+    @cached_property
+    def known(self) -> Known:
+        """The ranges of the values of which something is known. Reads the blobs of the BatchNorms."""
+        found = {value: range for value, range in predicted(self.net, self.sigmas).items() if range.bounded}
+        found.update({value: recorded.range for value, recorded in self.observed.items()})
+        return found
+
+    def largest(self, after: Net, rewrites: Sequence[Rewrite]) -> Dict[Value, NDArray[np.float64]]:
+        """The largest magnitudes that are expected in the channels of a folded net."""
+        sources = origins(self.net, after, rewrites)
+        return {value: self.known[source].magnitudes for value, source in sources.items() if source in self.known}
 
 
 def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bool) -> Assumptions:
     """InputError for a number of sigmas that is none, and for ranges of another net."""
     if not 0 < sigmas < np.inf:
         raise InputError(f"{sigmas:g} sigmas are no range", remedy="give a number above 0, for example 6")
-    return Assumptions(sigmas, {} if ranges is None else ranges.of(net), half_sums)
+    return Assumptions(net, sigmas, {} if ranges is None else ranges.of(net), half_sums)
 
 
 def predict(
     model: Model, *, sigmas: float = SIGMAS, ranges: Optional[Calibration] = None, half_sums: bool = False
 ) -> Activations:
     """What is expected of a model's activations. The options are those of `fuse`."""
-    return expected(model.net, assume(model.net, sigmas, ranges, half_sums))
+    return expected(assume(model.net, sigmas, ranges, half_sums))
 
 
 class Fold(NamedTuple):
@@ -106,32 +134,34 @@ class Fold(NamedTuple):
     exponents: Mapping[Value, Exponents]
 
 
-def expected(before: Net, assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
+def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
     """Of a net, and of what a fold made of it."""
-    observed = assumptions.observed
-    known: Dict[Value, Range] = {
-        value: found for value, found in predicted(before, assumptions.sigmas).items() if found.bounded
-    }
-    known.update({value: recorded.range for value, recorded in observed.items()})
-    listed = _listed(before, known, observed)
+    before, known, observed = assumptions.net, assumptions.known, assumptions.observed
+    listed = _listed(before, known, observed, {})
     if fold is None:
         return Activations(assumptions.sigmas, listed, (), sum_bounds(before, known) if assumptions.half_sums else ())
     later: Dict[Value, Range] = {}
     seen: Dict[Value, Recorded] = {}
+    rescaled: Dict[Value, Recorded] = {}
     for value, source in origins(before, fold.after, fold.rewrites).items():
         exponents = fold.exponents.get(value)
         if source in known and exponents is not None and any(exponents.of):
             later[value] = multiplied(known[source], exponents)
+            rescaled.update({value: observed[source]} if source in observed else {})
         elif source in known:
             later[value] = known[source]
             seen.update({value: observed[source]} if source in observed else {})
     sums = sum_bounds(fold.after, later) if assumptions.half_sums else ()
-    return Activations(assumptions.sigmas, listed, _listed(fold.after, later, seen), sums)
+    return Activations(assumptions.sigmas, listed, _listed(fold.after, later, seen, rescaled), sums)
 
 
-def _listed(net: Net, known: Known, observed: Mapping[Value, Recorded]) -> Tuple[Activation, ...]:
+def _listed(
+    net: Net, known: Known, observed: Mapping[Value, Recorded], rescaled: Mapping[Value, Recorded]
+) -> Tuple[Activation, ...]:
     values = [("", Value(name, 0)) for name in net.inputs]
     values += [(layer.name, value) for layer in net.layers for value in net.tops(layer)]
     return tuple(
-        Activation(layer, value.blob, known[value], observed.get(value)) for layer, value in values if value in known
+        Activation(layer, value.blob, known[value], observed.get(value), rescaled.get(value))
+        for layer, value in values
+        if value in known
     )

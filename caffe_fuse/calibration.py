@@ -48,6 +48,11 @@ class Recorded:
         """Whether every number that was seen rounds to a finite half."""
         return not any(self.kinds[kind] for kind in ("overflow", "inf", "nan"))
 
+    @property
+    def finite(self) -> bool:
+        """Whether every number that was seen is finite in float32."""
+        return not (self.kinds["inf"] or self.kinds["nan"])
+
     def add(self, array: NDArray[Any]) -> None:
         """Take in one float32 array whose axis 1 is that of the channels."""
         if not array.size:

@@ -71,7 +71,12 @@ def fuse(
     repair = None
     if rescale == "always" or (rescale == "needed" and half.POLICIES[half_policy].checked):
         repair = repaired(
-            progress.net, left, needed=rescale == "needed", kept=frozenset(keep), keep_blobs=frozenset(keep_blobs)
+            progress.net,
+            left,
+            needed=rescale == "needed",
+            kept=frozenset(keep),
+            keep_blobs=frozenset(keep_blobs),
+            largest=assumptions.largest(progress.net, progress.rewrites),
         )
     net = progress.net if repair is None else repair.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)

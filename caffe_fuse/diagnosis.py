@@ -9,10 +9,10 @@ import numpy as np
 
 from . import half, parallel
 from .channels import GOOD, POOR, ChannelStats, by_channel, decibels
-from .effects import Effects, layout_of
+from .effects import NO_EFFECT, Effects, layout_of
 from .half import HalfReport, HalfRow
 from .layers.row import Refusal
-from .losses import NO_EFFECT, losses, overflowing
+from .losses import losses, overflowing
 from .net import Layer, Net
 from .passes import Rewrite
 from .passes.merge import is_batch_norm
@@ -180,7 +180,9 @@ class Diagnosis:
         if not self._places:
             return {}
         lost = losses(self._net.layers) if self._lost is None else self._lost
-        found: Dict[Place, Sequence[int]] = {(each.layer.index, each.blob): list(each.channels) for each in lost}
+        found: Dict[Place, Sequence[int]] = {
+            (each.layer.index, each.blob): list(each.channels) for each in lost if isinstance(each.blob, int)
+        }
         for place, row in self._places.items():
             layer = self._layers[place[0]]
             layout = channels_of(layer, place[1])

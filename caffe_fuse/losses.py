@@ -5,25 +5,22 @@ Most blobs are cleared by what is known already, or by a few of each channel's w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from . import half, parallel
 from .blob import Blob
-from .channels import GOOD, POOR, by_channel
+from .channels import POOR, by_channel
 from .columns import columns, weights_at
-from .effects import Effects, layout_of
+from .effects import NO_EFFECT, layout_of
 from .meter import OVERFLOW
 from .net import Layer
 from .rounding import LARGEST
 from .scaled import Layout, ScaledBlob
 
-if TYPE_CHECKING:
-    from .powers import Groups
+Effect = Callable[[Layer, np.ndarray], np.ndarray]
 
-# What a channel loses does no harm if its energy is below this share of each sum that the channel goes into.
-NO_EFFECT = 10 ** (-GOOD / 10)
 RATIO = 10 ** (POOR / 10)
 
 
@@ -36,9 +33,10 @@ class Loss(NamedTuple):
     overflow: np.ndarray
 
 
-def losses(layers: Sequence[Layer], groups: Optional[Groups] = None) -> List[Loss]:
-    """The losses of all blobs, in the order of the net; with `groups`, without those that do no harm.
+def losses(layers: Sequence[Layer], effect: Optional[Effect] = None) -> List[Loss]:
+    """The losses of all blobs, in the order of the net; with `effect`, without those that do no harm.
 
+    effect: which share the errors of some channels of a layer have in what the layers behind it sum up.
     Raises InputError for numbers that cannot be read.
     """
     answers: Dict[Tuple[int, int], Loss] = {}
@@ -51,8 +49,8 @@ def losses(layers: Sequence[Layer], groups: Optional[Groups] = None) -> List[Los
     places = [(layer, number) for layer in layers for number in range(len(layer.blobs))]
     parallel.each(look, sorted(places, key=lambda place: -place[0].blobs[place[1]].count))
     found = [answers[layer.index, number] for layer, number in places]
-    if groups is not None and any(loss.channels.size > loss.overflow.size for loss in found):
-        found = _without_harmless(layers, groups, found)
+    if effect is not None:
+        found = [_without_harmless(loss, effect) for loss in found]
     return [loss for loss in found if loss.channels.size]
 
 
@@ -106,7 +104,9 @@ def _poor_bias(layer: Layer, number: int) -> np.ndarray:
     with np.errstate(all="ignore"):
         error = np.abs(bias.astype(np.float16) - bias)
         doubtful = np.isfinite(error) & (RATIO * error**2 > bias**2)
-    layout = layout_of(layer, 0)
+        layout = layout_of(layer, 0)
+        if doubtful.any() and layout is not None:
+            doubtful &= RATIO * error**2 > bias**2 + _sampled_energy(layer)
     if not doubtful.any() or layout is None:
         return np.zeros(0, np.int64)
     energy = by_channel(layer.blobs[0], layout, chosen=doubtful).signal
@@ -123,13 +123,9 @@ def _sampled_energy(layer: Layer) -> np.ndarray:
     return energy
 
 
-def _without_harmless(layers: Sequence[Layer], groups: Groups, found: Sequence[Loss]) -> List[Loss]:
+def _without_harmless(loss: Loss, effect: Effect) -> Loss:
     """Leaves out channels whose errors are too small to matter in any layer that reads them."""
-    effects = Effects(layers, groups)
-    kept: List[Loss] = []
-    for loss in found:
-        poor = np.setdiff1d(loss.channels, loss.overflow)
-        if poor.size:
-            poor = poor[effects.of_errors(loss.layer, poor) > NO_EFFECT]
-        kept.append(loss._replace(channels=np.union1d(loss.overflow, poor)))
-    return kept
+    poor = np.setdiff1d(loss.channels, loss.overflow)
+    if poor.size:
+        poor = poor[effect(loss.layer, poor) > NO_EFFECT]
+    return loss._replace(channels=np.union1d(loss.overflow, poor))

@@ -7,29 +7,35 @@ outputs stay the same to the last bit, unless a number becomes subnormal or infi
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from functools import partial
+from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 
-from .balance import Block, Side, balanced
-from .blob import ArrayBlob, Blob
+from .balance import Block, Descent, Side
+from .blob import Blob
+from .effects import Effects
 from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
 from .losses import Loss, losses
+from .meter import OVERFLOW
 from .net import Layer, Net, Value
 from .passes import Rewrite
+from .peaks import Peaks
 from .powers import Groups, grouped
-from .scaled import Layout, Scaling, scaled
+from .scaled import Scaling, scaled
 from .schema import copy_of
 
 MODES = ("needed", "always", "never")
+KEPT = 1 << 25  # exponents of so many weights may stay in memory, a byte for each kernel; others are read again
+PATIENCE = 3  # so many layers are given up one by one: most models have none, and a ruined one would take minutes
 
 
 class Unrepaired(NamedTuple):
-    """Channels of a layer's blob that half precision still loses."""
+    """Channels that half precision still loses. blob: the number of one with weights, or the name of a top."""
 
     layer: Layer
-    blob: int
+    blob: Union[int, str]
     channels: Tuple[int, ...]
     overflow: bool
     reason: str
@@ -37,8 +43,11 @@ class Unrepaired(NamedTuple):
     def __str__(self) -> str:
         shown = ", ".join(map(str, self.channels[:5])) + (", ..." if len(self.channels) > 5 else "")
         what = "overflows" if self.overflow else "loses most of its digits"
+        place = f"blob {self.blob}"
+        if isinstance(self.blob, str):
+            what, place = "may overflow", f"top {self.blob}"
         return (
-            f"{self.layer} blob {self.blob} {what} in channel {shown}, and cannot be repaired: {self.reason}; "
+            f"{self.layer} {place} {what} in channel {shown}, and cannot be repaired: {self.reason}; "
             f"keep layer {self.layer.name} in float32"
         )
 
@@ -71,19 +80,20 @@ def rescale(
     needed: bool = True,
     kept: AbstractSet[str] = frozenset(),
     keep_blobs: AbstractSet[str] = frozenset(),
-    ranges: Optional[Mapping[Value, np.ndarray]] = None,
+    largest: Optional[Mapping[Value, np.ndarray]] = None,
 ) -> Optional[Repair]:
     """The net with powers of two moved so that it suits half precision; None where nothing asks for it.
 
-    needed: only where a number overflows or a channel loses too much; otherwise wherever that makes anything better.
-    kept: layers whose numbers stay. keep_blobs: blobs whose values stay. ranges: by value, the smallest and the largest
-    magnitude of each channel that matter, float64 (channels, 2). Reads the weights. Raises InputError for numbers that
-    cannot be read.
+    needed: only where a number overflows, or may, or a channel of weights loses too much; otherwise wherever that makes
+    anything better. kept: layers whose numbers stay. keep_blobs: blobs whose values stay. largest: by value, the
+    largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. Reads the weights.
+    Raises InputError for numbers that cannot be read.
     """
-    if needed and not losses(net.layers):
+    largest = largest or {}
+    if needed and not any((found >= OVERFLOW).any() for found in largest.values()) and not losses(net.layers):
         return None
     groups = grouped(net, excluded, kept, keep_blobs)
-    return Rescaling(net, groups, ranges or {}).repair(needed)
+    return Rescaling(net, groups, largest).repair(needed)
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
@@ -106,82 +116,88 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
 class Rescaling:
     """A net whose groups can be given powers of two."""
 
-    def __init__(self, net: Net, groups: Groups, ranges: Mapping[Value, np.ndarray]) -> None:
+    def __init__(self, net: Net, groups: Groups, largest: Mapping[Value, np.ndarray]) -> None:
         self.net = net
         self.groups = groups
+        self._last: Tuple[np.ndarray, Net, List[Loss]] = (np.zeros(0), net, [])
         self.blocks: Dict[Tuple[int, int], Block] = {}
+        room = KEPT
         for layer in net.layers:
             for number, scalings in enumerate(groups.blobs.get(layer.index, ())):
-                beside = self.blocks.get((layer.index, 0))
+                blob, beside = layer.blobs[number], self.blocks.get((layer.index, 0))
                 sides = [Side(each.layout, groups.of[each.labels]) for each in scalings]
-                self.blocks[layer.index, number] = Block(
-                    layer.blobs[number], sides[0], sides[1] if sides[1:] else None, beside
-                )
-        self.activations = [
-            Block(ArrayBlob(np.asarray(numbers, np.float64)), self._side_of(value))
-            for value, numbers in ranges.items()
-            if value in groups.values
-        ]
+                block = Block(blob, sides[0], sides[1] if sides[1:] else None, beside, kept=room >= blob.count)
+                room -= blob.count if room >= blob.count else 0
+                self.blocks[layer.index, number] = block
+        self.peaks = Peaks(groups, largest)
+        self.effects = Effects(net.layers, groups)
 
     def repair(self, needed: bool) -> Optional[Repair]:
         given_up: Set[int] = set()
         while True:
             powers = self._solved(needed, given_up)
-            rescaled = self.rescaled(powers)
-            left = losses(rescaled.layers, self.groups)
+            rescaled, left = self._tried(powers)
             hopeless = [loss for loss in left if loss.overflow.size and self._is_block(loss)]
             lost = {loss.layer.index for loss in hopeless} - given_up
             if not lost:
                 break
             # One layer has to stay in float32: better one that nothing behind can help, and as few as possible.
             pinned = {loss.layer.index for loss in hopeless if not self._groups_of(loss)} & lost
-            given_up |= pinned or {max(lost)}
-        if not powers.any() and not left:
+            patient = len(given_up) < PATIENCE
+            given_up |= (pinned or {max(lost)}) if patient else lost
+        missed = [*map(self._unrepaired, left), *self._unrepaired_tops(powers)]
+        if not powers.any() and not missed:
             return None
         return Repair(
             rescaled,
             self.exponents(powers),
             self._value_exponents(powers),
             self._layer_powers(powers),
-            tuple(map(self._unrepaired, left)),
+            tuple(missed),
         )
 
     def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
-        """The powers of the groups; if `needed`, of as few as help."""
-        blocks = [block for (index, _), block in self.blocks.items() if index not in given_up] + self.activations
+        """The powers of the groups; if `needed`, of as few as help, otherwise of all that are not dead."""
+        blocks = [block for (index, _), block in self.blocks.items() if index not in given_up]
+        blocks += self.peaks.blocks()
         families = self.groups.families()
-        powers = np.zeros(self.groups.size, np.int64)
-        if not needed:
-            return balanced(blocks, families, powers)
+        descent = Descent(blocks, np.zeros(self.groups.size, np.int64))
+        powers = descent.powers
         active: Set[int] = set()
+        if not needed:
+            active = set(np.flatnonzero(~self.effects.dead).tolist())
+            powers = descent.settled(_within(families, active))
         while True:
             found = [loss for loss in self._losses(powers) if loss.layer.index not in given_up]
             more = {group for loss in found for group in self._groups_of(loss)} - active
+            more |= self.peaks.groups_of(self.peaks.overflowing(powers)) - active
             more = more or {group for loss in found for group in self._groups_around(loss)} - active
             if not more:
                 return powers
             active |= more
-            chosen = [family[np.isin(family, list(active))] for family in families]
-            powers = balanced(blocks, [family for family in chosen if family.size], powers)
+            powers = descent.settled(_within(families, active))
 
     def _losses(self, powers: np.ndarray) -> List[Loss]:
-        return [loss for loss in losses(self.rescaled(powers).layers, self.groups) if self._is_block(loss)]
+        return [loss for loss in self._tried(powers)[1] if self._is_block(loss)]
+
+    def _tried(self, powers: np.ndarray) -> Tuple[Net, List[Loss]]:
+        """The net with these powers and what is lost in it; the last answer is kept, which is asked for again."""
+        if not np.array_equal(self._last[0], powers):
+            net = self.rescaled(powers)
+            self._last = (powers, net, losses(net.layers, partial(self.effects.of_errors, powers=powers)))
+        return self._last[1:]
 
     def _is_block(self, loss: Loss) -> bool:
         return (loss.layer.index, loss.blob) in self.blocks
 
     def _groups_of(self, loss: Loss) -> Set[int]:
         """The groups of the channels that are lost, but for group 0."""
-        groups = self.blocks[loss.layer.index, loss.blob].sides[0].groups
+        groups = self.blocks[loss.layer.index, loss.blob].rows
         return set(groups[loss.channels].tolist()) - {0}
 
     def _groups_around(self, loss: Loss) -> Set[int]:
         """All groups of the layer's inputs."""
         return set(self.blocks[loss.layer.index, 0].groups.tolist()) - {0}
-
-    def _side_of(self, value: Value) -> Side:
-        labels = self.groups.values[value].labels
-        return Side(Layout(1, 1, labels.size, 2), self.groups.of[labels])
 
     def rescaled(self, powers: np.ndarray) -> Net:
         if not powers.any():
@@ -230,10 +246,31 @@ class Rescaling:
             loss.layer, loss.blob, tuple(loss.channels.tolist()), bool(loss.overflow.size), self._reason(loss)
         )
 
+    def _unrepaired_tops(self, powers: np.ndarray) -> List[Unrepaired]:
+        """Each blob once, with the first layer that writes it."""
+        found: Dict[str, Unrepaired] = {}
+        for value, channels in self.peaks.overflowing(powers).items():
+            layer = self.net.producer(value)
+            if layer is not None and value.blob not in found:
+                known = self.groups.values.get(value)
+                reason = f"no power of two passes through {layer.type}"
+                if known is not None:
+                    reason = self._why(known.labels if known.axis != 1 else known.labels[channels])
+                found[value.blob] = Unrepaired(layer, value.blob, tuple(channels.tolist()), True, reason)
+        return list(found.values())
+
     def _reason(self, loss: Loss) -> str:
         scalings = self.groups.blobs.get(loss.layer.index, ())
         if len(scalings) <= loss.blob:
             return f"no power of two passes through {loss.layer.type}"
-        labels = scalings[loss.blob][0].labels[loss.channels]
+        return self._why(scalings[loss.blob][0].labels[loss.channels])
+
+    def _why(self, labels: np.ndarray) -> str:
         reasons = dict.fromkeys(self.groups.reason(label) for label in labels.tolist())
         return next((reason for reason in reasons if reason), "the layers behind it have no room for it")
+
+
+def _within(families: Sequence[np.ndarray], active: AbstractSet[int]) -> List[np.ndarray]:
+    """The active groups of each family that has any."""
+    chosen = [family[np.isin(family, list(active))] for family in families]
+    return [family for family in chosen if family.size]

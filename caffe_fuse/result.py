@@ -67,7 +67,7 @@ class Result:
         rewrites = sorted(self.progress.rewrites, key=lambda rewrite: rewrite.after.index)
         refused = sorted(self.progress.refusals.values(), key=lambda refused: refused.layer.index)
         exponents = {} if self.repair is None else self.repair.values
-        activations = expected(self.original, self.assumptions, Fold(self.model.net, rewrites, exponents))
+        activations = expected(self.assumptions, Fold(self.model.net, rewrites, exponents))
         why, left = causes(rewrites), () if self.repair is None else self.repair.left
         return Report(
             inputs=self.model.paths,

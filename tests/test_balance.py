@@ -47,7 +47,7 @@ def test_small_numbers_come_up_as_far_as_needed() -> None:
 @pytest.mark.parametrize("value", [65519.0, 65520.0])
 def test_overflow_begins_where_it_does_in_half(value: float) -> None:
     first, _ = pair(value, 1.0)
-    assert (value == 65520.0) == (first.scan(np.zeros(3, np.int64)).cost > 0)
+    assert (value == 65520.0) == (first.cost(np.zeros(3, np.int64)) > 0)
 
 
 def test_the_cost_is_0_in_range_and_grows_outside() -> None:
@@ -57,6 +57,7 @@ def test_the_cost_is_0_in_range_and_grows_outside() -> None:
     assert cost(np.array([LOWEST - 1000]))[0] * 1e5 < cost(np.array([HIGHEST + 1]))[0]
 
 
+@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize(
     ("shape", "rows", "columns"),
     [
@@ -67,25 +68,29 @@ def test_the_cost_is_0_in_range_and_grows_outside() -> None:
         ((64, 70, 9, 9), Layout(1, 1, 64, 70 * 81), Layout(1, 64, 70, 81)),
     ],
 )
-def test_histograms_hold_the_largest_of_each_kernel(shape: Tuple[int, ...], rows: Layout, columns: Layout) -> None:
+def test_histograms_hold_the_largest_of_each_kernel(
+    shape: Tuple[int, ...], rows: Layout, columns: Layout, kept: bool
+) -> None:
     random = np.random.RandomState(3)
     numbers = np.ldexp(random.uniform(0.5, 0.99, shape), random.randint(-8, 9, shape))
     assert shape[0] < 64 or numbers.size > CHUNK
     row_groups, column_groups = 1 + np.arange(rows.channels), 100 + np.arange(columns.channels)
     powers = random.randint(-3, 4, 200)
-    block = Block(ArrayBlob(numbers), Side(rows, row_groups), Side(columns, column_groups))
-    found = block.scan(powers)
+    block = Block(ArrayBlob(numbers), Side(rows, row_groups), Side(columns, column_groups), kept=kept)
+    found = np.zeros((2, 201, 202), np.int64)
+    block.count(powers, np.arange(200), found)
+    kernel = numbers.size // (rows.channels * columns.channels // columns.groups // rows.groups)
     places = np.arange(numbers.size)
     row, column = rows.channel(places), columns.channel(places)
     largest = np.full((rows.channels, columns.channels), -1000)
     np.maximum.at(largest, (row, column), np.frexp(numbers.reshape(-1))[1])
     shifted = largest + powers[row_groups][:, None] - powers[column_groups]
     for channel in range(rows.channels):
-        expected = np.bincount(shifted[channel][largest[channel] > -1000] + 100, minlength=201) * block.kernel
-        assert np.array_equal(expected, found.rows[1 + channel])
+        expected = np.bincount(shifted[channel][largest[channel] > -1000] + 100, minlength=201) * kernel
+        assert np.array_equal(expected, found[0, 1 + channel, :201])
     for channel in range(columns.channels):
-        expected = np.bincount(shifted[:, channel][largest[:, channel] > -1000] + 100, minlength=201) * block.kernel
-        assert np.array_equal(expected, found.columns[1 + rows.channels + channel])
+        expected = np.bincount(shifted[:, channel][largest[:, channel] > -1000] + 100, minlength=201) * kernel
+        assert np.array_equal(expected, found[1, 100 + channel, :201])
 
 
 def test_a_negligible_number_pulls_at_nothing() -> None:

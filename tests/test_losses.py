@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from nets import layer, text
 
+from caffe_fuse.effects import Effects
 from caffe_fuse.losses import losses
 from caffe_fuse.net import Net
 from caffe_fuse.powers import grouped
@@ -27,10 +28,10 @@ def net_of(change: Dict[Tuple[str, int, int], float]) -> Net:
 
 
 def found(net: Net, harmful: bool = False) -> List[Tuple[str, int, List[int], List[int]]]:
-    groups = grouped(net, (), frozenset(), frozenset()) if harmful else None
+    effects = Effects(net.layers, grouped(net, (), frozenset(), frozenset()))
     return [
         (loss.layer.name, loss.blob, loss.channels.tolist(), loss.overflow.tolist())
-        for loss in losses(net.layers, groups)
+        for loss in losses(net.layers, effects.of_errors if harmful else None)
     ]
 
 

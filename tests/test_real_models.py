@@ -14,6 +14,7 @@ from typing import Dict, Iterable, NamedTuple, Sequence, Tuple
 import numpy as np
 import pytest
 import reference
+import rescaled
 import truth
 from conftest import SHARED
 
@@ -52,6 +53,14 @@ FOLDABLE: Dict[str, Tuple[int, ...]] = {
     "yoloface-500k-v2/yoloface-500k-v2.prototxt": (),
     "yoloface-50k/yoloface-50k.prototxt": (),
 }
+# Nets of which range repair moves something when it is asked to: depthwise, residual, concatenated, with branches.
+RESCALED = (
+    "cifar-resnet20/deploy_derived.prototxt",
+    "mobilefacenet-v0/mobilefacenet-v0.prototxt",
+    "retinaface-mnet/mnet.prototxt",
+    "yoloface-50k/yoloface-50k.prototxt",
+    "hyperlpr-segfree-inception/SegmenationFree-Inception.prototxt",
+)
 # Of this one the numbers are noise (quantised, or hidden on purpose): 229,403 of 523,168 are no halves, 2,098 are NaN.
 NOISE = "xilinx-densebox-quantized/face_detection.prototxt"
 # A net for training: its data layer is of another phase, and all its BatchNorms use batch statistics.
@@ -157,8 +166,9 @@ def test_of_a_model_what_folds_is_what_was_counted(models: Path, name: str) -> N
 @pytest.mark.parametrize("name", FOLDABLE)
 def test_a_folded_model_has_no_batch_norm_and_the_same_blobs(models: Path, name: str, tmp_path: Path) -> None:
     model = load(name)
-    result = caffe_fuse.fuse(model, rescale="never")
+    result = caffe_fuse.fuse(model)
     assert result.safe
+    assert {} == result.report.rescaled  # dead channels, of which there are many, need nothing
     weights, prototxt = result.save(str(tmp_path / "out"))
     assert 0 == norms(caffe_fuse.load(prototxt, weights).net.layers)
     before, after = (for_the_judge(path.read_bytes(), model) for path in (models / name, Path(prototxt)))
@@ -170,6 +180,17 @@ def test_a_folded_model_has_no_batch_norm_and_the_same_blobs(models: Path, name:
     if manifest()[name]["record"]:
         folded = reference.run(after, Path(weights).read_bytes(), inputs, dtype=np.float32)
         _compare_with_caffe((models / name).with_name(manifest()[name]["record"]), compared, folded)
+
+
+@pytest.mark.parametrize("name", RESCALED)
+def test_powers_of_two_change_no_output_of_a_trained_model(models: Path, name: str) -> None:
+    model = load(name)
+    plain, result = (caffe_fuse.fuse(model, rescale=mode) for mode in ("never", "always"))
+    assert result.report.rescaled
+    before, after = (rescaled.files(each, each.model.net) for each in (plain, result))
+    inputs = inputs_of(model, FOLDABLE[name])
+    found = [rescaled.values((for_the_judge(net, model), weights), inputs) for net, weights in (before, after)]
+    assert [] == rescaled.differences(found[0], found[1], dict(result.report.rescaled))
 
 
 def _compare_with_caffe(record: Path, compared: truth.Comparison, folded: Dict[str, np.ndarray]) -> None:
@@ -234,7 +255,7 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(models: Path, name: str) -
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_batch_statistics_are_refused_and_the_files_stay(models: Path, name: str, tmp_path: Path) -> None:
-    result = caffe_fuse.fuse(load(name), rescale="never")
+    result = caffe_fuse.fuse(load(name))
     assert {"batch statistics: its bn_mode is LEARN, the default, so it depends on the batch"} == {
         refused.reason for refused in result.report.refused if refused.layer.type == "BN"
     }

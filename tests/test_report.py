@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -220,12 +221,27 @@ def test_what_was_rescaled_has_its_exponents(fuse: Fuse) -> None:
     assert "rescaled   2 channels of 1 blobs, by powers of two" in text.splitlines()
 
 
+@pytest.mark.parametrize("kind", ["overflow", "underflow", "one-channel", "residual"])
+def test_a_net_that_half_precision_ruins_is_repaired_and_both_ratios_are_printed(fuse: Fuse, kind: str) -> None:
+    status, text, report = fuse(f"half-weights-{kind}", "--verify")
+    assert 0 == status
+    assert report["rescaled"]
+    assert "verdict    safe: every number rounds to a finite half" in text.splitlines()
+    before, after = (re.search(f"^{word} +conv[23]: (.*?);", text, re.MULTILINE) for word in ("in half", "folded"))
+    assert before is not None
+    assert after is not None
+    ratio = re.search("^SNR ([0-9.]+) dB", after.group(1))
+    assert ratio is not None
+    assert 55 < float(ratio.group(1))
+    assert re.search("not finite|SNR", before.group(1))
+
+
 def test_what_cannot_be_repaired_has_its_reason(fuse: Fuse) -> None:
     status, text, report = fuse("half-weights-last-layer")
     assert 1 == status
     expected = {"layer": "conv2", "channels": [0, 1, 2, 3], "overflow": True, "reason": "conv2 is an output of the net"}
-    assert [{**expected, "blob": 0}, {**expected, "blob": 1}] == report["unrepaired"]
-    assert "unrepaired 2 blobs of weights" in text.splitlines()
+    assert [{**expected, "blob": blob} for blob in (0, 1, "conv2")] == report["unrepaired"]
+    assert "unrepaired 3 blobs" in text.splitlines()
 
 
 def test_a_policy_that_is_off_leaves_the_half_rows_out(fuse: Fuse) -> None:

@@ -74,7 +74,9 @@ def test_outputs_are_still_those_of_caffe(name: str, tmp_path: Path) -> None:
 def test_an_overflow_with_nothing_behind_it_is_named_and_the_rest_repaired() -> None:
     report = fused("half-weights-last-layer").report
     assert 1 == report.status
-    assert [("conv2", 0), ("conv2", 1)] == [(each.layer.name, each.blob) for each in report.unrepaired]
+    assert [("conv2", 0), ("conv2", 1), ("conv2", "conv2")] == [
+        (each.layer.name, each.blob) for each in report.unrepaired
+    ]
     assert (
         "Convolution conv2 blob 0 overflows in channel 0, 1, 2, 3, and cannot be repaired: conv2 is an output of "
         "the net; keep layer conv2 in float32"
@@ -120,10 +122,12 @@ def test_ranges_of_activations_count_as_well() -> None:
         layer("d", "Convolution", "c", "d", "convolution_param { num_output: 2 kernel_size: 1 }"),
     )
     net = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt))).net
-    ranges = {Value("c", 0): np.array([[1.0, 2.0**20], [1.0, 2.0]])}
-    found = rescale(net, needed=False, ranges=ranges)
-    assert found is not None
-    assert found.blobs["c"][0] <= -5
+    largest = {Value("c", 0): np.array([2.0**20, 2.0])}
+    for needed in (True, False):
+        found = rescale(net, needed=needed, largest=largest)
+        assert found is not None
+        assert (-5, 0) == found.blobs["c"]
+    assert rescale(net, largest={Value("c", 0): np.array([65519.0, 2.0])}) is None
     plain = rescale(net, needed=False)
     assert plain is None or plain.blobs.get("c", (0, 0))[0] > -5
 
@@ -164,3 +168,82 @@ def test_no_repair_changes_an_output(prototxt: bytes, seed: int, mode: str) -> N
     before = rescaled.values(rescaled.files(plain, plain.model.net), inputs)
     after = rescaled.values(rescaled.files(result, result.model.net), inputs)
     assert [] == rescaled.differences(before, after, dict(result.report.rescaled))
+
+
+HOT = text(
+    layer("c", "Convolution", "x", "c", "convolution_param { num_output: 6 kernel_size: 3 }"),
+    layer("r", "ReLU", "c", "c"),
+    layer("d", "Convolution", "c", "d", "convolution_param { num_output: 3 kernel_size: 1 }"),
+    shape=INPUT,
+)
+
+
+def hot(last: float = 2.0**-12) -> caffe_fuse.Model:
+    """A net of good halves whose blob c overflows on pixels of 0 to 255; `last` is a factor of what reads it."""
+    blobs = nets.numbers(HOT)
+    blobs["c"][0] *= np.float32(64)
+    blobs["d"][0] *= np.float32(last)
+    return nets.model(HOT, nets.caffemodel(HOT, blobs))
+
+
+def pixels() -> np.ndarray:
+    return nets.spread(INPUT, 5, 0, 255)
+
+
+def test_an_overflow_of_activations_that_was_seen_is_repaired() -> None:
+    model = hot()
+    seen = caffe_fuse.calibrate(model, [{"x": pixels()}])
+    assert 1 == caffe_fuse.fuse(model, ranges=seen, rescale="never").report.status
+    assert {} == caffe_fuse.fuse(model).report.rescaled
+    result = caffe_fuse.fuse(model, ranges=seen)
+    assert 0 == result.report.status
+    assert ["c"] == list(result.report.rescaled)
+    exponents = np.array(result.report.rescaled["c"])
+    rows = [row for row in result.report.activations.after if row.blob == "c"]
+    assert 2 == len(rows)
+    for row, before in zip(rows, [row for row in result.report.activations.before if row.blob == "c"]):
+        assert row.seen
+        assert np.array_equal(np.ldexp(before.range.highs, exponents), row.range.highs)
+        assert not row.overflow.size
+    assert (seen.values["c", "c"].range.magnitudes >= 65520).tolist() == (exponents < 0).tolist()
+    halves = caffe_fuse.run(result.model, {"x": pixels()}, precision="half")["d"]
+    exact = caffe_fuse.run(model, {"x": pixels()}, precision="float64")["d"]
+    assert np.abs(halves - exact).max() < 2e-3 * np.abs(exact).max()
+    assert np.array_equal(*(caffe_fuse.run(net, {"x": pixels()})["d"] for net in (model, result.model)))
+    assert (
+        caffe_fuse.verify(model, result.model, {"x": pixels()}, rescaled=result.report.rescaled).first_difference
+        is None
+    )
+
+
+def test_an_overflow_of_activations_that_nothing_can_help_is_named() -> None:
+    model = hot(last=2.0**12)
+    seen = caffe_fuse.calibrate(model, [{"x": pixels()}])
+    report = caffe_fuse.fuse(model, ranges=seen).report
+    assert 1 == report.status
+    assert ["d"] == [each.blob for each in report.unrepaired]
+    assert (
+        "Convolution d top d may overflow in channel 0, 1, 2, and cannot be repaired: d is an output of the net; keep "
+        "layer d in float32"
+    ) == str(report.unrepaired[0])
+    assert not any(row.overflow.size for row in report.activations.after if row.blob == "c")
+
+
+def test_an_overflow_that_is_only_predicted_is_repaired_as_well() -> None:
+    """half-weights-one-channel without its large weight: only gamma and beta tell."""
+    prototxt = text(
+        nets.convolution(),
+        nets.batch_norm(),
+        nets.scale(),
+        layer("d", "Convolution", "s", "d", "convolution_param { num_output: 3 kernel_size: 1 }"),
+    )
+    blobs = nets.numbers(prototxt)
+    blobs["s"][1][2] = 60000
+    model = nets.model(prototxt, nets.caffemodel(prototxt, blobs))
+    blobs["s"][0][2] = 3000
+    large = nets.model(prototxt, nets.caffemodel(prototxt, blobs))
+    assert {} == caffe_fuse.fuse(model).report.rescaled
+    report = caffe_fuse.fuse(large).report
+    assert [0, 0, -1, 0, 0, 0] == list(report.rescaled["s"])
+    assert [] == [row.blob for row in report.activations.after if row.overflow.size]
+    assert {} == caffe_fuse.fuse(large, half_policy="off").report.rescaled

@@ -79,7 +79,7 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "outside": _outside(report.before_channels),
         "states": _states(report.after_channels),
         "activations": _activations_picture(report),
-        "seen": any(row.recorded is not None for row in report.activations.after),
+        "seen": any(row.seen for row in report.activations.after),
         "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
     }
     return str(_template().render(content))

@@ -127,7 +127,7 @@ def activation_lines(found: Activations, verbose: bool) -> List[str]:
 def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     magnitudes = row.range.magnitudes
     worst = channels[magnitudes[channels].argmax()]
-    origin = "predicted" if row.recorded is None else "seen"
+    origin = "seen" if row.seen else "predicted"
     place = f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
     counted = f"{channels.size} of {magnitudes.size} channels"
     return f"{place}: {counted}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
@@ -243,7 +243,7 @@ def _rescaled(report: Report, verbose: bool) -> List[str]:
         each = [f"  {name}: 2^{min(found)} to 2^{max(found)}" for name, found in report.rescaled.items()]
         lines += _shortened(each, verbose)
     if report.unrepaired:
-        lines.append(f"unrepaired {len(report.unrepaired)} blobs of weights")
+        lines.append(f"unrepaired {len(report.unrepaired)} blobs")
         lines += _shortened([f"  {unrepaired}" for unrepaired in report.unrepaired], verbose)
     return lines
 
