@@ -136,7 +136,7 @@ def test_a_channel_that_only_has_a_bias_is_not_dead() -> None:
 
 
 def test_a_channel_too_small_to_matter_is_dead_and_one_that_is_made_large_again_is_lost() -> None:
-    small = {("s", 0, 2): 1e-9, ("s", 1, 2): 1e-9, ("b", 0, 2): 0}
+    small = {("s", 0, 2): 1e-7, ("s", 1, 2): 1e-7, ("b", 0, 2): 0}
     dead = told(made(small).report.after_channels)
     assert "dead" == dead["c", 0, 2].state
     weights = np.full((6, 1, 1), 1e-3, np.float32)
