@@ -175,6 +175,7 @@ def _last_values(
             yield value.blob, computed, size
 
 
+@np.errstate(all="ignore")  # what overflowed or is NaN has its own verdict
 def _difference(
     net: Net, name: str, truth: Array, noisy: Array, other: Array, size: float, exponents: Optional[Sequence[int]]
 ) -> BlobDifference:
@@ -183,10 +184,9 @@ def _difference(
     found = other.astype(np.float64)
     if exponents is not None and found.ndim > 1:
         found = np.ldexp(found, -np.asarray(exponents).reshape(1, -1, *[1] * (found.ndim - 2)))
-    with np.errstate(all="ignore"):
-        max_abs = float(np.max(np.abs(found - truth), initial=0.0))
-        noise = float(np.max(np.abs(noisy - truth), initial=0.0))
-        largest = float(np.max(np.abs(truth), initial=0.0))
+    max_abs = float(np.max(np.abs(found - truth), initial=0.0))
+    noise = float(np.max(np.abs(noisy - truth), initial=0.0))
+    largest = float(np.max(np.abs(truth), initial=0.0))
     maker = next(layer for layer in reversed(net.layers) if name in layer.tops)
     return BlobDifference(
         name,

@@ -173,6 +173,7 @@ def _says_batch(layer: Layer) -> bool:
     return settings.HasField("use_global_stats") and not settings.use_global_stats
 
 
+@np.errstate(invalid="ignore")  # a statistic may be NaN of the signalling kind
 def _is_unsummed(layer: Layer) -> bool:
     mean, variance, factor = layer.blobs[:3]
     return not factor.array().any() and bool(mean.array().any() or variance.array().any())

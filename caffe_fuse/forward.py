@@ -207,6 +207,7 @@ def _tops(layer: Layer, row: LayerType, bottoms: List[Array], precision: Precisi
     return [precision.kept(top) for top in tops]
 
 
+@np.errstate(all="ignore")  # a NaN that signals does so when its type changes
 def _numbers(blob: Blob, dtype: str) -> Array:
     numbers, done = np.empty(blob.count, dtype), 0
     for chunk in blob.chunks():

@@ -49,6 +49,7 @@ def sum_bounds(net: Net, known: Known) -> Tuple[SumBound, ...]:
     return tuple(found)
 
 
+@np.errstate(all="ignore")  # an infinite bound says what there is to say
 def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     """None where the shape does not say enough."""
     row, parameter = layer.row, layer.parameter
@@ -62,8 +63,7 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     spread = found.magnitudes.astype(np.float32).reshape(1, -1, *(1,) * (len(sizes) - 2))
     magnitudes = np.ascontiguousarray(np.broadcast_to(spread, sizes))
     blobs = [np.abs(blob.array()).astype(np.float32) for blob in layer.blobs]
-    with np.errstate(all="ignore"):
-        (top,) = row.forward(parameter, blobs, [magnitudes])
+    (top,) = row.forward(parameter, blobs, [magnitudes])
     axis = row.absorb.channel_axis(parameter, top.ndim)
     layout = row.absorb.layout(parameter, layer.blobs[0].shape)
     others = tuple(place for place in range(top.ndim) if place != axis)

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any, Tuple
 
+import nets
+import numpy as np
 import pytest
 from truth import FOLDER as TRUTH
 
@@ -212,3 +214,21 @@ def test_an_error_of_the_text_shows_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["InputError", "InternalError", "SystemFailure", "TextError", "UnsafeResult"])
 def test_all_errors_are_one_family(name: str) -> None:
     assert issubclass(getattr(caffe_fuse, name), caffe_fuse.CaffeFuseError)
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7F800000, 0x7F7FFFFF], ids=["signalling-nan", "inf", "largest"])
+@pytest.mark.parametrize(
+    ("layer", "place"), [("c", 0), ("c", 1), ("b", 0), ("b", 1), ("b", 2), ("s", 0), ("s", 1), ("d", 0)]
+)
+def test_no_number_makes_the_library_warn(layer: str, place: int, bits: int) -> None:
+    """NumPy says something when a NaN that signals changes its type, or a number becomes infinite by that."""
+    prototxt = nets.text(
+        nets.convolution("c", "x", "c"), nets.batch_norm(), nets.scale(), nets.convolution("d", "s", "d")
+    )
+    blobs, sign = nets.numbers(prototxt), np.float32(98765.4375)
+    blobs[layer][place].reshape(-1)[0] = sign
+    weights = nets.caffemodel(prototxt, blobs).replace(sign.tobytes(), np.uint32(bits).tobytes())
+    model = nets.model(prototxt, weights)
+    folded = caffe_fuse.fuse(model, half_sums=True)
+    assert folded.report.problems
+    caffe_fuse.verify(model, folded.model)
