@@ -34,6 +34,7 @@ VALUES = "tests/test_written_values.py::test_every_number_of_a_recorded_net_is_r
 NORM = "tests/test_batch_norm.py::"
 READ, DIALECT, TABLE = (f"layers/batch_norm/{name}.py" for name in ("read", "dialect", "table"))
 AFFINE, WEIGHTED, SCALED = "layers/affine.py", "layers/weighted.py", "scaled.py"
+DIAGNOSIS = "tests/test_diagnosis.py"
 FORMATS, HDF5 = "emit/formats.py", "weights/hdf5.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
@@ -612,6 +613,69 @@ MUTANTS: Tuple[Mutant, ...] = (
         "                counts *= self.kernels.size\n",
         "                counts *= 1\n",
         "tests/test_balance.py::test_histograms_hold_the_largest_of_each_kernel",
+    ),
+    Mutant(
+        "the gain of a fold is signed",
+        "diagnosis.py",
+        "gain = np.abs(weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1))",
+        "gain = weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1)",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "the last BatchNorm of a chain is its cause",
+        "diagnosis.py",
+        "for layer in rewrite.before if is_batch_norm(layer)",
+        "for layer in reversed(rewrite.before) if is_batch_norm(layer)",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "a bias in reports is judged without its weights",
+        "diagnosis.py",
+        "decibels(stats.signal + self.stats(layer, 0, doubtful).signal, stats.noise)",
+        "decibels(stats.signal, stats.noise)",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "a channel with a bias and without weights is dead",
+        "diagnosis.py",
+        "zeros = zeros & (bias.array().reshape(-1) == 0)",
+        "zeros = zeros",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "a channel that overflows can be dead as well",
+        "diagnosis.py",
+        '        states[broken] = "overflow"\n',
+        "",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "the worst channels come last",
+        "diagnosis.py",
+        "(STATES.index(each[1].state), each[1].snr, -each[1].max_abs)",
+        "(-STATES.index(each[1].state), each[1].snr, -each[1].max_abs)",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "what matters to no sum is told as lost",
+        "diagnosis.py",
+        '        states[weak[share <= NO_EFFECT]] = "dead"\n',
+        "",
+        DIAGNOSIS,
+    ),
+    Mutant(
+        "the numbers of a channel are those of the next one",
+        "effects.py",
+        "found: np.ndarray = energies[channels] * gains[own]",
+        "found: np.ndarray = energies[channels - 1] * gains[own]",
+        "tests/test_effects.py",
+    ),
+    Mutant(
+        "the margin counts half powers of two",
+        "channels.py",
+        "np.floor(np.log2(LARGEST / self.max_abs))",
+        "np.floor(2 * np.log2(LARGEST / self.max_abs))",
+        "tests/test_channels.py",
     ),
 )
 

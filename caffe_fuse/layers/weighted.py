@@ -197,11 +197,12 @@ def _absorb(
     except InputError as error:
         return Refusal(error.what)
     scale = np.broadcast_to(affine.scale, (channels,))
-    bias = blobs[1].array() if settings.bias_term else np.zeros(channels)
+    with np.errstate(invalid="ignore"):  # a NaN that signals
+        bias = blobs[1].array().astype(np.float64) if settings.bias_term else np.zeros(channels)
     if bias.size != channels:
         return Refusal(f"it has a bias of {bias.size} numbers for {channels} channels")
     with np.errstate(over="ignore", invalid="ignore"):
-        new_bias = bias.reshape(-1).astype(np.float64) * scale + affine.shift
+        new_bias = bias.reshape(-1) * scale + affine.shift
     refusal = _not_finite(scale, affine.shift, new_bias)
     if refusal is not None:
         return refusal
