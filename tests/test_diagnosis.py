@@ -151,7 +151,10 @@ def test_a_channel_of_an_output_is_lost_as_nobody_knows_its_readers() -> None:
 
 
 def test_a_small_bias_beside_its_weights_is_nothing_to_tell() -> None:
-    assert ("c", 1, 1) not in told(made({("d", 1, 1): 1e-9}).report.after_channels)
+    small = {("d", 1, 1): 1e-9}
+    assert {} == told(made(small).report.after_channels)
+    weightless = told(made({**small, ("d", 0, 1): 0}).report.after_channels)
+    assert {("d", 1, 1): "lost"} == {key: each.state for key, each in weightless.items()}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e6])
@@ -164,7 +167,7 @@ def test_a_number_that_is_not_finite_in_half_is_an_overflow(value: float) -> Non
 
 
 def test_the_gain_is_that_of_the_fold() -> None:
-    result = made({("s", 0, 1): 1e9, ("b", 1, 1): 4.0})
+    result = made({("s", 0, 1): -1e9, ("b", 1, 1): 4.0})
     found = told(result.report.after_channels)["c", 0, 1]
     layers = {each.name: each for each in result.original.layers}
     _, variance, factor = (blob.array().reshape(-1) for blob in layers["b"].blobs)
@@ -172,6 +175,14 @@ def test_the_gain_is_that_of_the_fold() -> None:
     expected = 1e9 / np.sqrt(float(variance[1]) / float(factor[0]) + eps)
     assert pytest.approx(expected, rel=1e-6) == found.gain
     assert ("b", pytest.approx(float(variance[1]) / float(factor[0]))) == (found.batch_norm, found.variance)
+
+
+def test_the_cause_is_the_first_batch_norm_of_a_chain() -> None:
+    prototxt = text(convolution("c", "x", "c"), batch_norm("b", "c", "b"), scale(), batch_norm("b2", "s", "b2"))
+    blobs = nets.numbers(prototxt)
+    blobs["s"][0][1] = 1e9
+    report = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), rescale="never").report
+    assert "b" == told(report.after_channels)["c", 0, 1].batch_norm
 
 
 def test_a_layer_that_took_nothing_in_has_no_cause() -> None:
