@@ -18,6 +18,7 @@ from .passes import Rewrite
 from .prediction import SIGMAS, Known, multiplied, origins, predicted
 from .rounding import SMALLEST_NORMAL
 from .sums import SumBound, sum_bounds
+from .wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class Activations(NamedTuple):
         if not bad or not policy.checked:
             return []
         return [
-            f"{len(bad)} blobs were seen to hold numbers that are not finite in half precision "
+            f"{counted(len(bad), 'blob')} seen to hold numbers that are not finite in half precision "
             f"(first: {bad[0].blob} of layer {bad[0].layer})"
         ]
 

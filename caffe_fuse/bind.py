@@ -14,6 +14,7 @@ from .errors import InputError
 from .layers.row import Dims
 from .net import Layer, Net
 from .weights.model import Absent, LayerRecord, WeightFile
+from .wording import counted
 
 
 class _Problem(NamedTuple):
@@ -124,7 +125,7 @@ def _check_blobs(net: Net, weights: WeightFile) -> None:
         raise InputError(
             problem.what,
             where=problem.layer.where,
-            remedy=f"{total - len(missing)} of {total} layers with weights matched by name: "
+            remedy=f"{total - len(missing)} of {counted(total, 'layer')} with weights matched by name: "
             f"is {weights.path} the weight file of this net?",
         )
 
@@ -134,8 +135,8 @@ def _misfit(layer: Layer, expected: Sequence[Dims]) -> Optional[_Problem]:
     if len(expected) != len(layer.blobs):
         return _Problem(
             layer,
-            f"layer {layer.name} ({layer.type}) has {len(expected)} blobs in the net and {len(layer.blobs)} in "
-            f"the weights",
+            f"layer {layer.name} ({layer.type}) has {counted(len(expected), 'blob')} in the net and "
+            f"{len(layer.blobs)} in the weights",
         )
     for place, (shape, blob) in enumerate(zip(expected, layer.blobs)):
         if not _same_shape(shape, blob.shape):
@@ -210,6 +211,6 @@ def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:
         return []
     shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
     return [
-        f"{weights.path}: {len(strange)} layers with weights are not in the net ({shown}); "
-        "they are kept (--prune removes them)"
+        f"{weights.path}: {counted(len(strange), 'layer')} with weights not in the net ({shown}), "
+        "kept as found (--prune removes them)"
     ]

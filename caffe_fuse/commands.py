@@ -8,6 +8,7 @@ import sys
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from .errors import InputError, UnsafeResult
+from .wording import counted
 
 # A net of one of these names says nothing about the model; its folder does.
 ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
@@ -91,8 +92,8 @@ def run_calibrate(options: argparse.Namespace) -> int:
     watched = batches if options.quiet else _watched(batches)
     found = calibrate(model, (read() for read in watched))
     _write_report(options.output, found.to_json(), (*model.paths, *options.input))
-    summary = f"recorded   {len(found.values)} blobs, {found.samples} samples\nwrote      {options.output}\n"
-    _print(options, summary, model.warnings)
+    summary = f"recorded   {counted(len(found.values), 'blob')}, {counted(found.samples, 'sample')}"
+    _print(options, f"{summary}\nwrote      {options.output}\n", model.warnings)
     return 0
 
 

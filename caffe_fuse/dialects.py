@@ -15,6 +15,7 @@ from .errors import InputError
 from .layers.batch_norm import DIALECTS, Dialect, settings_of, unsettled
 from .layers.row import Affine, LayerType, Refusal
 from .net import Layer, Net
+from .wording import counted
 
 NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 Readings = Dict[int, LayerType]  # by layer index
@@ -148,7 +149,7 @@ def _remarks(dialect: Dialect, layers: Sequence[Layer]) -> List[str]:
     if dialect is not DIALECTS[0]:
         orders = " or ".join(dict.fromkeys(_order(dialect, layer) or "" for layer in layers))
         found.append(
-            f"{layers[0].where}: {len(layers)} {layers[0].type} layers are read in the dialect {dialect.name} "
+            f"{layers[0].where}: {counted(len(layers), f'{layers[0].type} layer')} read in the dialect {dialect.name} "
             f"({dialect.origin}): blobs {orders}"
         )
     if dialect.name in ("nvidia", "digits"):

@@ -25,6 +25,7 @@ from .report import Report
 from .rescale import Repair, rescaled_alone
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
+from .wording import counted
 
 if TYPE_CHECKING:
     from .comparison import Verification
@@ -168,7 +169,9 @@ class Result:
         """Why blob_type="float16" cannot be had: no one wants an infinity, so there is no way to force it."""
         layers = [layer for layer in self.model.net.layers if self.blob_type == "float16" and in_half(layer)]
         bad = [layer for layer in layers if not all(half.measure(blob).safe for blob in layer.blobs)]
-        return [f"float16 cannot hold the weights of {len(bad)} layers (first: {bad[0].name})"] if bad else []
+        if not bad:
+            return []
+        return [f"float16 cannot hold the weights of {counted(len(bad), 'layer')} (first: {bad[0].name})"]
 
     def prove_written(self, path: str) -> None:
         """Proves each rewritten layer on the numbers of a weight file."""
@@ -225,17 +228,17 @@ def _problems(net: Net, after: HalfReport, refused: int, strict: FrozenSet[str])
     problems: List[str] = []
     bad = [row for row in after.rows if not row.stats.safe]
     if bad:
-        first = bad[0]
+        first, broken = bad[0], sum(row.stats.overflow + row.stats.nan + row.stats.inf for row in bad)
         problems.append(
-            f"{sum(row.stats.overflow + row.stats.nan + row.stats.inf for row in bad)} numbers in {len(bad)} blobs are "
-            f"not finite in half precision (first: layer {first.layer}, blob {first.blob})"
+            f"{counted(broken, 'number')} in {counted(len(bad), 'blob')} not finite in half precision "
+            f"(first: layer {first.layer}, blob {first.blob})"
         )
     norms = [layer.name for layer in net.layers if is_batch_norm(layer)]
     if "bn" in strict and norms:
-        problems.append(f"{len(norms)} BatchNorm layers remain: {', '.join(norms[:5])}")
+        problems.append(f"{counted(len(norms), 'BatchNorm layer')} left: {', '.join(norms[:5])}")
     if "refused" in strict and refused:
-        problems.append(f"{refused} layers were refused")
+        problems.append(f"{counted(refused, 'layer')} refused")
     flushed = sum(row.stats.subnormal + row.stats.underflow for row in after.rows)
     if "flush" in strict and flushed:
-        problems.append(f"{flushed} numbers are subnormal or zero in half precision")
+        problems.append(f"{counted(flushed, 'number')} subnormal or zero in half precision")
     return problems

@@ -118,9 +118,9 @@ def test_without_a_half_policy_nothing_is_unsafe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "strict", "problem"),
     [
-        (TRAINING, ("bn",), "1 BatchNorm layers remain: n"),
-        (TRAINING, ("refused",), "2 layers were refused"),
-        (TRUTH / "half-variance-overflow", ("flush",), "39 numbers are subnormal or zero in half precision"),
+        (TRAINING, ("bn",), "1 BatchNorm layer left: n"),
+        (TRAINING, ("refused",), "2 layers refused"),
+        (TRUTH / "half-variance-overflow", ("flush",), "39 numbers subnormal or zero in half precision"),
     ],
     ids=["bn", "refused", "flush"],
 )

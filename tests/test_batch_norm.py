@@ -383,7 +383,7 @@ def warnings(case: Case) -> List[str]:
 def test_a_dialect_other_than_bvlcs_is_named() -> None:
     assert [] == warnings(CASES["bvlc"])
     assert [
-        "1 BatchNorm layers are read in the dialect nvidia (NVIDIA 0.16 and later, TI): blobs mean variance correction "
+        "1 BatchNorm layer read in the dialect nvidia (NVIDIA 0.16 and later, TI): blobs mean variance correction "
         "scale shift"
     ] == warnings(CASES["nvidia-5"])
 

@@ -132,7 +132,7 @@ def test_missing_layers_are_named_with_how_many_matched() -> None:
 def test_another_number_of_blobs_is_an_error() -> None:
     prototxt = text(convolution(settings="bias_term: false"))
     expected = (
-        "net.prototxt:3:1: layer c (Convolution) has 1 blobs in the net and 2 in the weights; 1 of 1 layers with "
+        "net.prototxt:3:1: layer c (Convolution) has 1 blob in the net and 2 in the weights; 1 of 1 layer with "
         "weights matched by name: is net.caffemodel the weight file of this net?"
     )
     assert expected == message(prototxt, records_of(("c", [spread((6, 4, 3, 3), 1), spread((6,), 2)])))
@@ -148,7 +148,7 @@ def test_another_number_of_blobs_is_an_error() -> None:
 )
 def test_another_shape_is_an_error(shapes: Any, expected: str) -> None:
     found = message(text(convolution()), records_of(("c", [spread(shape, 1) for shape in shapes])))
-    doubt = "1 of 1 layers with weights matched by name: is net.caffemodel the weight file of this net?"
+    doubt = "1 of 1 layer with weights matched by name: is net.caffemodel the weight file of this net?"
     assert f"net.prototxt:3:1: {expected}; {doubt}" == found
 
 
@@ -177,9 +177,7 @@ def warned(extra: Sequence[str]) -> Model:
 
 
 def test_layers_that_the_net_does_not_have_are_a_warning() -> None:
-    expected = (
-        "net.caffemodel: 2 layers with weights are not in the net (fc8, old); they are kept (--prune removes them)"
-    )
+    expected = "net.caffemodel: 2 layers with weights not in the net (fc8, old), kept as found (--prune removes them)"
     assert (expected,) == warned(["fc8", "old"]).warnings
 
 
@@ -189,7 +187,7 @@ def test_layers_of_another_phase_are_no_strangers() -> None:
 
 def test_of_many_strangers_the_first_five_are_named() -> None:
     (warning,) = warned(["s1", "s2", "s3", "s4", "s5", "s6"]).warnings
-    assert "6 layers with weights are not in the net (s1, s2, s3, s4, s5, ...); " in warning
+    assert "6 layers with weights not in the net (s1, s2, s3, s4, s5, ...), " in warning
 
 
 @pytest.mark.parametrize("rest", ["", 'param { name: "w" }'])

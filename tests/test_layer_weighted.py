@@ -152,7 +152,7 @@ ABSORB_REFUSED = {
         "the new bias of channel 1, 6e+38, is not a finite float32",
     ),
     "channels": (NO_BIAS, [MATRIX], ([1.0] * 3, [0.0] * 3), "3 channels behind it do not fit its 2"),
-    "blobs": (TWO_OUTPUTS % "", [MATRIX], ([1.0], [0.0]), "it has 1 blobs of weights, bias_term asks for 2"),
+    "blobs": (TWO_OUTPUTS % "", [MATRIX], ([1.0], [0.0]), "it has 1 blob of weights, bias_term asks for 2"),
     "bias-size": (
         TWO_OUTPUTS % "",
         [MATRIX, np.zeros(3, np.float32)],

@@ -83,9 +83,7 @@ def html(files: Tuple[Path, Path], tmp_path: Path) -> str:
 
 def test_the_verdict_comes_first_and_the_facts_follow(html: str) -> None:
     found = read(html)
-    assert found.text.index("Safe: every number rounds to a finite half") < found.text.index(
-        "1 layers took in 2 others"
-    )
+    assert found.text.index("Safe: every number rounds to a finite half") < found.text.index("1 layer took in 2 more")
     assert "6 → 0 numbers that half cannot hold" in found.text
     assert "batch statistics" in found.text
     assert 3 == [tag for tag, _ in found.elements].count("svg")
@@ -121,7 +119,7 @@ def test_an_unsafe_fold_says_so_and_names_no_output(files: Tuple[Path, Path], tm
     assert 1 == cli.main(command)
     found = read(path.read_text())
     assert "Not safe in half precision" in found.text
-    assert "1 BatchNorm layers remain" in found.text
+    assert "1 BatchNorm layer left" in found.text
     assert "out.caffemodel" not in found.text
 
 

@@ -148,7 +148,7 @@ def test_an_overflow_that_is_predicted_is_a_warning(tmp_path: Path, capsys: pyte
     assert model.net.layers
     assert 0 == cli.main(["fuse", *files, "--dry-run", "--half-policy", "off", "--sigmas", "8"])
     lines = capsys.readouterr().out.splitlines()
-    assert "activations after the fold: 2 blobs overflow" in lines
+    assert "activations after the fold: overflow in 2 blobs" in lines
     assert "  s of c: 1 of 6 channels, predicted up to 80004 in channel 4" in lines
     assert 0 == cli.main(["fuse", *files, "--dry-run", "--half-policy", "off"])
     assert "overflow" not in capsys.readouterr().out

@@ -218,7 +218,7 @@ def test_what_was_rescaled_has_its_exponents(fuse: Fuse) -> None:
     ((name, exponents),) = [(row["blob"], row["channel_exponents"]) for row in report["rescaled"]]
     assert ("conv1", [1, 3]) == (name, np.flatnonzero(exponents).tolist())
     assert [] == report["unrepaired"]
-    assert "rescaled   2 channels of 1 blobs, by powers of two" in text.splitlines()
+    assert "rescaled   2 channels of 1 blob, by powers of two" in text.splitlines()
 
 
 @pytest.mark.parametrize("kind", ["overflow", "underflow", "one-channel", "residual"])

@@ -15,6 +15,7 @@ import numpy as np
 from ..blob import FLOAT32, ArrayBlob, Blob
 from ..errors import InputError
 from ..scaled import Layout, ScaledBlob
+from ..wording import counted
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .shapes import agreed, axis_of, require, size
@@ -189,7 +190,7 @@ def _absorb(
     settings = getattr(parameter, settings_name)
     channels = settings.num_output
     if len(blobs) != 1 + settings.bias_term:
-        return Refusal(f"it has {len(blobs)} blobs of weights, bias_term asks for {1 + settings.bias_term}")
+        return Refusal(f"it has {counted(len(blobs), 'blob')} of weights, bias_term asks for {1 + settings.bias_term}")
     if affine.channels not in (1, channels):
         return Refusal(f"{affine.channels} channels behind it do not fit its {channels}")
     try:

@@ -13,6 +13,7 @@ from ..diagnosis import STATES, BlobChannels, Channel, Diagnosis
 from ..emit import Written
 from ..errors import InputError
 from ..half import HalfReport, HalfRow
+from ..wording import counted
 from .charts import Range, ranges, strip
 from .report import Report
 
@@ -99,6 +100,7 @@ def _template() -> Any:
     )
     environment.filters["number"] = "{:.4g}".format
     environment.filters["thousands"] = "{:,}".format
+    environment.filters["counted"] = counted
     return environment.get_template("page.html")
 
 

@@ -8,6 +8,7 @@ from .. import passes
 from ..layers.row import Shape
 from ..model import Model
 from ..net import Layer, Net
+from ..wording import counted
 
 
 def plan_report(model: Model) -> str:
@@ -31,8 +32,8 @@ def plan_report(model: Model) -> str:
     merged = sum(rewrite.rule == "merge" for rewrite in progress.rewrites)
     excluded = f", {len(model.excluded)} of another phase" if model.excluded else ""
     lines.append(
-        f"{len(model.net.layers)} layers{excluded}: {folded} fold, {merged} chains become a Scale, "
-        f"{len(progress.refusals)} stay"
+        f"{counted(len(model.net.layers), 'layer')}{excluded}: {folded} fold, "
+        f"{counted(merged, 'chain')} to become a Scale, {len(progress.refusals)} stay"
     )
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ from ..diagnosis import Channel, Diagnosis
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
+from ..wording import counted
 from .report import Report
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
         for name in ("count", *CLASSES):
             sums[name] += getattr(row.stats, name)
     found = [f"{sums[name]:,} {name}" for name in CLASSES if sums[name]]
-    lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {sums['count']:,} numbers in {len(half.rows)} blobs"]
+    place = f"{counted(sums['count'], 'number')} in {counted(len(half.rows), 'blob')}"
+    lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {place}"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
 
 
@@ -113,13 +115,13 @@ def activation_lines(found: Activations, verbose: bool) -> List[str]:
         large = [f"  {_outside(row, row.overflow)}" for row in rows if row.overflow.size]
         small = [f"  {_outside(row, row.subnormal)}" for row in rows if row.subnormal.size]
         if large:
-            lines += [f"activations{when}: {len(large)} blobs overflow", *_shortened(large, verbose)]
+            lines += [f"activations{when}: overflow in {counted(len(large), 'blob')}", *_shortened(large, verbose)]
         if small and verbose:
-            lines += [f"activations{when}: {len(small)} blobs have channels that stay subnormal", *small]
+            lines += [f"activations{when}: channels that stay subnormal in {counted(len(small), 'blob')}", *small]
     bad = [bound for bound in found.sums if bound.overflow.size]
     if found.sums:
         lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow while they add up, at the worst")
-        each = [f"  {bound.layer}: {bound.terms} terms, up to {bound.bounds.max():.6g}" for bound in bad]
+        each = [f"  {bound.layer}: {counted(bound.terms, 'term')}, up to {bound.bounds.max():.6g}" for bound in bad]
         lines += _shortened(each, verbose)
     return lines
 
@@ -129,8 +131,8 @@ def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     worst = channels[magnitudes[channels].argmax()]
     origin = "seen" if row.seen else "predicted"
     place = f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
-    counted = f"{channels.size} of {magnitudes.size} channels"
-    return f"{place}: {counted}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
+    share = f"{channels.size} of {counted(magnitudes.size, 'channel')}"
+    return f"{place}: {share}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
 
 
 def run_report(found: Mapping[str, Any], output: Optional[str]) -> str:
@@ -158,12 +160,12 @@ def verification_lines(found: Verification) -> List[str]:
     """What came of running both nets."""
     worst = found.worst
     lines = [
-        f"compared   {len(found.rows)} blobs; nearest to its bound is {worst.blob}: "
+        f"compared   {counted(len(found.rows), 'blob')}; nearest to its bound is {worst.blob}: "
         f"off by {worst.max_abs:.3g} of at most {worst.bound:.3g}"
     ]
     if found.unavailable:
         name, reason = next(iter(found.unavailable.items()))
-        lines.append(f"not run    {len(found.unavailable)} blobs (first: {name}: {reason})")
+        lines.append(f"not run    {counted(len(found.unavailable), 'blob')} (first: {name}: {reason})")
     for title, answers in (("in half", found.before), ("folded", found.after)):
         lines += [f"{title:<10} {_answer(answer)}" for answer in answers[:SHOWN]]
     difference = found.first_difference
@@ -183,7 +185,7 @@ def verify_report(found: Verification) -> str:
 def _answer(answer: HalfAnswer) -> str:
     numbers = " ".join(f"{number:.4g}" for number in answer.numbers)
     if answer.not_finite:
-        kept = f"{answer.not_finite:,} numbers are not finite"
+        kept = f"{counted(answer.not_finite, 'number')} not finite"
     else:
         kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB"
     top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", another top class"
@@ -227,7 +229,7 @@ def _vanished(report: Report, verbose: bool) -> List[str]:
     if not report.vanished_blobs:
         return []
     if not verbose:
-        return [f"vanished   {len(report.vanished_blobs)} blob names (-v lists them)"]
+        return [f"vanished   {counted(len(report.vanished_blobs), 'blob name')} (-v lists them)"]
     lines = [
         f"  {name}: {f'now {holder}' if holder else 'no blob holds its value'}"
         for name, holder in report.vanished_blobs.items()
@@ -239,13 +241,20 @@ def _rescaled(report: Report, verbose: bool) -> List[str]:
     lines: List[str] = []
     if report.rescaled:
         channels = sum(exponent != 0 for exponents in report.rescaled.values() for exponent in exponents)
-        lines.append(f"rescaled   {channels} channels of {len(report.rescaled)} blobs, by powers of two")
-        each = [f"  {name}: 2^{min(found)} to 2^{max(found)}" for name, found in report.rescaled.items()]
+        lines.append(
+            f"rescaled   {counted(channels, 'channel')} of {counted(len(report.rescaled), 'blob')}, by powers of two"
+        )
+        each = [f"  {name}: {_powers(found)}" for name, found in report.rescaled.items()]
         lines += _shortened(each, verbose)
     if report.unrepaired:
-        lines.append(f"unrepaired {len(report.unrepaired)} blobs")
+        lines.append(f"unrepaired {counted(len(report.unrepaired), 'blob')}")
         lines += _shortened([f"  {unrepaired}" for unrepaired in report.unrepaired], verbose)
     return lines
+
+
+def _powers(exponents: Sequence[int]) -> str:
+    least, most = min(exponents), max(exponents)
+    return f"2^{least}" if least == most else f"2^{least} to 2^{most}"
 
 
 def _verdict(report: Report, outputs: Sequence[str]) -> str:
