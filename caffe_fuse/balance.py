@@ -21,9 +21,10 @@ from .scaled import Layout
 # which overflows: it has 2^16.
 HIGHEST = 16
 LOWEST = -9  # the smallest normal half has -13: this leaves room for the smaller elements of a kernel
+LOWEST_FLUSHED = -4  # where those below are 0 and not just coarse, there has to be room for more of them
 REACH = 100  # exponents beyond are taken for these: all of float32 but its smallest subnormals
 LIMIT = 60  # of a group: float32 has room for more
-LOST = 15  # powers of two below LOWEST: there is nothing left to lose, and dead channels pull at no others
+LOST = 15  # powers of two below the lowest: there is nothing left to lose, and dead channels pull at no others
 # An element is no matter that is so many powers of two smaller than the largest of its row and of its column.
 NEGLIGIBLE = 20
 OVERFLOW = 2.0**30  # goes before any number of lost bits
@@ -31,21 +32,18 @@ NOTHING = -128  # the exponent of 0
 SWEEPS = 12  # most nets settle in two to four
 ENOUGH = 0.02  # a step has to take this share away from the cost of the blobs around it
 
-_EXPONENTS = np.arange(-REACH, REACH + 1)
-_BINS = _EXPONENTS.size
+EXPONENTS = np.arange(-REACH, REACH + 1)
+_BINS = EXPONENTS.size
 _HALF_STEP = 1 << 12  # of a half, in the bits of a float32
 _INFINITY = 0x7F800000  # the bits of a float32
 
 
-def cost(exponents: np.ndarray) -> np.ndarray:
+def cost(exponents: np.ndarray, lowest: int = LOWEST) -> np.ndarray:
     """The cost of an element: the square of the powers of two by which it lies outside its range."""
     above = np.maximum(exponents - HIGHEST, 0).astype(np.float64)
-    below = np.clip(LOWEST - exponents, 0, LOST).astype(np.float64)
+    below = np.clip(lowest - exponents, 0, LOST).astype(np.float64)
     costs: np.ndarray = OVERFLOW * above**2 + below**2
     return costs
-
-
-_COSTS = cost(_EXPONENTS)
 
 
 class Side(NamedTuple):
@@ -80,12 +78,13 @@ class Block:
         self.has_columns = columns is not None
         self.groups = np.union1d(self.rows, self.columns)
 
-    def cost(self, powers: np.ndarray) -> float:
-        """What all elements cost where the groups have these powers."""
+    def histogram(self, powers: np.ndarray) -> np.ndarray:
+        """How many elements have each of EXPONENTS where the groups have these powers."""
         counts = np.zeros(_BINS + 1, np.int64)
         for _, bins in self._bins(powers):
             counts += np.bincount(bins.reshape(-1), minlength=_BINS + 1)
-        return float(counts[:_BINS] @ _COSTS) * self.kernels.size
+        found: np.ndarray = counts[:_BINS] * self.kernels.size
+        return found
 
     def count(self, powers: np.ndarray, places: np.ndarray, target: np.ndarray) -> None:
         """Adds to a target how many elements some groups have with each exponent: in rows, and in columns.
@@ -180,16 +179,13 @@ class Block:
             yield first, exponents.astype(np.int8)
 
 
-def balanced(blocks: Sequence[Block], families: Sequence[np.ndarray], powers: np.ndarray) -> np.ndarray:
-    """The powers of all groups after descent from `powers`. families: groups that may change, set together."""
-    return Descent(blocks, powers).settled(families)
-
-
 class Descent:
-    """What is known of the blocks stays from one call to the next."""
+    """From some powers of the groups to better ones; what is known of the blocks stays from one call to the next."""
 
-    def __init__(self, blocks: Sequence[Block], powers: np.ndarray) -> None:
+    def __init__(self, blocks: Sequence[Block], powers: np.ndarray, lowest: int = LOWEST) -> None:
         self.powers = powers
+        self._lowest = lowest
+        self._prices = cost(EXPONENTS, lowest)
         self._costs: Dict[Block, float] = {}
         self._settled: Dict[bytes, Set[Block]] = {}  # families, and what is around them, until that changes
         self._touching: Dict[int, List[Block]] = {}
@@ -198,7 +194,7 @@ class Descent:
                 self._touching.setdefault(group, []).append(block)
 
     def settled(self, families: Sequence[np.ndarray]) -> np.ndarray:
-        """The powers after these groups have changed as far as that helps."""
+        """The powers after these groups have changed, those of a family together, as far as that helps."""
         for _ in range(SWEEPS):
             changes = [self._improve(family) for family in families]
             if not any(changes):
@@ -216,7 +212,7 @@ class Descent:
         while step.any() and gain > before * ENOUGH:
             self.powers = powers.copy()
             self.powers[family] += step
-            costs = {block: block.cost(self.powers) for block in touching}
+            costs = {block: self._price(block) for block in touching}
             if sum(costs.values()) < before * (1 - ENOUGH):
                 self._costs.update(costs)
                 self._settled = {one: around for one, around in self._settled.items() if around.isdisjoint(touching)}
@@ -227,8 +223,11 @@ class Descent:
 
     def _cost(self, block: Block) -> float:
         if block not in self._costs:
-            self._costs[block] = block.cost(self.powers)
+            self._costs[block] = self._price(block)
         return self._costs[block]
+
+    def _price(self, block: Block) -> float:
+        return float(block.histogram(self.powers) @ self._prices)
 
     def _best(self, family: np.ndarray, touching: Sequence[Block]) -> Tuple[np.ndarray, float]:
         """The step of each group, of equals the one that ends nearest to 0; and what all gain together."""
@@ -240,7 +239,7 @@ class Descent:
         bins = np.flatnonzero(counts[:, :-1, :-1].any(axis=(0, 1)))
         rows, columns = counts[:, :-1, bins].astype(np.float64)
         steps = np.arange(-LIMIT, LIMIT + 1)
-        up = cost(_EXPONENTS[bins, np.newaxis] + steps)
+        up = cost(EXPONENTS[bins, np.newaxis] + steps, self._lowest)
         costs = rows @ up + columns @ up[:, ::-1]
         goals = self.powers[family, np.newaxis] + steps
         costs[np.abs(goals) > LIMIT] = np.inf

@@ -77,6 +77,7 @@ def fuse(
             kept=frozenset(keep),
             keep_blobs=frozenset(keep_blobs),
             largest=assumptions.largest(progress.net, progress.rewrites),
+            policy=half.POLICIES[half_policy].rounding,
         )
     net = progress.net if repair is None else repair.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)

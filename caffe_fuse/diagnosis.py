@@ -161,25 +161,22 @@ class Diagnosis:
     @cached_property
     def worst(self) -> Tuple[Tuple[HalfRow, Channel], ...]:
         """The channels that overflow or are lost, the worst first; reads little where nothing is."""
-        if not half.is_ieee(self._report.policy.rounding):
-            found = [(blob.row, channel) for blob in self.rows for channel in blob.channels]
-        else:
-            found = []
-            for place, channels in self._suspects().items():
-                layer, number = self._layers[place[0]], place[1]
-                layout = channels_of(layer, number)
-                if layout is not None and len(channels):
-                    chosen = np.zeros(layout.channels, bool)
-                    chosen[list(channels)] = True
-                    told = self._told(layer, number, self.stats(layer, number, chosen), chosen)
-                    found += [(self._places[place], channel) for channel in told]
+        found: List[Tuple[HalfRow, Channel]] = []
+        for place, channels in self._suspects().items():
+            layer, number = self._layers[place[0]], place[1]
+            layout = channels_of(layer, number)
+            if layout is not None and len(channels):
+                chosen = np.zeros(layout.channels, bool)
+                chosen[list(channels)] = True
+                told = self._told(layer, number, self.stats(layer, number, chosen), chosen)
+                found += [(self._places[place], channel) for channel in told]
         bad = [(row, channel) for row, channel in found if channel.state in ("overflow", "lost")]
         return tuple(sorted(bad, key=lambda each: (STATES.index(each[1].state), each[1].snr, -each[1].max_abs)))
 
     def _suspects(self) -> Dict[Place, Sequence[int]]:
         if not self._places:
             return {}
-        lost = losses(self._net.layers) if self._lost is None else self._lost
+        lost = losses(self._net.layers, policy=self._report.policy.rounding) if self._lost is None else self._lost
         found: Dict[Place, Sequence[int]] = {
             (each.layer.index, each.blob): list(each.channels) for each in lost if isinstance(each.blob, int)
         }

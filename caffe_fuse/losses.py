@@ -16,7 +16,7 @@ from .columns import columns, weights_at
 from .effects import NO_EFFECT, layout_of
 from .meter import OVERFLOW
 from .net import Layer
-from .rounding import LARGEST
+from .rounding import IEEE, LARGEST, HalfPolicy, rounded
 from .scaled import Layout, ScaledBlob
 
 Effect = Callable[[Layer, np.ndarray], np.ndarray]
@@ -33,17 +33,18 @@ class Loss(NamedTuple):
     overflow: np.ndarray
 
 
-def losses(layers: Sequence[Layer], effect: Optional[Effect] = None) -> List[Loss]:
+def losses(layers: Sequence[Layer], effect: Optional[Effect] = None, policy: HalfPolicy = IEEE) -> List[Loss]:
     """The losses of all blobs, in the order of the net; with `effect`, without those that do no harm.
 
-    effect: which share the errors of some channels of a layer have in what the layers behind it sum up.
+    effect: which share the errors of some channels of a layer have in what the layers behind it sum up. policy: what
+    becomes of small numbers; large ones overflow as in IEEE 754, also where a device would clip them.
     Raises InputError for numbers that cannot be read.
     """
     answers: Dict[Tuple[int, int], Loss] = {}
 
     def look(place: Tuple[Layer, int]) -> None:
         with np.errstate(all="ignore"):  # NaN of any kind, and infinity, are losses
-            answers[place[0].index, place[1]] = _loss(*place)
+            answers[place[0].index, place[1]] = _loss(*place, policy)
 
     half.measure_small(blob for layer in layers for blob in layer.blobs)
     places = [(layer, number) for layer in layers for number in range(len(layer.blobs))]
@@ -54,13 +55,13 @@ def losses(layers: Sequence[Layer], effect: Optional[Effect] = None) -> List[Los
     return [loss for loss in found if loss.channels.size]
 
 
-def _loss(layer: Layer, number: int) -> Loss:
+def _loss(layer: Layer, number: int, policy: HalfPolicy) -> Loss:
     blob, layout = layer.blobs[number], layout_of(layer, number)
     overflow = poor = np.zeros(0, np.int64)
     if not _stays_finite(blob):
         overflow = overflowing(blob, layout or Layout(1, 1, 1, blob.count))
     if layout is not None:
-        poor = _poor_bias(layer, number) if number else _poor_weights(layer, layout)
+        poor = _poor_bias(layer, number, policy) if number else _poor_weights(layer, layout, policy)
     # numpy.unique, below numpy.union1d, imports a package that few processes need.
     channels = np.union1d(overflow, poor) if overflow.size and poor.size else np.concatenate([overflow, poor])
     return Loss(layer, number, channels, overflow)
@@ -87,22 +88,22 @@ def overflowing(blob: Blob, layout: Layout) -> np.ndarray:
     return np.flatnonzero(found)
 
 
-def _poor_weights(layer: Layer, layout: Layout) -> np.ndarray:
-    """Channels whose weights lose too much. A subnormal half is off by at most 2^-25, so large ones make up for it."""
+def _poor_weights(layer: Layer, layout: Layout, policy: HalfPolicy) -> np.ndarray:
+    """Channels whose weights lose too much. A small number is off by little, so large ones make up for it."""
     blob = layer.blobs[0]
-    smallest = layout.size / layout.channels * 2.0**-50 * RATIO * 1.01
+    smallest = layout.size / layout.channels * policy.small_error**2 * RATIO * 1.01
     doubtful = _sampled_energy(layer) < smallest
     if not doubtful.any():
         return np.zeros(0, np.int64)
-    poor: np.ndarray = np.flatnonzero(doubtful & (by_channel(blob, layout, chosen=doubtful).snr < POOR))
+    poor: np.ndarray = np.flatnonzero(doubtful & (by_channel(blob, layout, policy, doubtful).snr < POOR))
     return poor
 
 
-def _poor_bias(layer: Layer, number: int) -> np.ndarray:
+def _poor_bias(layer: Layer, number: int, policy: HalfPolicy) -> np.ndarray:
     """Channels whose bias is off by too much, beside their weights."""
     bias = layer.blobs[number].array().astype(np.float64).reshape(-1)
     with np.errstate(all="ignore"):
-        error = np.abs(bias.astype(np.float16) - bias)
+        error = np.abs(rounded(bias, policy) - bias)
         doubtful = np.isfinite(error) & (RATIO * error**2 > bias**2)
         layout = layout_of(layer, 0)
         if doubtful.any() and layout is not None:

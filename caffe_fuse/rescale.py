@@ -12,7 +12,7 @@ from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Optional, Seque
 
 import numpy as np
 
-from .balance import Block, Descent, Side
+from .balance import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
 from .blob import Blob
 from .effects import Effects
 from .layerpowers import LayerPowers
@@ -23,6 +23,7 @@ from .net import Layer, Net, Value
 from .passes import Rewrite
 from .peaks import Peaks
 from .powers import Groups, grouped
+from .rounding import IEEE, HalfPolicy
 from .scaled import Scaling, scaled
 from .schema import copy_of
 
@@ -81,19 +82,22 @@ def rescale(
     kept: AbstractSet[str] = frozenset(),
     keep_blobs: AbstractSet[str] = frozenset(),
     largest: Optional[Mapping[Value, np.ndarray]] = None,
+    policy: HalfPolicy = IEEE,
 ) -> Optional[Repair]:
     """The net with powers of two moved so that it suits half precision; None where nothing asks for it.
 
     needed: only where a number overflows, or may, or a channel of weights loses too much; otherwise wherever that makes
     anything better. kept: layers whose numbers stay. keep_blobs: blobs whose values stay. largest: by value, the
-    largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. Reads the weights.
+    largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. policy: by which a
+    channel loses too much. Reads the weights.
     Raises InputError for numbers that cannot be read.
     """
     largest = largest or {}
-    if needed and not any((found >= OVERFLOW).any() for found in largest.values()) and not losses(net.layers):
+    is_large = any((found >= OVERFLOW).any() for found in largest.values())
+    if needed and not is_large and not losses(net.layers, policy=policy):
         return None
     groups = grouped(net, excluded, kept, keep_blobs)
-    return Rescaling(net, groups, largest).repair(needed)
+    return Rescaling(net, groups, largest, policy).repair(needed)
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
@@ -116,8 +120,11 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
 class Rescaling:
     """A net whose groups can be given powers of two."""
 
-    def __init__(self, net: Net, groups: Groups, largest: Mapping[Value, np.ndarray]) -> None:
+    def __init__(
+        self, net: Net, groups: Groups, largest: Mapping[Value, np.ndarray], policy: HalfPolicy = IEEE
+    ) -> None:
         self.net = net
+        self._policy = policy
         self.groups = groups
         self._last: Tuple[np.ndarray, Net, List[Loss]] = (np.zeros(0), net, [])
         self.blocks: Dict[Tuple[int, int], Block] = {}
@@ -130,7 +137,7 @@ class Rescaling:
                 room -= blob.count if room >= blob.count else 0
                 self.blocks[layer.index, number] = block
         self.peaks = Peaks(groups, largest)
-        self.effects = Effects(net.layers, groups)
+        self.effects = Effects(net.layers, groups, policy)
 
     def repair(self, needed: bool) -> Optional[Repair]:
         given_up: Set[int] = set()
@@ -161,7 +168,8 @@ class Rescaling:
         blocks = [block for (index, _), block in self.blocks.items() if index not in given_up]
         blocks += self.peaks.blocks()
         families = self.groups.families()
-        descent = Descent(blocks, np.zeros(self.groups.size, np.int64))
+        lowest = LOWEST if self._policy.subnormals == "kept" else LOWEST_FLUSHED
+        descent = Descent(blocks, np.zeros(self.groups.size, np.int64), lowest)
         powers = descent.powers
         active: Set[int] = set()
         if not needed:
@@ -184,7 +192,8 @@ class Rescaling:
         """The net with these powers and what is lost in it; the last answer is kept, which is asked for again."""
         if not np.array_equal(self._last[0], powers):
             net = self.rescaled(powers)
-            self._last = (powers, net, losses(net.layers, partial(self.effects.of_errors, powers=powers)))
+            effect = partial(self.effects.of_errors, powers=powers)
+            self._last = (powers, net, losses(net.layers, effect, self._policy))
         return self._last[1:]
 
     def _is_block(self, loss: Loss) -> bool:

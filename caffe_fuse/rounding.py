@@ -34,6 +34,13 @@ class HalfPolicy:
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} {getattr(self, field)!r} is neither {' nor '.join(choices)}")
 
+    @property
+    def small_error(self) -> float:
+        """By how much a number below the normal halves is off at most."""
+        if self.subnormals == "flushed":
+            return SMALLEST_NORMAL
+        return 2.0**-25 if self.rounding == "nearest" else 2.0**-24
+
 
 _CHOICES = {
     "rounding": ("nearest", "truncate"),

@@ -677,6 +677,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         "np.floor(2 * np.log2(LARGEST / self.max_abs))",
         "tests/test_channels.py",
     ),
+    Mutant(
+        "what is small is as exact where it is flushed",
+        "rounding.py",
+        '        if self.subnormals == "flushed":\n            return SMALLEST_NORMAL\n',
+        "",
+        "tests/test_losses.py::test_what_is_lost_of_small_weights_is_up_to_the_device",
+    ),
+    Mutant(
+        "range repair forgets the device",
+        "convert.py",
+        "            policy=half.POLICIES[half_policy].rounding,\n",
+        "",
+        "tests/test_rescale.py::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
+    ),
 )
 
 

@@ -7,7 +7,7 @@ from typing import Optional, Tuple
 import numpy as np
 import pytest
 
-from caffe_fuse.balance import HIGHEST, LOWEST, Block, Side, balanced, cost
+from caffe_fuse.balance import EXPONENTS, HIGHEST, LOWEST, Block, Descent, Side, cost
 from caffe_fuse.blob import CHUNK, ArrayBlob
 from caffe_fuse.scaled import Layout
 
@@ -23,7 +23,7 @@ def pair(first: float, second: float) -> Tuple[Block, Block]:
 
 
 def solved(first: float, second: float) -> np.ndarray:
-    return balanced(pair(first, second), [np.array([1, 2])], np.zeros(3, np.int64))
+    return Descent(pair(first, second), np.zeros(3, np.int64)).settled([np.array([1, 2])])
 
 
 def test_an_overflow_moves_to_where_there_is_room() -> None:
@@ -47,7 +47,7 @@ def test_small_numbers_come_up_as_far_as_needed() -> None:
 @pytest.mark.parametrize("value", [65519.0, 65520.0])
 def test_overflow_begins_where_it_does_in_half(value: float) -> None:
     first, _ = pair(value, 1.0)
-    assert (value == 65520.0) == (first.cost(np.zeros(3, np.int64)) > 0)
+    assert (value == 65520.0) == (first.histogram(np.zeros(3, np.int64)) @ cost(EXPONENTS) > 0)
 
 
 def test_the_cost_is_0_in_range_and_grows_outside() -> None:
@@ -97,7 +97,7 @@ def test_a_negligible_number_pulls_at_nothing() -> None:
     def result(bias: float, beside: Optional[Block]) -> int:
         rows = Side(Layout(1, 1, 1, 1), np.array([1]))
         blocks = [Block(ArrayBlob(np.array([bias])), rows, beside=beside)] + ([beside] if beside else [])
-        return int(balanced(blocks, [np.array([1])], np.zeros(2, np.int64))[1])
+        return int(Descent(blocks, np.zeros(2, np.int64)).settled([np.array([1])])[1])
 
     weights = Block(ArrayBlob(np.ones((1, 1))), Side(Layout(1, 1, 1, 1), np.array([1])))
     assert result(1e-5, None) > 0

@@ -217,9 +217,10 @@ def test_a_policy_that_is_off_tells_nothing() -> None:
     assert ((), ()) == (report.after_channels.rows, report.after_channels.worst)
 
 
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", HALF_NETS)
-def test_the_worst_are_the_same_whether_all_is_read_or_little(name: str) -> None:
-    report = fused(name, rescale="never").report
+def test_the_worst_are_the_same_whether_all_is_read_or_little(name: str, policy: str) -> None:
+    report = fused(name, rescale="never", half_policy=policy).report
     bad = {key for key, each in told(report.after_channels).items() if each.state in ("overflow", "lost")}
     assert bad == {(row.layer, row.blob, each.channel) for row, each in report.after_channels.worst}
 

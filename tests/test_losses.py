@@ -13,6 +13,7 @@ from caffe_fuse.effects import Effects
 from caffe_fuse.losses import losses
 from caffe_fuse.net import Net
 from caffe_fuse.powers import grouped
+from caffe_fuse.rounding import IEEE, POLICIES, HalfPolicy
 
 FIRST = layer("c", "Convolution", "x", "c", "convolution_param { num_output: 6 kernel_size: 3 }")
 LAST = layer("d", "Convolution", "c", "d", "convolution_param { num_output: 3 kernel_size: 1 }")
@@ -27,11 +28,11 @@ def net_of(change: Dict[Tuple[str, int, int], float]) -> Net:
     return nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
 
 
-def found(net: Net, harmful: bool = False) -> List[Tuple[str, int, List[int], List[int]]]:
-    effects = Effects(net.layers, grouped(net, (), frozenset(), frozenset()))
+def found(net: Net, harmful: bool = False, policy: HalfPolicy = IEEE) -> List[Tuple[str, int, List[int], List[int]]]:
+    effects = Effects(net.layers, grouped(net, (), frozenset(), frozenset()), policy)
     return [
         (loss.layer.name, loss.blob, loss.channels.tolist(), loss.overflow.tolist())
-        for loss in losses(net.layers, effects.of_errors if harmful else None)
+        for loss in losses(net.layers, effects.of_errors if harmful else None, policy)
     ]
 
 
@@ -47,6 +48,32 @@ def test_a_channel_that_overflows_is_lost(factor: float) -> None:
 
 def test_a_channel_of_tiny_weights_is_lost() -> None:
     assert [("c", 0, [5], [])] == found(net_of({("c", 0, 5): 1e-7}))
+
+
+@pytest.mark.parametrize("harmful", [False, True])
+@pytest.mark.parametrize(
+    ("name", "factor", "lost"),
+    [
+        ("ieee", 3e-5, []),
+        ("flush", 3e-5, [5]),
+        ("flush", 1e-2, []),
+        ("truncate", 3e-5, []),
+        ("ieee", 5e-6, []),
+        ("truncate", 5e-6, [5]),
+        ("saturate", 3e-5, []),
+    ],
+)
+def test_what_is_lost_of_small_weights_is_up_to_the_device(
+    name: str, factor: float, lost: List[int], harmful: bool
+) -> None:
+    """Of weights from 0.05 to 1: flushed they are 0 below 6e-5, truncated they lose up to 6e-8 each."""
+    blobs = nets.numbers(PROTOTXT)
+    shape = blobs["c"][0][5].shape
+    blobs["c"][0][5] = np.linspace(0.05, 1, blobs["c"][0][5].size, dtype=np.float32).reshape(shape) * factor
+    blobs["c"][1][5] = 0
+    blobs["d"][0][:, 5] = 1 / np.float32(factor)
+    net = nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
+    assert [("c", 0, lost, [])] * len(lost) == [each for each in found(net, harmful, POLICIES[name]) if each[0] == "c"]
 
 
 def test_a_channel_of_zeros_is_not_lost() -> None:

@@ -24,6 +24,7 @@ from caffe_fuse.losses import losses
 from caffe_fuse.net import Net, Value
 from caffe_fuse.rescale import rescale
 from caffe_fuse.result import Result
+from caffe_fuse.rounding import POLICIES
 
 REPAIRED = ("half-weights-overflow", "half-weights-underflow", "half-weights-one-channel", "half-weights-residual")
 
@@ -116,6 +117,23 @@ def test_options_that_do_not_fit_are_refused() -> None:
         fused("half-weights-overflow", rescale="perhaps")
 
 
+def test_small_weights_are_repaired_for_a_device_that_takes_them_for_0() -> None:
+    """0.6 to 1.2 times 2^-15 is subnormal: fine as it is, and nothing where subnormal halves are flushed."""
+    prototxt = text(
+        layer("c", "Convolution", "x", "c", "convolution_param { num_output: 2 kernel_size: 3 bias_term: false }"),
+        layer("d", "Convolution", "c", "d", "convolution_param { num_output: 2 kernel_size: 1 bias_term: false }"),
+    )
+    blobs = nets.numbers(prototxt)
+    blobs["c"][0] = np.linspace(0.6, 1.2, blobs["c"][0].size, dtype=np.float32).reshape(blobs["c"][0].shape) / 2**15
+    model = nets.model(prototxt, nets.caffemodel(prototxt, blobs))
+    assert {} == caffe_fuse.fuse(model, half_policy="ieee").report.rescaled
+    for policy in ("flush", "ncnn"):
+        report = caffe_fuse.fuse(model, half_policy=policy).report
+        assert min(report.rescaled["c"]) > 0
+        assert () == report.after_channels.worst
+        assert 0 == sum(row.stats.subnormal + row.stats.underflow for row in report.after.rows)
+
+
 def test_ranges_of_activations_count_as_well() -> None:
     prototxt = text(
         layer("c", "Convolution", "x", "c", "convolution_param { num_output: 2 kernel_size: 1 }"),
@@ -137,16 +155,16 @@ def spoiled(prototxt: bytes, seed: int) -> Tuple[rescaled.Files, rescaled.Files,
     return rescaled.spread(prototxt, nets.numbers(prototxt, seed), seed, reach=24)
 
 
-@given(random_nets(), st.integers(0, 1000))
-def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int) -> None:
+@given(random_nets(), st.integers(0, 1000), st.sampled_from(["ieee", "ieee", "flush", "truncate"]))
+def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int, policy: str) -> None:
     before, after, _ = spoiled(prototxt, seed)
     clean = nets.model(*before).net
-    if losses(clean.layers):
+    if losses(clean.layers, policy=POLICIES[policy]):
         return
-    result = caffe_fuse.fuse(nets.model(*after))
+    result = caffe_fuse.fuse(nets.model(*after), half_policy=policy)
     assert () == result.report.unrepaired
     assert 0 == result.report.status
-    assert [] == losses(result.model.net.layers)
+    assert [] == losses(result.model.net.layers, policy=POLICIES[policy])
     inputs = {"x": nets.spread(INPUT, 99)}
     found = rescaled.values(rescaled.files(result, result.model.net), inputs)
     assert [] == rescaled.differences(rescaled.values(after, inputs), found, dict(result.report.rescaled))
