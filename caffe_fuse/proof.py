@@ -66,8 +66,8 @@ def prove(rewrite: Rewrite, written: Sequence[Blob], powers: Optional[LayerPower
     if wrong.size:
         channel = wrong[0]
         raise InternalError(
-            f"the proof of layer {rewrite.after.name} failed: channel {channel} gives {new.values[channel]!r} "
-            f"instead of {expected.values[channel]!r}",
+            f"the proof of layer {rewrite.after.name} failed: channel {channel} gives {new.values[channel]:.9g} "
+            f"instead of {expected.values[channel]:.9g}",
             remedy="nothing was written; please report this with the two files",
         )
 
