@@ -98,6 +98,7 @@ def _add_run(commands: Any) -> None:
     _add_model(run, weights_needed=True)
     _add_inputs(run)
     run.add_argument("--precision", choices=("float32", "float64", "half"), default="float32", help="(float32)")
+    _add_half_policy(run)
     run.add_argument("--blobs", default="outputs", metavar="A,B", help="which blobs: names, all, or outputs (default)")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="write the blobs, an array each")
     run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
@@ -118,6 +119,7 @@ def _add_verify(commands: Any) -> None:
         default="half",
         help="half (default): tell what both answer in half precision, too",
     )
+    _add_half_policy(verify)
     verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
     _add_input_shape(verify)
     _add_inputs(verify)

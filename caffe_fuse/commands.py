@@ -5,20 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Sequence, Tuple
 
+from . import given
 from .errors import InputError, UnsafeResult
 from .wording import counted
-
-# A net of one of these names says nothing about the model; its folder does.
-ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
 
 
 def run_fuse(options: argparse.Namespace) -> int:
     from .convert import fuse
     from .report.terminal import fold_report
 
-    model = _load(options)
+    model = given.loaded(options)
     result = fuse(
         model,
         keep=options.keep,
@@ -29,11 +27,11 @@ def run_fuse(options: argparse.Namespace) -> int:
         blob_type=options.blob_type,
         rescale=options.rescale,
         keep_blobs=options.keep_blob,
-        **_activations(options),
+        **given.assumptions(options),
     )
     if options.verify:
-        result = result.verified(_inputs(options, model), seed=options.seed)
-    prefix = _prefix(options.output, model.document.path)
+        result = result.verified(given.inputs(options, model), seed=options.seed)
+    prefix = given.prefix(options.output, model.document.path)
     reports = _reports(options)
     written: Tuple[str, ...] = ()
     if options.dry_run:
@@ -48,27 +46,16 @@ def run_fuse(options: argparse.Namespace) -> int:
     return report.status
 
 
-def _activations(options: argparse.Namespace) -> Dict[str, Any]:
-    """The options that expectations of activations rest on."""
-    ranges = None
-    for path in options.ranges:
-        from .calibration import read_ranges
-
-        found = read_ranges(path)
-        ranges = found if ranges is None else ranges.merged(found)
-    return {"sigmas": options.sigmas, "ranges": ranges, "half_sums": options.half_sums}
-
-
 def run_check(options: argparse.Namespace) -> int:
     from .activations import predict
     from .convert import check_half, diagnose
     from .report.document import check_to_json
     from .report.terminal import check_report
 
-    model = _load(options)
+    model = given.loaded(options)
     half = check_half(model, half_policy=options.half_policy)
     channels = diagnose(model, half)
-    activations = predict(model, **_activations(options))
+    activations = predict(model, **given.assumptions(options))
     status = 0 if half.safe and not activations.problems(half.policy) else 1
     if options.report:
         content = check_to_json(model.paths, half.policy, channels, activations, model.warnings, status)
@@ -82,9 +69,9 @@ def run_calibrate(options: argparse.Namespace) -> int:
     from .running import input_shapes
     from .samples import Pixels, open_samples
 
-    model = _load(options)
+    model = given.loaded(options)
     shapes = input_shapes(model.net)
-    pixels = Pixels(_numbers("--mean", options.mean), options.scale)
+    pixels = Pixels(given.numbers("--mean", options.mean), options.scale)
     sets = [open_samples(path, shapes, pixels) for path in options.input]
     # As many at a time as the net was made for.
     size = next((shape[0] for shape in shapes.values() if shape and shape[0]), 1)
@@ -95,13 +82,6 @@ def run_calibrate(options: argparse.Namespace) -> int:
     summary = f"recorded   {counted(len(found.values), 'blob')}, {counted(found.samples, 'sample')}"
     _print(options, f"{summary}\nwrote      {options.output}\n", model.warnings)
     return 0
-
-
-def _numbers(option: str, given: str) -> Tuple[float, ...]:
-    try:
-        return tuple(float(number) for number in given.split(","))
-    except ValueError:
-        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123") from None
 
 
 def _watched(items: Sequence[Any]) -> Iterable[Any]:
@@ -133,22 +113,25 @@ def _bar(total: int, unit: str) -> Any:
 def run_show(options: argparse.Namespace) -> int:
     from .report.plan import plan_report
 
-    model = _load(options)
+    model = given.loaded(options)
     _print(argparse.Namespace(quiet=False), plan_report(model), model.warnings)
     return 0
 
 
 def run_run(options: argparse.Namespace) -> int:
+    from .forward import Precision
+    from .half import policy_of
     from .report.terminal import run_report
     from .running import run
 
-    model = _load(options)
+    policy = policy_of(options.half_policy)
+    model = given.loaded(options)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
     bar = None if options.quiet else _bar(len(model.net.layers), "layer")
     found = run(
         model,
-        _inputs(options, model),
-        precision=options.precision,
+        given.inputs(options, model),
+        precision=Precision("half", half=policy.rounding) if options.precision == "half" else options.precision,
         blobs=blobs,
         seed=options.seed,
         watch=None if bar is None else bar.update,
@@ -166,51 +149,25 @@ def run_verify(options: argparse.Namespace) -> int:
     from .loader import load
     from .report.terminal import verify_report
 
-    shapes = _input_shapes(options.input_shape)
+    shapes = given.input_shapes(options.input_shape)
     first = load(options.net_a, options.weights_a, input_shapes=shapes)
     second = load(options.net_b, options.weights_b, input_shapes=shapes)
-    inputs = _inputs(options, first)
-    half = options.precision == "half"
-    found = verify(first, second, inputs, rescaled=_rescaled(options.rescaled), half=half, seed=options.seed)
+    inputs = given.inputs(options, first)
+    half_policy = options.half_policy if options.precision == "half" else "off"
+    rescaled = given.rescaled(options.rescaled)
+    found = verify(first, second, inputs, rescaled=rescaled, half_policy=half_policy, seed=options.seed)
     status = 0 if found.equal else 1
+    warnings = [*first.warnings, *second.warnings]
+    outputs = {value.blob for value in first.net.outputs}
+    if not options.rescaled and outputs.isdisjoint(row.blob for row in found.rows if not row.equal) and status:
+        warnings.append("only blobs inside differ: if fuse rescaled the second net, give its report with --rescaled")
     if options.report:
         from .report.document import verify_to_json
 
         paths = (*first.paths, *second.paths)
         _write_report(options.report, verify_to_json(paths, found, status), paths)
-    _print(options, verify_report(found), (*first.warnings, *second.warnings))
+    _print(options, verify_report(found), warnings)
     return status
-
-
-def _inputs(options: argparse.Namespace, model: Any) -> Any:
-    """The inputs that the options name; None for seeded ones."""
-    from .running import input_shapes
-    from .samples import Pixels, images, open_samples
-
-    pixels = Pixels(_numbers("--mean", options.mean), options.scale, options.rgb)
-    shapes = input_shapes(model.net)
-    if options.image:
-        samples = images(options.image, shapes, pixels)
-    elif options.input:
-        samples = open_samples(options.input, shapes, pixels)
-    else:
-        return None
-    return samples.read(0, samples.total)
-
-
-def _rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
-    """The exponents in a JSON report of `fuse`."""
-    if path is None:
-        return {}
-    import json
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            return {entry["blob"]: entry["channel_exponents"] for entry in json.load(file)["rescaled"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"is no JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"
-        ) from error
 
 
 def _write_arrays(path: str, arrays: Dict[str, Any], others: Sequence[str]) -> None:
@@ -231,48 +188,9 @@ def run_upgrade(options: argparse.Namespace) -> int:
     from .report.terminal import upgrade_report
     from .upgrade import upgrade
 
-    done = upgrade(options.net, options.weights, _prefix(options.output, options.net, "upgraded"))
+    done = upgrade(options.net, options.weights, given.prefix(options.output, options.net, "upgraded"))
     _print(options, upgrade_report(done), done.warnings)
     return 0
-
-
-def _load(options: argparse.Namespace) -> Any:
-    from .loader import load
-
-    return load(
-        options.net,
-        options.weights,
-        phase=options.phase,
-        level=options.level,
-        stages=options.stage,
-        input_shapes=_input_shapes(options.input_shape),
-        bn_dialect=options.bn_dialect,
-    )
-
-
-def _input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
-    shapes: Dict[str, Tuple[int, ...]] = {}
-    for text in given:
-        name, _, dims = text.rpartition("=")
-        try:
-            shape = tuple(int(dim) for dim in dims.split(","))
-        except ValueError:
-            shape = ()
-        if not name or not shape or min(shape) < 1:
-            raise InputError(f"--input-shape {text} is not BLOB=N,N,...", remedy="for example data=1,3,224,224")
-        shapes[name] = shape
-    return shapes
-
-
-def _prefix(output: Optional[str], net: str, made: str = "fused") -> str:
-    """Where to write: PREFIX, or the default name in the folder that was given, or in the current one."""
-    stem = os.path.splitext(os.path.basename(net))[0]
-    if stem in ANONYMOUS:
-        stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
-    default = f"{stem}_{made}"
-    if output is None:
-        return default
-    return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output
 
 
 def _reports(options: argparse.Namespace) -> Dict[str, Any]:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple
 import numpy as np
 
 from .errors import InputError
-from .forward import PRECISIONS, Unavailable, compute, run_net
+from .forward import PRECISIONS, Precision, Unavailable, compute, run_net
+from .half import policy_of
 from .layers.shapes import text
 from .model import Model
 from .net import Net, Value
@@ -67,17 +68,23 @@ class HalfAnswer(NamedTuple):
 class Verification(NamedTuple):
     """rows: in the order of the first net. unavailable: common blobs that were not compared, with the reason.
 
-    before, after: what the two nets answer in half precision.
+    before, after: what the two nets answer in half precision; unrepaired: the second one without its range repair.
     """
 
     rows: Tuple[BlobDifference, ...]
     unavailable: Mapping[str, str]
     before: Tuple[HalfAnswer, ...]
     after: Tuple[HalfAnswer, ...]
+    unrepaired: Tuple[HalfAnswer, ...] = ()
 
     @property
     def equal(self) -> bool:
         return all(row.equal for row in self.rows)
+
+    @property
+    def in_half(self) -> Tuple[Tuple[HalfAnswer, ...], ...]:
+        """What is told in half precision: of the first net, of the second one before its repair, and of the second."""
+        return self.before, self.unrepaired, self.after
 
     @property
     def first_difference(self) -> Optional[BlobDifference]:
@@ -96,31 +103,38 @@ def verify(
     inputs: Optional[Mapping[str, Any]] = None,
     *,
     rescaled: Optional[Exponents] = None,
-    half: bool = True,
+    unrepaired: Optional[Model] = None,
+    half_policy: str = "ieee",
     seed: int = 0,
 ) -> Verification:
     """Compares every blob whose name both nets have, its last value; nets without such a blob by their outputs in turn.
 
     inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
-    the exponent of two of each channel. half: whether both nets also run in half precision.
-    Raises InputError for inputs that do not fit, and where nothing can be compared.
+    the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
+    treats halves for which the answers are told; "off" for no answers.
+    Raises InputError for inputs that do not fit, for a policy that is none, and where nothing can be compared.
     """
+    policy = policy_of(half_policy)
     values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
     pairs = _pairs(first.net, second.net)
     rows, unavailable = _compared(first.net, second.net, values, pairs, rescaled or {})
     if not rows:
         reason = next(iter(unavailable.values()), "the nets have no blob in common")
         raise InputError(f"nothing can be compared: {reason}", where=first.document.path)
-    answers: List[Tuple[HalfAnswer, ...]] = [(), ()]
-    if half:
-        outputs = [blob for blob in dict.fromkeys(value.blob for value in first.net.outputs) if blob in pairs]
-        truth = run_net(first.net, values, PRECISIONS["float64"], outputs).values
-        wanted = {blob: pairs[blob] for blob in outputs if blob in truth}
-        answers = [
-            _half_answers(first.net, values, truth, {blob: blob for blob in wanted}),
-            _half_answers(second.net, values, truth, wanted),
-        ]
-    return Verification(tuple(rows), unavailable, *answers)
+    if not policy.checked:
+        return Verification(tuple(rows), unavailable, (), ())
+    outputs = [blob for blob in dict.fromkeys(value.blob for value in first.net.outputs) if blob in pairs]
+    truth = run_net(first.net, values, PRECISIONS["float64"], outputs).values
+    own = {blob: blob for blob in outputs if blob in truth}
+    others = {blob: pairs[blob] for blob in own}
+    precision = Precision("half", half=policy.rounding)
+    return Verification(
+        tuple(rows),
+        unavailable,
+        _half_answers(first.net, precision, values, truth, own),
+        _half_answers(second.net, precision, values, truth, others),
+        () if unrepaired is None else _half_answers(unrepaired.net, precision, values, truth, others),
+    )
 
 
 def _pairs(first: Net, second: Net) -> Dict[str, str]:
@@ -205,9 +219,14 @@ def _same_nan(found: Array, truth: Array) -> bool:
 
 
 def _half_answers(
-    net: Net, inputs: Mapping[str, Array], truth: Mapping[str, Array], names: Mapping[str, str]
+    net: Net,
+    precision: Precision,
+    inputs: Mapping[str, Array],
+    truth: Mapping[str, Array],
+    names: Mapping[str, str],
 ) -> Tuple[HalfAnswer, ...]:
-    values = run_net(net, inputs, PRECISIONS["half"], list(names.values())).values
+    """names: what the outputs of the first net are called in this one."""
+    values = run_net(net, inputs, precision, list(names.values())).values
     answers = []
     for name, own in names.items():
         if own in values and values[own].shape == truth[name].shape:

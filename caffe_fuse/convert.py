@@ -123,8 +123,7 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
     for name in keep:
         if name not in names:
             raise InputError(f"keep names {name}, which is no layer of the net", where=model.document.path)
-    if half_policy not in half.POLICIES:
-        raise InputError(f"there is no half policy {half_policy}", remedy=f"choose from {', '.join(half.POLICIES)}")
+    half.policy_of(half_policy)
     for name in strict:
         if name not in STRICT:
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import parallel, rounding
 from .blob import CHUNK, Blob, borrowed
+from .errors import InputError
 from .meter import NOTHING, BlobStats, Meter, joined, stats_of
 from .rounding import HalfPolicy
 from .scaled import Layout
@@ -33,6 +34,13 @@ POLICIES: Dict[str, Policy] = {
     **{name: Policy(name, rounding=policy) for name, policy in rounding.POLICIES.items()},
     **{name: Policy(name, rounding=target.policy) for name, target in TARGETS.items()},
 }
+
+
+def policy_of(name: str) -> Policy:
+    """InputError for a name that is none."""
+    if name not in POLICIES:
+        raise InputError(f"there is no half policy {name}", remedy=f"choose from {', '.join(POLICIES)}")
+    return POLICIES[name]
 
 
 # Blobs never change, and they are told apart by identity.

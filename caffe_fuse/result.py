@@ -98,8 +98,15 @@ class Result:
         """The same with the two nets compared on inputs, as `verify` does; where they differ it is not safe."""
         from .comparison import verify
 
-        before = replace(self.model, net=self.original)
-        found = verify(before, self.model, inputs, rescaled=self.report.rescaled, seed=seed)
+        found = verify(
+            replace(self.model, net=self.original),
+            self.model,
+            inputs,
+            rescaled=self.report.rescaled,
+            unrepaired=replace(self.model, net=self.progress.net) if self.report.rescaled else None,
+            half_policy=self.half_policy,
+            seed=seed,
+        )
         return replace(self, verification=found)
 
     def save(self, prefix: PathLike, *, force: bool = False, reports: Optional[Reports] = None) -> Tuple[str, str]:

@@ -24,7 +24,7 @@ def test_a_fold_is_the_same_net(name: str) -> None:
     net = truth.load(name)
     model = caffe_fuse.load(net.prototxt_path, net.weights_path)
     result = caffe_fuse.fuse(model)
-    found = caffe_fuse.verify(model, result.model, rescaled=result.report.rescaled, half=False)
+    found = caffe_fuse.verify(model, result.model, rescaled=result.report.rescaled, half_policy="off")
     assert None is found.first_difference
 
 
@@ -60,7 +60,7 @@ def test_two_swapped_channels_are_found_where_they_begin(
     numbers: Dict[str, List[np.ndarray]], changed: str, first: Tuple[str, str]
 ) -> None:
     other = {**numbers, changed: _swapped(numbers[changed])}
-    found = caffe_fuse.verify(model_of(NET, numbers), model_of(NET, other), half=False)
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(NET, other), half_policy="off")
     difference = found.first_difference
     assert difference is not None
     assert first == (difference.blob, difference.layer)
@@ -71,14 +71,16 @@ def test_two_swapped_channels_are_found_where_they_begin(
 def test_a_small_wrong_eps_is_no_rounding(numbers: Dict[str, List[np.ndarray]], error: float) -> None:
     wrong = NET.replace(b'top: "b" }', b'top: "b" batch_norm_param { eps: %g } }' % (1e-5 + error))
     assert wrong != NET
-    found = caffe_fuse.verify(model_of(NET, numbers), model_of(wrong, numbers), half=False)
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(wrong, numbers), half_policy="off")
     assert "b" == (found.first_difference or found.worst).blob
     assert not found.equal
 
 
 def test_rounding_is_no_difference(numbers: Dict[str, List[np.ndarray]]) -> None:
     near = {name: [np.nextafter(blob, np.float32(9)) for blob in blobs] for name, blobs in numbers.items()}
-    assert caffe_fuse.verify(model_of(NET, numbers), model_of(NET, {**numbers, "c": near["c"]}), half=False).equal
+    assert caffe_fuse.verify(
+        model_of(NET, numbers), model_of(NET, {**numbers, "c": near["c"]}), half_policy="off"
+    ).equal
 
 
 def test_both_answers_in_half_are_told(numbers: Dict[str, List[np.ndarray]]) -> None:
@@ -88,6 +90,16 @@ def test_both_answers_in_half_are_told(numbers: Dict[str, List[np.ndarray]]) -> 
     found = caffe_fuse.verify(model, result.model)
     assert ["p"] == [answer.blob for answer in found.before] == [answer.blob for answer in found.after]
     assert found.before[0].snr < 40 < 55 < found.after[0].snr
+
+
+def test_answers_in_half_are_those_of_the_device(numbers: Dict[str, List[np.ndarray]]) -> None:
+    model = model_of(NET, {**numbers, "d": [blob * np.float32(2**-14) for blob in numbers["d"]]})
+    (kept,), (flushed,) = (caffe_fuse.verify(model, model, half_policy=name).after for name in ("ieee", "ncnn"))
+    assert flushed.snr < kept.snr - 6
+    found = caffe_fuse.verify(model, model, half_policy="off")
+    assert ((), (), ()) == found.in_half
+    with pytest.raises(caffe_fuse.InputError, match="no half policy x; choose from off, ieee, flush"):
+        caffe_fuse.verify(model, model, half_policy="x")
 
 
 def test_what_is_no_number_in_half_is_counted(numbers: Dict[str, List[np.ndarray]]) -> None:
@@ -103,14 +115,14 @@ def test_nets_without_a_common_name_are_compared_by_their_outputs(numbers: Dict[
     for name in "cbsdp":
         renamed = renamed.replace(b'top: "%s"' % name.encode(), b'top: "%s2"' % name.encode())
         renamed = renamed.replace(b'bottom: "%s"' % name.encode(), b'bottom: "%s2"' % name.encode())
-    found = caffe_fuse.verify(model_of(NET, numbers), model_of(renamed, numbers), half=False)
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(renamed, numbers), half_policy="off")
     assert ["p"] == [row.blob for row in found.rows]
     assert found.equal
 
 
 def test_what_cannot_be_run_is_named_and_the_rest_compared(numbers: Dict[str, List[np.ndarray]]) -> None:
     unknown = NET + b'layer { name: "odd" type: "Odd" bottom: "s" top: "odd" }\n'
-    found = caffe_fuse.verify(model_of(unknown, numbers), model_of(unknown, numbers), half=False)
+    found = caffe_fuse.verify(model_of(unknown, numbers), model_of(unknown, numbers), half_policy="off")
     assert ["odd"] == list(found.unavailable)
     assert "the type is not known" in found.unavailable["odd"]
     assert ["c", "b", "s", "d", "p"] == [row.blob for row in found.rows]
@@ -171,7 +183,7 @@ def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.Monk
     assert "the nets differ" in json.loads((tmp_path / "r.json").read_text())["problems"][0]
 
 
-def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path) -> None:
+def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = truth.load("half-weights-one-channel")
     before = [str(net.prototxt_path), str(net.weights_path)]
     after = [str(tmp_path / f"a{ending}") for ending in (".prototxt", ".caffemodel")]
@@ -179,5 +191,7 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path) -> None:
     assert 0 == cli.main(["fuse", *before, "-o", str(tmp_path / "a"), "--report", report, "-q"])
     assert json.loads(Path(report).read_text())["rescaled"]
     assert 1 == cli.main(["verify", *before, *after, "-q"])
+    assert "only blobs inside differ: if fuse rescaled the second net, give its report" in capsys.readouterr().err
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
+    assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])

@@ -227,13 +227,19 @@ def test_a_net_that_half_precision_ruins_is_repaired_and_both_ratios_are_printed
     assert 0 == status
     assert report["rescaled"]
     assert "verdict    safe: every number rounds to a finite half" in text.splitlines()
-    before, after = (re.search(f"^{word} +conv[23]: (.*?);", text, re.MULTILINE) for word in ("in half", "folded"))
-    assert before is not None
-    assert after is not None
-    ratio = re.search("^SNR ([0-9.]+) dB", after.group(1))
-    assert ratio is not None
-    assert 55 < float(ratio.group(1))
-    assert re.search("not finite|SNR", before.group(1))
+    told = [re.search(f"^in half    {word} +conv[23]: (.*?);", text, re.M) for word in ("before", "folded", "repaired")]
+    answers = [answer.group(1) for answer in told if answer is not None]
+    assert all(re.fullmatch("[0-9]+ numbers not finite|SNR [0-9.]+ dB", answer) for answer in answers)
+    halves = report["verification"]["half"]
+    before, folded, repaired = (float(halves[moment][0]["snr"]) for moment in ("before", "unrepaired", "after"))
+    assert max(before, folded) < 40 < 55 < repaired
+    assert f"SNR {repaired:.1f} dB" == answers[2]
+
+
+def test_without_a_repair_there_are_two_answers_in_half(fuse: Fuse) -> None:
+    _, text, report = fuse("half-variance-overflow", "--verify")
+    assert [] == report["verification"]["half"]["unrepaired"]
+    assert ["before", "folded"] == re.findall("^in half    (.*?) conv1", text, re.M)
 
 
 def test_what_cannot_be_repaired_has_its_reason(fuse: Fuse) -> None:

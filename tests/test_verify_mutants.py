@@ -74,7 +74,7 @@ def parts(name: str, folder: Path) -> bool:
     net = truth.load(name)
     before = caffe_fuse.load(net.prototxt_path, net.weights_path)
     after = caffe_fuse.load(folder / f"{name}.prototxt", folder / f"{name}.caffemodel")
-    difference = caffe_fuse.verify(before, after, net.inputs, half=False).first_difference
+    difference = caffe_fuse.verify(before, after, net.inputs, half_policy="off").first_difference
     if difference is not None:
         assert first_difference(net, folder / name) == difference.blob
     return difference is not None

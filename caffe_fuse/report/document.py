@@ -88,7 +88,9 @@ def verification(found: Verification) -> Dict[str, Any]:
             {name: _plain(value) for name, value in {**row._asdict(), "equal": row.equal}.items()} for row in found.rows
         ],
         "unavailable": dict(found.unavailable),
-        "half": {"before": [_answer(each) for each in found.before], "after": [_answer(each) for each in found.after]},
+        "half": {
+            moment: [_answer(each) for each in getattr(found, moment)] for moment in ("before", "unrepaired", "after")
+        },
     }
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
 _COLOURS = {"safe": 32, "the same": 32, "NOT": 31, "the nets DIFFER": 31}  # of a verdict that begins so; others yellow
+# Whose answers in half precision there are: of a fold, of a fold that was repaired, of any two nets.
+_FOLDED, _REPAIRED, _TWO = ("before", "", "folded"), ("before", "folded", "repaired"), ("A", "", "B")
 SHOWN = 8  # lines of a list, unless -v asks for all
 
 
@@ -37,7 +39,8 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += channel_lines(report.after_channels, verbose)
     lines += activation_lines(report.activations, verbose)
-    lines += [] if report.verification is None else verification_lines(report.verification)
+    if report.verification is not None:
+        lines += verification_lines(report.verification, _REPAIRED if report.rescaled else _FOLDED)
     lines += [f"wrote      {path}" for path in outputs]
     lines += [f"not safe   {problem}" for problem in report.problems]
     return "\n".join([*lines, f"verdict    {_verdict(report, outputs)}"]) + "\n"
@@ -156,8 +159,8 @@ def _top(row: Any) -> str:
     return ", ".join(f"{place}: {row[place]:.6g}" for place in best)
 
 
-def verification_lines(found: Verification) -> List[str]:
-    """What came of running both nets."""
+def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
+    """What came of running both nets. whose: what is told in half precision."""
     worst = found.worst
     lines = [
         f"compared   {counted(len(found.rows), 'blob')}; nearest to its bound is {worst.blob}: "
@@ -166,8 +169,9 @@ def verification_lines(found: Verification) -> List[str]:
     if found.unavailable:
         name, reason = next(iter(found.unavailable.items()))
         lines.append(f"not run    {counted(len(found.unavailable), 'blob')} (first: {name}: {reason})")
-    for title, answers in (("in half", found.before), ("folded", found.after)):
-        lines += [f"{title:<10} {_answer(answer)}" for answer in answers[:SHOWN]]
+    width = max(map(len, whose))
+    for title, answers in zip(whose, found.in_half):
+        lines += [f"in half    {title:<{width}} {_answer(answer)}" for answer in answers[:SHOWN]]
     difference = found.first_difference
     if difference is not None:
         lines.append(
@@ -179,7 +183,7 @@ def verification_lines(found: Verification) -> List[str]:
 
 def verify_report(found: Verification) -> str:
     verdict = "the same net: what differs is rounding" if found.equal else "the nets DIFFER"
-    return "\n".join([*verification_lines(found), f"verdict    {verdict}"]) + "\n"
+    return "\n".join([*verification_lines(found, _TWO), f"verdict    {verdict}"]) + "\n"
 
 
 def _answer(answer: HalfAnswer) -> str:
