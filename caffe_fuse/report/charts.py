@@ -74,13 +74,14 @@ def strip(before: np.ndarray, after: np.ndarray, typical: np.ndarray) -> str:
     _bands(axes.axhspan)
     channels = np.arange(after.size)
     drawn = after > 0
-    width = max(0.5, min(4.0, 380 / max(after.size, 1)))
+    width = max(0.5, min(8.0, 380 / max(after.size, 1)))
     lines = axes.vlines(channels[drawn], _powers(typical[drawn]) - 0.3, _powers(after[drawn]) + 0.3, linewidth=width)
     lines.set_gid("after")
     # The colours of the page reach what a dot is filled with, not its edge.
     dots = axes.scatter(channels[before > 0], _powers(before[before > 0]), s=max(2.0, width * 4), edgecolors="none")
     dots.set_gid("before")
     axes.set_xlim(-1, max(after.size, 1))
+    axes.set_xticks([place for place in axes.get_xticks() if place in channels])
     axes.set_ylim(np.log2(LEFT_END), np.log2(RIGHT_END))
     axes.set_yticks(TICKS)
     axes.set_yticklabels(TICK_LABELS)
