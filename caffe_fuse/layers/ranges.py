@@ -39,8 +39,9 @@ class Range(NamedTuple):
 
     @property
     def bounded(self) -> bool:
-        # Infinities and NaN stay in a sum.
-        return isfinite(self.lows.sum()) and isfinite(self.highs.sum())
+        # Infinities and NaN stay in a sum; some versions of numpy say something about NaN that signals.
+        with np.errstate(all="ignore"):
+            return isfinite(self.lows.sum()) and isfinite(self.highs.sum())
 
     def whole(self) -> Range:
         """One pair for all channels."""
