@@ -78,6 +78,8 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
 
     One generator serves the inputs in their order. Inputs whose shape is not known get none.
     """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"{seed} is no seed", remedy="give a whole number from 0 to 4294967295")
     random = np.random.RandomState(seed)
     known = {name: shape for name, shape in input_shapes(net).items() if shape is not None and None not in shape}
     return {name: np.asarray(random.rand(*shape) * 255 - 120, np.float32) for name, shape in known.items()}

@@ -317,6 +317,18 @@ def test_a_folder_that_cannot_be_written(
     assert "Permission denied" in err
 
 
+def test_a_memory_that_is_too_small(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3.64 TiB")
+
+    monkeypatch.setattr("caffe_fuse.comparison.seeded", refuse)
+    status, _, err = run("fuse", *model, "--verify", "-o", tmp_path / "a")
+    assert (3, "caffe-fuse: error: the memory is too small: Unable to allocate 3.64 TiB\n") == (status, err)
+    assert ["block"] == files(tmp_path)
+
+
 def run_with_room(room: int, *arguments: object) -> subprocess.CompletedProcess[str]:
     """A limit on the size of files stands for a full disk: a write ends short, then fails."""
     program = (
