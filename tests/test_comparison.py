@@ -195,3 +195,30 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_in_both_nets_are_no_difference(
+    numbers: Dict[str, List[np.ndarray]], wrong: float
+) -> None:
+    numbers["d"][0].flat[0] = wrong
+    broken = model_of(NET, numbers)
+    found = caffe_fuse.verify(broken, broken, half_policy="off")
+    assert found.equal
+    assert all(np.isfinite([row.max_abs, row.bound]).all() for row in found.rows)
+    assert found.worst.share <= 1
+    whole = model_of(NET, {**numbers, "d": [np.where(np.isfinite(blob), blob, 1) for blob in numbers["d"]]})
+    for first, second in ((broken, whole), (whole, broken)):
+        difference = caffe_fuse.verify(first, second, half_policy="off").first_difference
+        assert difference is not None
+        assert ("d", np.inf) == (difference.blob, difference.max_abs)
+
+
+def test_what_the_first_net_cannot_hold_in_float32_itself_is_not_asked_of_the_second() -> None:
+    prototxt = text(layer("s", "Scale", "x", "s"))
+    large = np.array([1, 1, 1, 3e38], np.float32)
+    first = model_of(prototxt, {"s": [large]})
+    found = caffe_fuse.verify(first, first, half_policy="off")
+    assert (True, True) == (found.equal, bool(np.isfinite(found.worst.bound)))
+    swapped = model_of(prototxt, {"s": [large[::-1].copy()]})
+    assert not caffe_fuse.verify(first, swapped, half_policy="off").equal
