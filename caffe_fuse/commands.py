@@ -171,14 +171,19 @@ def run_verify(options: argparse.Namespace) -> int:
 
 
 def _write_arrays(path: str, arrays: Dict[str, Any], others: Sequence[str]) -> None:
+    """As numpy.savez, which takes no array of the name `file`."""
     import io
+    import zipfile
 
     import numpy as np
 
     from .emit import Outputs
 
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     with Outputs(others) as outputs:
         outputs.create(path).write_all(buffer.getvalue())
         outputs.commit()
