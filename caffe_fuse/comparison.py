@@ -203,6 +203,11 @@ def _difference(
         raise InputError(f"blob {name} is {text(truth.shape)} in one net and {text(other.shape)} in the other")
     found = other.astype(np.float64)
     if exponents is not None and found.ndim > 1:
+        if len(exponents) != found.shape[1]:
+            raise InputError(
+                f"blob {name} is {text(other.shape)}, and rescaled by {len(exponents)} exponents",
+                remedy="give the report of the fuse that made the second net",
+            )
         found = np.ldexp(found, -np.asarray(exponents).reshape(1, -1, *[1] * (found.ndim - 2)))
     held = np.isfinite(noisy) == np.isfinite(truth)  # what overflows in float32 as such is asked of no other net
     max_abs, noise = (_apart(numbers[held], truth[held]) for numbers in (found, noisy))

@@ -195,6 +195,12 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
+    wrong = json.loads(Path(report).read_text())
+    for exponents, reason in (([1], " exponents; give the report of the fuse that made"), (["a"], "is no JSON report")):
+        wrong["rescaled"][0]["channel_exponents"] = exponents
+        Path(report).write_text(json.dumps(wrong))
+        assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
+        assert reason in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
