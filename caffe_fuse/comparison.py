@@ -22,7 +22,7 @@ from .half import policy_of
 from .layers.shapes import text
 from .model import Model
 from .net import Net, Value
-from .running import checked, seeded
+from .running import checked, require_weights, seeded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,8 +118,11 @@ def verify(
     inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
     the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
     treats halves for which the answers are told; "off" for no answers.
-    Raises InputError for inputs that do not fit, for a policy that is none, and where nothing can be compared.
+    Raises InputError for inputs that do not fit, for a policy that is none, where a net has no weights, and where
+    nothing can be compared.
     """
+    for model in (first, second):
+        require_weights(model)
     policy = policy_of(half_policy)
     values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
     pairs = _pairs(first.net, second.net)

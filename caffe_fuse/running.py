@@ -35,8 +35,7 @@ def run(
     Raises InputError for inputs that do not fit, for a name that cannot be computed, and if nothing can;
     SystemFailure where the memory is too small.
     """
-    if model.weights is None and any(layer.blobs for layer in model.net.layers):
-        raise InputError("it has no weights to run with", where=model.document.path, remedy="load the net with them")
+    require_weights(model)
     if isinstance(precision, str) and precision not in PRECISIONS:
         raise InputError(f"precision {precision!r} is not known", remedy=f"it can be {', '.join(PRECISIONS)}")
     chosen = PRECISIONS[precision] if isinstance(precision, str) else precision
@@ -50,6 +49,11 @@ def run(
         name, reason = next(iter(outcome.unavailable.items()))
         raise InputError(f"blob {name} cannot be computed: {reason}", where=model.document.path)
     return {name: outcome.values[name] for name in wanted if name in outcome.values}
+
+
+def require_weights(model: Model) -> None:
+    if model.weights is None and any(layer.blobs for layer in model.net.layers):
+        raise InputError("it has no weights to run with", where=model.document.path, remedy="load the net with them")
 
 
 def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
