@@ -212,5 +212,5 @@ def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:
     shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
     return [
         f"{weights.path}: {counted(len(strange), 'layer')} with weights not in the net ({shown}), "
-        "kept as found (--prune removes them)"
+        "which fuse keeps as found unless --prune is given"
     ]

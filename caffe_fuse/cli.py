@@ -48,6 +48,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except OSError as error:
         _complain(f"the system refused: {error}")
         return 3
+    except MemoryError as error:
+        _complain(f"the memory is too small: {error}")
+        return 3
     except Exception:
         _complain(f"internal error; please report {_saved_traceback()}")
         return 3

@@ -35,10 +35,10 @@ def run_fuse(options: argparse.Namespace) -> int:
     reports = _reports(options)
     written: Tuple[str, ...] = ()
     if options.dry_run:
-        result.save_reports(reports)
+        result.save_reports(reports, inputs=given.also_read(options))
     else:
         try:
-            written = result.save(prefix, force=options.force, reports=reports)
+            written = result.save(prefix, force=options.force, reports=reports, inputs=given.also_read(options))
         except UnsafeResult:
             pass  # the report says why, and its status is 1
     report = result.report
@@ -59,7 +59,7 @@ def run_check(options: argparse.Namespace) -> int:
     status = 0 if half.safe and not activations.problems(half.policy) else 1
     if options.report:
         content = check_to_json(model.paths, half.policy, channels, activations, model.warnings, status)
-        _write_report(options.report, content, model.paths)
+        _write_report(options.report, content, (*model.paths, *given.also_read(options)))
     _print(options, check_report(half, channels, activations, options.verbose), model.warnings)
     return status
 
@@ -78,7 +78,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
     batches = [batch for samples in sets for batch in samples.batches(size)]
     watched = batches if options.quiet else _watched(batches)
     found = calibrate(model, (read() for read in watched))
-    _write_report(options.output, found.to_json(), (*model.paths, *options.input))
+    _write_report(options.output, found.to_json(), (*model.paths, *given.also_read(options)))
     summary = f"recorded   {counted(len(found.values), 'blob')}, {counted(found.samples, 'sample')}"
     _print(options, f"{summary}\nwrote      {options.output}\n", model.warnings)
     return 0
@@ -139,7 +139,7 @@ def run_run(options: argparse.Namespace) -> int:
     if bar is not None:
         bar.close()
     if options.output:
-        _write_arrays(options.output, found, model.paths)
+        _write_arrays(options.output, found, (*model.paths, *given.also_read(options)))
     _print(options, run_report(found, options.output), model.warnings)
     return 0
 
@@ -165,20 +165,25 @@ def run_verify(options: argparse.Namespace) -> int:
         from .report.document import verify_to_json
 
         paths = (*first.paths, *second.paths)
-        _write_report(options.report, verify_to_json(paths, found, status), paths)
+        _write_report(options.report, verify_to_json(paths, found, status), (*paths, *given.also_read(options)))
     _print(options, verify_report(found), warnings)
     return status
 
 
 def _write_arrays(path: str, arrays: Dict[str, Any], others: Sequence[str]) -> None:
+    """As numpy.savez, which takes no array of the name `file`."""
     import io
+    import zipfile
 
     import numpy as np
 
     from .emit import Outputs
 
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
     with Outputs(others) as outputs:
         outputs.create(path).write_all(buffer.getvalue())
         outputs.commit()

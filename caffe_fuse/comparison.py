@@ -6,8 +6,8 @@ that ends in it:
 
     max |second32 - first64|  <=  4 max |first32 - first64| + 4 ulp(size)
 
-An ideal fold stays at half of that bound. What a half Caffe or a device would answer is reported beside it and judges
-nothing.
+An ideal fold stays at half of that bound. A number that is NaN or the same infinity in both nets is no difference. What
+a half Caffe or a device would answer is reported beside it and judges nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .half import policy_of
 from .layers.shapes import text
 from .model import Model
 from .net import Net, Value
-from .running import checked, seeded
+from .running import checked, require_weights, seeded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 NOISE, UNITS = 4.0, 4.0
+LARGEST = 2.0**127  # the power of two that begins the largest float32 numbers: beyond, they have no spacing
 # Blobs of one name that a repair has multiplied: by name, the exponent of two of each channel.
 Exponents = Mapping[str, Sequence[int]]
 
@@ -53,6 +54,11 @@ class BlobDifference(NamedTuple):
     @property
     def equal(self) -> bool:
         return self.max_abs <= self.bound
+
+    @property
+    def share(self) -> float:
+        """max_abs as a share of the bound; where that is 0 or infinite, 1 or 0 says whether it is beyond."""
+        return self.max_abs / self.bound if 0 < self.bound < np.inf else float(self.max_abs > self.bound)
 
 
 class HalfAnswer(NamedTuple):
@@ -94,7 +100,7 @@ class Verification(NamedTuple):
     @property
     def worst(self) -> BlobDifference:
         """The blob that is nearest to its bound, or farthest beyond."""
-        return max(self.rows, key=lambda row: row.max_abs / row.bound if row.bound else float(row.max_abs > 0))
+        return max(self.rows, key=lambda row: row.share)
 
 
 def verify(
@@ -112,8 +118,11 @@ def verify(
     inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
     the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
     treats halves for which the answers are told; "off" for no answers.
-    Raises InputError for inputs that do not fit, for a policy that is none, and where nothing can be compared.
+    Raises InputError for inputs that do not fit, for a policy that is none, where a net has no weights, and where
+    nothing can be compared.
     """
+    for model in (first, second):
+        require_weights(model)
     policy = policy_of(half_policy)
     values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
     pairs = _pairs(first.net, second.net)
@@ -181,7 +190,7 @@ def _last_values(
     sizes: Dict[Value, float] = {}
     for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
         layer = net.producer(value)
-        size = 0.0 if isinstance(computed, Unavailable) else float(np.max(np.abs(computed), initial=0.0))
+        size = 0.0 if isinstance(computed, Unavailable) else _largest(computed)
         if layer is not None and layer.type == "ReLU":
             size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))
         sizes[value] = size
@@ -197,25 +206,41 @@ def _difference(
         raise InputError(f"blob {name} is {text(truth.shape)} in one net and {text(other.shape)} in the other")
     found = other.astype(np.float64)
     if exponents is not None and found.ndim > 1:
+        if len(exponents) != found.shape[1]:
+            raise InputError(
+                f"blob {name} is {text(other.shape)}, and rescaled by {len(exponents)} exponents",
+                remedy="give the report of the fuse that made the second net",
+            )
         found = np.ldexp(found, -np.asarray(exponents).reshape(1, -1, *[1] * (found.ndim - 2)))
-    max_abs = float(np.max(np.abs(found - truth), initial=0.0))
-    noise = float(np.max(np.abs(noisy - truth), initial=0.0))
-    largest = float(np.max(np.abs(truth), initial=0.0))
+    held = np.isfinite(noisy) == np.isfinite(truth)  # what overflows in float32 as such is asked of no other net
+    max_abs, noise = (_apart(numbers[held], truth[held]) for numbers in (found, noisy))
+    largest = _largest(truth)
     maker = next(layer for layer in reversed(net.layers) if name in layer.tops)
     return BlobDifference(
         name,
         maker.name,
-        np.inf if np.isnan(max_abs) and not _same_nan(found, truth) else max_abs,
+        max_abs,
         max_abs / largest if largest else 0.0,
-        NOISE * noise + UNITS * float(np.spacing(np.float32(size))),
+        NOISE * noise + UNITS * float(np.spacing(np.float32(min(size, LARGEST)))),
         _cosine(found, truth),
         _snr(found, truth),
         _top1(found, truth),
     )
 
 
-def _same_nan(found: Array, truth: Array) -> bool:
-    return bool(np.array_equal(np.isnan(found), np.isnan(truth)))
+def _apart(found: Array, truth: Array) -> float:
+    """The largest difference; infinite where only one of two numbers is finite."""
+    apart = np.abs(found - truth)
+    unknown = np.isnan(apart)
+    if unknown.any():
+        same = (found == truth) | (np.isnan(found) & np.isnan(truth))
+        apart[unknown] = np.where(same[unknown], 0.0, np.inf)
+    return float(np.max(apart, initial=0.0))
+
+
+def _largest(numbers: Array) -> float:
+    """The largest magnitude of the finite numbers."""
+    return float(np.max(np.abs(numbers), initial=0.0, where=np.isfinite(numbers)))
 
 
 def _half_answers(

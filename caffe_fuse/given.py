@@ -67,6 +67,12 @@ def inputs(options: argparse.Namespace, model: Any) -> Any:
     return samples.read(0, samples.total)
 
 
+def also_read(options: argparse.Namespace) -> Tuple[str, ...]:
+    """The files that a command reads besides its models: no output may be one of them."""
+    found = (vars(options).get(name) or [] for name in ("input", "image", "ranges", "rescaled"))
+    return tuple(path for paths in found for path in ([paths] if isinstance(paths, str) else paths))
+
+
 def numbers(option: str, given: str) -> Tuple[float, ...]:
     try:
         return tuple(float(number) for number in given.split(","))
@@ -82,7 +88,8 @@ def rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
 
     try:
         with open(path, encoding="utf-8") as file:
-            return {entry["blob"]: entry["channel_exponents"] for entry in json.load(file)["rescaled"]}
+            entries = json.load(file)["rescaled"]
+        return {entry["blob"]: [int(exponent) for exponent in entry["channel_exponents"]] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"is no JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"

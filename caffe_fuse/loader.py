@@ -43,6 +43,8 @@ def load(
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
     document, stored = read_files(net, weights)
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
+    if isinstance(stages, str):
+        stages = (stages,)  # its letters would be stages that no rule names
     built = build(document, stored, State(phase, level, frozenset(stages)), shapes, bn_dialect)
     warnings = built.warnings
     if document.has_bom:

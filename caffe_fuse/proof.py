@@ -82,19 +82,18 @@ def _weighted(blobs: Sequence[Blob], places: NDArray[np.int64], inputs: NDArray[
 def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Outputs:
     """The chain's layers one by one; `size` follows as far as each layer is linear."""
     shape = [1] * rewrite.rank
-    shape[0], shape[rewrite.axis] = 3, start.values.size
+    shape[rewrite.axis] = start.values.size
     values, size = start
     for layer in chain:
-        batch = np.stack([np.zeros_like(values), size, values])
-        constant, size, values = _forward(layer, batch.reshape(shape)).reshape(3, -1)
+        constant, size, values = _forward(layer, (np.zeros_like(values), size, values), shape)
         size = np.abs(size - constant) + np.abs(constant)
     return Outputs(values, size)
 
 
-def _forward(layer: Layer, bottom: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The layer by its own definition."""
+def _forward(layer: Layer, bottoms: Sequence[Vector], shape: Sequence[int]) -> Sequence[Vector]:
+    """The layer by its own definition. Each bottom runs alone: a Scale along axis 0 is made for one batch size."""
     row = layer.row
     assert row is not None
     assert row.forward is not None
     blobs = [blob.array().astype(np.float64) for blob in layer.blobs]
-    return np.asarray(row.forward(layer.parameter, blobs, [bottom])[0])
+    return [np.ravel(row.forward(layer.parameter, blobs, [bottom.reshape(shape)])[0]) for bottom in bottoms]

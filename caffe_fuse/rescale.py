@@ -15,6 +15,7 @@ import numpy as np
 from .balance import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
 from .blob import Blob
 from .effects import Effects
+from .half import measure
 from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
 from .losses import Loss, losses
@@ -152,7 +153,7 @@ class Rescaling:
             pinned = {loss.layer.index for loss in hopeless if not self._groups_of(loss)} & lost
             patient = len(given_up) < PATIENCE
             given_up |= (pinned or {max(lost)}) if patient else lost
-        missed = [*map(self._unrepaired, left), *self._unrepaired_tops(powers)]
+        missed = [*map(self._unrepaired, filter(_is_of_half, left)), *self._unrepaired_tops(powers)]
         if not powers.any() and not missed:
             return None
         return Repair(
@@ -277,6 +278,12 @@ class Rescaling:
     def _why(self, labels: np.ndarray) -> str:
         reasons = dict.fromkeys(self.groups.reason(label) for label in labels.tolist())
         return next((reason for reason in reasons if reason), "the layers behind it have no room for it")
+
+
+def _is_of_half(loss: Loss) -> bool:
+    """Whether half precision loses something: NaN and infinity are none the better for float32."""
+    stats = measure(loss.layer.blobs[loss.blob])
+    return stats.nan + stats.inf == 0 or stats.overflow > 0 or loss.channels.size > loss.overflow.size
 
 
 def _within(families: Sequence[np.ndarray], active: AbstractSet[int]) -> List[np.ndarray]:

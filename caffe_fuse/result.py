@@ -109,18 +109,25 @@ class Result:
         )
         return replace(self, verification=found)
 
-    def save(self, prefix: PathLike, *, force: bool = False, reports: Optional[Reports] = None) -> Tuple[str, str]:
+    def save(
+        self,
+        prefix: PathLike,
+        *,
+        force: bool = False,
+        reports: Optional[Reports] = None,
+        inputs: Sequence[str] = (),
+    ) -> Tuple[str, str]:
         """Writes PREFIX.prototxt and the weight file, both or neither. Returns the paths of the weights and of the net.
 
         reports: path -> what makes the text of a report from the facts and the files written; they appear together
-        with the model, or alone where it is unsafe.
+        with the model, or alone where it is unsafe. inputs: files that no output may be, besides those of the model.
         Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
         unless `force`, and for a number that blob_type="float16" would make infinite; InputError for an output that is
         an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
         fails. Nothing is left behind then.
         """
         targets = self.targets(prefix)
-        with Outputs(self.model.paths) as outputs:
+        with Outputs((*self.model.paths, *inputs)) as outputs:
             pages = [outputs.create(path) for path in reports or {}]
             files = [outputs.create(target) for target in targets]
             self._write(*files)
@@ -136,9 +143,9 @@ class Result:
             raise UnsafeResult("; ".join(self.report.problems), remedy=remedy)
         return targets
 
-    def save_reports(self, reports: Reports) -> None:
+    def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:
         """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""
-        with Outputs(self.model.paths) as outputs:
+        with Outputs((*self.model.paths, *inputs)) as outputs:
             pages = [outputs.create(path) for path in reports]
             for page, render in zip(pages, reports.values()):
                 page.write_all(render(self.report, []).encode())

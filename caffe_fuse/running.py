@@ -35,8 +35,7 @@ def run(
     Raises InputError for inputs that do not fit, for a name that cannot be computed, and if nothing can;
     SystemFailure where the memory is too small.
     """
-    if model.weights is None and any(layer.blobs for layer in model.net.layers):
-        raise InputError("it has no weights to run with", where=model.document.path, remedy="load the net with them")
+    require_weights(model)
     if isinstance(precision, str) and precision not in PRECISIONS:
         raise InputError(f"precision {precision!r} is not known", remedy=f"it can be {', '.join(PRECISIONS)}")
     chosen = PRECISIONS[precision] if isinstance(precision, str) else precision
@@ -50,6 +49,11 @@ def run(
         name, reason = next(iter(outcome.unavailable.items()))
         raise InputError(f"blob {name} cannot be computed: {reason}", where=model.document.path)
     return {name: outcome.values[name] for name in wanted if name in outcome.values}
+
+
+def require_weights(model: Model) -> None:
+    if model.weights is None and any(layer.blobs for layer in model.net.layers):
+        raise InputError("it has no weights to run with", where=model.document.path, remedy="load the net with them")
 
 
 def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
@@ -78,6 +82,8 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
 
     One generator serves the inputs in their order. Inputs whose shape is not known get none.
     """
+    if not 0 <= seed < 2**32:
+        raise InputError(f"{seed} is no seed", remedy="give a whole number from 0 to 4294967295")
     random = np.random.RandomState(seed)
     known = {name: shape for name, shape in input_shapes(net).items() if shape is not None and None not in shape}
     return {name: np.asarray(random.rand(*shape) * 255 - 120, np.float32) for name, shape in known.items()}

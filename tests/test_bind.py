@@ -177,7 +177,10 @@ def warned(extra: Sequence[str]) -> Model:
 
 
 def test_layers_that_the_net_does_not_have_are_a_warning() -> None:
-    expected = "net.caffemodel: 2 layers with weights not in the net (fc8, old), kept as found (--prune removes them)"
+    expected = (
+        "net.caffemodel: 2 layers with weights not in the net (fc8, old), "
+        "which fuse keeps as found unless --prune is given"
+    )
     assert (expected,) == warned(["fc8", "old"]).warnings
 
 

@@ -15,10 +15,13 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
+import numpy as np
 import pytest
 from truth import FOLDER as TRUTH
 
+import caffe_fuse
 from caffe_fuse import cli
+from caffe_fuse.running import input_shapes
 
 Run = Callable[..., Tuple[int, str, str]]
 
@@ -297,6 +300,34 @@ def test_options_that_do_not_fit(run: Run, model: Tuple[Path, Path], tmp_path: P
     fails(run, tmp_path, *model, *arguments)
 
 
+OTHER_INPUTS = {
+    "ranges of fuse": "fuse NET -o OUT/a --ranges RANGES --report RANGES",
+    "ranges of a dry run": "fuse NET --dry-run --ranges RANGES --report RANGES",
+    "ranges of check": "check NET --ranges RANGES --report RANGES",
+    "samples of fuse": "fuse NET -o OUT/a --verify --input SAMPLES --html SAMPLES",
+    "samples of run": "run NET --input SAMPLES -o SAMPLES",
+    "samples of calibrate": "calibrate NET --input SAMPLES -o SAMPLES",
+    "samples of verify": "verify NET NET --input SAMPLES --report SAMPLES",
+    "a report of verify": "verify NET NET --rescaled REPORT --report REPORT",
+}
+
+
+@pytest.mark.parametrize("name", OTHER_INPUTS)
+def test_no_other_input_is_written_to(run: Run, model: Tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    shapes = input_shapes(caffe_fuse.load(*model).net)
+    samples, ranges, report = (tmp_path / each for each in ("samples.npz", "ranges.json", "report.json"))
+    np.savez(samples, **{blob: np.ones(shape, np.float32) for blob, shape in shapes.items()})
+    assert 0 == run("calibrate", *model, "--input", samples, "-o", ranges)[0]
+    assert 0 == run("fuse", *model, "--dry-run", "--report", report)[0]
+    places = {"NET": model, "SAMPLES": [samples], "RANGES": [ranges], "REPORT": [report], "OUT/a": [tmp_path / "a"]}
+    before = {path: path.read_bytes() for path in (samples, ranges, report)}
+    status, _, err = run(*(path for word in OTHER_INPUTS[name].split() for path in places.get(word, [word])))
+    assert 2 == status
+    assert "this output is the input" in err
+    assert before == {path: path.read_bytes() for path in before}
+    assert ["block", "ranges.json", "report.json", "samples.npz"] == files(tmp_path)
+
+
 # --- what the system refuses: status 3, nothing left behind ---
 
 
@@ -315,6 +346,18 @@ def test_a_folder_that_cannot_be_written(
     status, _, err = run("fuse", *model, "-o", tmp_path / "a")
     assert 3 == status
     assert "Permission denied" in err
+
+
+def test_a_memory_that_is_too_small(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise MemoryError("Unable to allocate 3.64 TiB")
+
+    monkeypatch.setattr("caffe_fuse.comparison.seeded", refuse)
+    status, _, err = run("fuse", *model, "--verify", "-o", tmp_path / "a")
+    assert (3, "caffe-fuse: error: the memory is too small: Unable to allocate 3.64 TiB\n") == (status, err)
+    assert ["block"] == files(tmp_path)
 
 
 def run_with_room(room: int, *arguments: object) -> subprocess.CompletedProcess[str]:

@@ -195,3 +195,43 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
+    wrong = json.loads(Path(report).read_text())
+    for exponents, reason in (([1], " exponents; give the report of the fuse that made"), (["a"], "is no JSON report")):
+        wrong["rescaled"][0]["channel_exponents"] = exponents
+        Path(report).write_text(json.dumps(wrong))
+        assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
+        assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_in_both_nets_are_no_difference(
+    numbers: Dict[str, List[np.ndarray]], wrong: float
+) -> None:
+    numbers["d"][0].flat[0] = wrong
+    broken = model_of(NET, numbers)
+    found = caffe_fuse.verify(broken, broken, half_policy="off")
+    assert found.equal
+    assert all(np.isfinite([row.max_abs, row.bound]).all() for row in found.rows)
+    assert found.worst.share <= 1
+    whole = model_of(NET, {**numbers, "d": [np.where(np.isfinite(blob), blob, 1) for blob in numbers["d"]]})
+    for first, second in ((broken, whole), (whole, broken)):
+        difference = caffe_fuse.verify(first, second, half_policy="off").first_difference
+        assert difference is not None
+        assert ("d", np.inf) == (difference.blob, difference.max_abs)
+
+
+def test_what_the_first_net_cannot_hold_in_float32_itself_is_not_asked_of_the_second() -> None:
+    prototxt = text(layer("s", "Scale", "x", "s"))
+    large = np.array([1, 1, 1, 3e38], np.float32)
+    first = model_of(prototxt, {"s": [large]})
+    found = caffe_fuse.verify(first, first, half_policy="off")
+    assert (True, True) == (found.equal, bool(np.isfinite(found.worst.bound)))
+    swapped = model_of(prototxt, {"s": [large[::-1].copy()]})
+    assert not caffe_fuse.verify(first, swapped, half_policy="off").equal
+
+
+def test_a_net_without_weights_cannot_be_compared(numbers: Dict[str, List[np.ndarray]]) -> None:
+    whole, bare = model_of(NET, numbers), nets.model(NET, None)
+    for pair in ((whole, bare), (bare, whole)):
+        with pytest.raises(caffe_fuse.InputError, match="it has no weights to run with; load the net with them"):
+            caffe_fuse.verify(*pair)

@@ -395,6 +395,15 @@ def test_a_scale_or_statistics_that_are_not_finite_are_refused() -> None:
     assert "its variance + eps is nan in channel 2" == fuse(prototxt, blobs).refused["b"]
 
 
+def test_a_variance_that_half_precision_has_spoiled_is_refused_and_not_safe() -> None:
+    prototxt = text(convolution(), batch_norm())
+    blobs = numbers(prototxt)
+    blobs["b"][1][2] = np.inf
+    fused = fuse(prototxt, blobs, half_policy="ieee")
+    assert "its variance + eps is inf in channel 2" == fused.refused["b"]
+    assert 1 == fused.result.report.status
+
+
 @pytest.mark.parametrize(
     ("first", "second", "reason"),
     [

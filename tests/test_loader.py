@@ -128,3 +128,9 @@ def test_weights_of_another_net_say_how_many_layers_matched(tmp_path: Path) -> N
         "weights matched by name: is w.caffemodel the weight file of this net?"
     )
     assert expected == error(tmp_path, net, WEIGHTS)
+
+
+def test_a_stage_alone_is_one_stage(tmp_path: Path) -> None:
+    (tmp_path / "net.prototxt").write_bytes(text(convolution(rest='include { stage: "deploy" }')))
+    for stages in ("deploy", ["deploy"]):
+        assert ["c"] == [layer.name for layer in caffe_fuse.load(tmp_path / "net.prototxt", stages=stages).net.layers]

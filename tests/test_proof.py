@@ -46,6 +46,21 @@ def test_the_right_numbers_pass(kind: str) -> None:
     run(*folded(kind))
 
 
+@pytest.mark.parametrize(("type_name", "shape", "axes"), [("Convolution", (1, 4, 3, 3), 2), ("ReLU", (5, 1, 3, 3), 1)])
+def test_a_scale_along_the_batch_is_proved_with_the_batch_it_is_made_for(
+    type_name: str, shape: Tuple[int, ...], axes: int
+) -> None:
+    settings = "convolution_param { num_output: 6 kernel_size: 2 }" if type_name == "Convolution" else ""
+    along = scale(rest=f"scale_param {{ axis: 0 num_axes: {axes} bias_term: true }}")
+    fused = fuse(text(layer("c", type_name, "x", "c", settings), batch_norm(), along, shape=shape))
+    (rewrite,) = fused.result.progress.rewrites
+    assert 3 == len(rewrite.before) + (type_name == "ReLU")
+    right = fused.arrays[rewrite.after.name]
+    run(rewrite, right)
+    with pytest.raises(InternalError, match="channel 3 "):
+        run(rewrite, [right[0], right[1] + (np.arange(right[1].size) == 3).reshape(right[1].shape)])
+
+
 @pytest.mark.parametrize("blob", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_wrong_number_is_found(kind: str, blob: int) -> None:

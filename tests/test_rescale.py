@@ -265,3 +265,15 @@ def test_an_overflow_that_is_only_predicted_is_repaired_as_well() -> None:
     assert [0, 0, -1, 0, 0, 0] == list(report.rescaled["s"])
     assert [] == [row.blob for row in report.activations.after if row.overflow.size]
     assert {} == caffe_fuse.fuse(large, half_policy="off").report.rescaled
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_number_that_no_precision_holds_is_not_what_half_precision_loses(wrong: float) -> None:
+    prototxt = text(layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 3 }"), shape=(1, 4))
+    blobs = nets.numbers(prototxt)
+    blobs["i"][1][2] = wrong
+    report = nets.fuse(prototxt, blobs, half_policy="ieee").result.report
+    assert (1, ()) == (report.status, report.unrepaired)
+    blobs["i"][1][1] = 1e5
+    (lost,) = nets.fuse(prototxt, blobs, half_policy="ieee").result.report.unrepaired
+    assert (1, (1, 2)) == (lost.blob, lost.channels)

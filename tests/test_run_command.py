@@ -73,6 +73,15 @@ def test_blobs_can_be_named(run: Run, tmp_path: Path) -> None:
     assert 2 == run("--blobs", "nowhere")[0]
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "a/b"])
+def test_a_blob_of_any_name_is_written(run: Run, model: List[str], tmp_path: Path, name: str) -> None:
+    Path(model[0]).write_bytes(NET.replace(b'top: "p"', b'top: "%b"' % name.encode()))
+    assert 0 == run("-o", tmp_path / "o.npz")[0]
+    with np.load(tmp_path / "o.npz") as found:
+        assert [name] == found.files
+        assert caffe_fuse.run(caffe_fuse.load(*model))[name].tolist() == found[name].tolist()
+
+
 @pytest.mark.parametrize("kind", ["npy", "npz", "h5"])
 def test_inputs_come_from_array_files(run: Run, model: List[str], tmp_path: Path, kind: str) -> None:
     image = np.random.RandomState(2).standard_normal((3, 5, 6)).astype(np.float32)

@@ -54,6 +54,12 @@ def test_without_inputs_they_are_random_and_always_the_same(model: caffe_fuse.Mo
     assert first.tolist() != other.tolist()
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes_is_an_error_of_the_input(model: caffe_fuse.Model, seed: int) -> None:
+    with pytest.raises(InputError, match=f"^{seed} is no seed; give a whole number from 0 to 4294967295$"):
+        caffe_fuse.run(model, seed=seed)
+
+
 def test_one_generator_serves_all_inputs_in_their_order() -> None:
     net = nets.model(
         b'input: "b" input_shape { dim: 2 } input: "a" input_shape { dim: 3 } '

@@ -145,7 +145,8 @@ def _eps(parameter: Any) -> float:
 
 def _normalised(roles: Roles, mean: Doubles, variance: Doubles, eps: float) -> Union[Statistics, Refusal]:
     radicand = variance + eps
-    bad = np.flatnonzero(~(radicand > 0))
+    # An infinite one has overflowed in half precision before it was stored: its channel would be dead for good.
+    bad = np.flatnonzero(~((radicand > 0) & (radicand < np.inf)))
     if bad.size:
         return Refusal(f"its variance + eps is {radicand[bad[0]]:g} in channel {bad[0]}")
     scale = roles.get("scale", np.ones_like(mean))
