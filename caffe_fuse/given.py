@@ -82,7 +82,8 @@ def rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
 
     try:
         with open(path, encoding="utf-8") as file:
-            return {entry["blob"]: entry["channel_exponents"] for entry in json.load(file)["rescaled"]}
+            entries = json.load(file)["rescaled"]
+        return {entry["blob"]: [int(each) for each in entry["channel_exponents"]] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"is no JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"

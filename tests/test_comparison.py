@@ -14,6 +14,8 @@ from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
 from caffe_fuse import cli
+from caffe_fuse.report.document import verification
+from caffe_fuse.report.terminal import verify_report
 
 FOLDED = [name for name in truth.names() if name.split("-")[0] in ("fold", "net", "random")]
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
@@ -195,3 +197,54 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
+    blob = json.loads(Path(report).read_text())["rescaled"][0]["blob"]
+    for exponents in ([1, 2], "many"):
+        Path(report).write_text(json.dumps({"rescaled": [{"blob": blob, "channel_exponents": exponents}]}))
+        assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        [layer("m", "Permute", "c", "m", "permute_param { order: 0 order: 2 order: 3 order: 1 }")],
+        [layer("m", "InnerProduct", "c", "m", "inner_product_param { num_output: 6 axis: 3 }")],
+    ],
+    ids=["Permute", "InnerProduct"],
+)
+def test_a_repaired_blob_may_have_its_channels_at_the_end(inside: List[str]) -> None:
+    rest = "inner_product_param { num_output: 3 axis: 3 }"
+    prototxt = text(convolution(), *inside, layer("i", "InnerProduct", "m", "i", rest))
+    blobs = nets.numbers(prototxt)
+    blobs["i"][0] *= np.ldexp(1.0, [30, 0, -3, 20, 0, 8]).astype(np.float32)
+    result = caffe_fuse.fuse(model_of(prototxt, blobs)).verified()
+    assert "m" in result.report.rescaled
+    assert (True, 0) == (result.verification is not None and result.verification.equal, result.report.status)
+
+
+def detector(gamma: float) -> caffe_fuse.Model:
+    """Two boxes, the second with a confidence next to the threshold."""
+    inputs = [("confidence", "1 dim: 4"), ("location", "1 dim: 8"), ("prior", "1 dim: 2 dim: 8")]
+    lines = [f'input: "{name}" input_shape {{ dim: {dims} }}' for name, dims in inputs]
+    settings = "num_classes: 2 confidence_threshold: 0.1 nms_param { nms_threshold: 0.5 }"
+    lines += [
+        layer("s", "Scale", "confidence", "s", "scale_param { }"),
+        layer("d", "DetectionOutput", "location s prior", "d", f"detection_output_param {{ {settings} }}"),
+    ]
+    return model_of("\n".join(lines).encode(), {"s": [np.array([1, 1, 1, gamma], np.float32)]})
+
+
+def test_other_detections_for_rounding_alone_are_told() -> None:
+    above = np.nextafter(np.float32(0.1), np.float32(1))
+    boxes = [0, 0, 0.4, 0.4, 0.5, 0.5, 0.9, 0.9]
+    inputs = {
+        "confidence": np.array([[0.2, 0.8, 0.9, above]], np.float32),
+        "location": np.zeros((1, 8), np.float32),
+        "prior": np.array([[boxes, [0.1] * 8]], np.float32),
+    }
+    found = caffe_fuse.verify(detector(1), detector(1 - 2**-24), inputs)
+    assert found.equal
+    assert {"d": "how many numbers it has depends on rounding: 1x1x2x7, 1x1x2x7, 1x1x1x7"} == found.unavailable
+    (answer,) = found.before
+    assert ("d", True, 0) == (answer.blob, bool(np.isnan(answer.snr)), answer.not_finite)
+    assert "in half    A d: more or fewer numbers; 0 1 0.7998" in verify_report(found)
+    assert "nan" == verification(found)["half"]["before"][0]["snr"]
