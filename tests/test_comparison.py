@@ -248,3 +248,15 @@ def test_other_detections_for_rounding_alone_are_told() -> None:
     assert ("d", True, 0) == (answer.blob, bool(np.isnan(answer.snr)), answer.not_finite)
     assert "in half    A d: more or fewer numbers; 0 1 0.7998" in verify_report(found)
     assert "nan" == verification(found)["half"]["before"][0]["snr"]
+
+
+def test_activations_that_overflow_are_a_warning_beside_a_safe_verdict() -> None:
+    prototxt = text(convolution(), layer("r", "ReLU", "c", "c"), convolution("d", "c", "d"))
+    blobs = nets.numbers(prototxt)
+    cold = caffe_fuse.fuse(model_of(prototxt, blobs)).verified()
+    hot = caffe_fuse.fuse(model_of(prototxt, {**blobs, "c": [blob * 5000 for blob in blobs["c"]]})).verified()
+    assert [0, 0] == [cold.report.status, hot.report.status]
+    assert () == cold.report.warnings
+    (warning,) = hot.report.warnings
+    assert warning.startswith("output d has ")
+    assert "activations overflow; record their ranges" in warning
