@@ -140,7 +140,12 @@ def run_run(options: argparse.Namespace) -> int:
         bar.close()
     if options.output:
         _write_arrays(options.output, found, model.paths)
-    _print(options, run_report(found, options.output), model.warnings)
+    warnings = [*model.warnings]
+    if options.precision != "half" and options.half_policy != "ieee":
+        warnings.append(
+            f"{options.half_policy} is about halves, and this was {options.precision}: give --precision half"
+        )
+    _print(options, run_report(found, options.output), warnings)
     return 0
 
 
