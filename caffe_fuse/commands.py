@@ -42,7 +42,8 @@ def run_fuse(options: argparse.Namespace) -> int:
         except UnsafeResult:
             pass  # the report says why, and its status is 1
     report = result.report
-    _print(options, fold_report(report, written, options.verbose), report.warnings)
+    warnings = [*report.warnings, *_boundless(options, report.activations)]
+    _print(options, fold_report(report, written, options.verbose), warnings)
     return report.status
 
 
@@ -60,8 +61,15 @@ def run_check(options: argparse.Namespace) -> int:
     if options.report:
         content = check_to_json(model.paths, half.policy, channels, activations, model.warnings, status)
         _write_report(options.report, content, (*model.paths, *given.also_read(options)))
-    _print(options, check_report(half, channels, activations, options.verbose), model.warnings)
+    warnings = [*model.warnings, *_boundless(options, activations)]
+    _print(options, check_report(half, channels, activations, options.verbose), warnings)
     return status
+
+
+def _boundless(options: argparse.Namespace, activations: Any) -> Sequence[str]:
+    if activations.sums or not options.half_sums:
+        return ()
+    return ("--half-sums has no bound: nothing is known of what layers with weights read; give it with --ranges",)
 
 
 def run_calibrate(options: argparse.Namespace) -> int:
@@ -140,7 +148,12 @@ def run_run(options: argparse.Namespace) -> int:
         bar.close()
     if options.output:
         _write_arrays(options.output, found, (*model.paths, *given.also_read(options)))
-    _print(options, run_report(found, options.output), model.warnings)
+    warnings = [*model.warnings]
+    if options.precision != "half" and options.half_policy != "ieee":
+        warnings.append(
+            f"{options.half_policy} is about halves, and this was {options.precision}: give --precision half"
+        )
+    _print(options, run_report(found, options.output), warnings)
     return 0
 
 

@@ -22,6 +22,8 @@ from .half import policy_of
 from .layers.shapes import text
 from .model import Model
 from .net import Net, Value
+from .powers import grouped
+from .rescale import Exponents
 from .running import checked, require_weights, seeded
 
 if TYPE_CHECKING:
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
 
 NOISE, UNITS = 4.0, 4.0
 LARGEST = 2.0**127  # the power of two that begins the largest float32 numbers: beyond, they have no spacing
-# Blobs of one name that a repair has multiplied: by name, the exponent of two of each channel.
-Exponents = Mapping[str, Sequence[int]]
 
 
 class BlobDifference(NamedTuple):
@@ -62,7 +62,10 @@ class BlobDifference(NamedTuple):
 
 
 class HalfAnswer(NamedTuple):
-    """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few."""
+    """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few.
+
+    Where there are more or fewer numbers, as of detections, snr is NaN.
+    """
 
     blob: str
     snr: float
@@ -108,7 +111,7 @@ def verify(
     second: Model,
     inputs: Optional[Mapping[str, Any]] = None,
     *,
-    rescaled: Optional[Exponents] = None,
+    rescaled: Optional[Mapping[str, Sequence[int]]] = None,
     unrepaired: Optional[Model] = None,
     half_policy: str = "ieee",
     seed: int = 0,
@@ -118,15 +121,15 @@ def verify(
     inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
     the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
     treats halves for which the answers are told; "off" for no answers.
-    Raises InputError for inputs that do not fit, for a policy that is none, where a net has no weights, and where
-    nothing can be compared.
+    Raises InputError for inputs or exponents that do not fit, for a policy that is none, where a net has no weights,
+    and where nothing can be compared.
     """
     for model in (first, second):
         require_weights(model)
     policy = policy_of(half_policy)
     values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
     pairs = _pairs(first.net, second.net)
-    rows, unavailable = _compared(first.net, second.net, values, pairs, rescaled or {})
+    rows, unavailable = _compared(first.net, second.net, values, pairs, _exponents(second.net, rescaled or {}))
     if not rows:
         reason = next(iter(unavailable.values()), "the nets have no blob in common")
         raise InputError(f"nothing can be compared: {reason}", where=first.document.path)
@@ -157,8 +160,15 @@ def _pairs(first: Net, second: Net) -> Dict[str, str]:
     return dict(zip(*outputs)) if len(outputs[0]) == len(outputs[1]) else {}
 
 
+def _exponents(net: Net, rescaled: Mapping[str, Sequence[int]]) -> Dict[str, Exponents]:
+    """With the axis of the channels: behind a Permute, for one, it is another."""
+    places = grouped(net, (), frozenset(), frozenset()).values if rescaled else {}
+    axes = {value.blob: channels.axis for value, channels in places.items()}
+    return {name: Exponents(axes.get(name, 1), tuple(found)) for name, found in rescaled.items()}
+
+
 def _compared(
-    first: Net, second: Net, inputs: Mapping[str, Array], pairs: Mapping[str, str], rescaled: Exponents
+    first: Net, second: Net, inputs: Mapping[str, Array], pairs: Mapping[str, str], rescaled: Mapping[str, Exponents]
 ) -> Tuple[List[BlobDifference], Dict[str, str]]:
     """A blob is kept only until all three runs have made it."""
     exact = _last_values(first, inputs, "float64", pairs)
@@ -174,12 +184,22 @@ def _compared(
             (key, truth, size), (_, noisy, _) = next(exact), next(own)
             waiting[key] = (truth, noisy, size)
         truth, noisy, size = waiting.pop(name)
-        reason = next((each.reason for each in (truth, noisy, other) if isinstance(each, Unavailable)), None)
+        computed = (truth, noisy, other)
+        reason = next((each.reason for each in computed if isinstance(each, Unavailable)), None)
         if reason is not None:
             unavailable[name] = reason
+        elif _is_open(first, name) and len({each.shape for each in computed}) > 1:
+            shapes = ", ".join(text(each.shape) for each in computed)
+            unavailable[name] = f"how many numbers it has depends on rounding: {shapes}"
         else:
             found[name] = _difference(first, name, truth, noisy, other, size, rescaled.get(other_name))
     return [found[name] for name in first.blob_names if name in found], unavailable
+
+
+def _is_open(net: Net, name: str) -> bool:
+    """Whether only the numbers tell the shape: how many detections there are."""
+    shape = next(net.shapes[value] for layer in reversed(net.layers) for value in net.tops(layer) if value.blob == name)
+    return shape is None or None in shape
 
 
 def _last_values(
@@ -200,18 +220,19 @@ def _last_values(
 
 @np.errstate(all="ignore")  # what overflowed or is NaN has its own verdict
 def _difference(
-    net: Net, name: str, truth: Array, noisy: Array, other: Array, size: float, exponents: Optional[Sequence[int]]
+    net: Net, name: str, truth: Array, noisy: Array, other: Array, size: float, exponents: Optional[Exponents]
 ) -> BlobDifference:
     if other.shape != truth.shape:
         raise InputError(f"blob {name} is {text(truth.shape)} in one net and {text(other.shape)} in the other")
     found = other.astype(np.float64)
-    if exponents is not None and found.ndim > 1:
-        if len(exponents) != found.shape[1]:
+    if exponents is not None:
+        axis, powers = exponents
+        if len(powers) not in found.shape[axis : axis + 1]:
             raise InputError(
-                f"blob {name} is {text(other.shape)}, and rescaled by {len(exponents)} exponents",
+                f"blob {name} is {text(found.shape)}, and {len(powers)} channels of it are said to be rescaled",
                 remedy="give the report of the fuse that made the second net",
             )
-        found = np.ldexp(found, -np.asarray(exponents).reshape(1, -1, *[1] * (found.ndim - 2)))
+        found = np.ldexp(found, -np.expand_dims(powers, tuple(range(1, found.ndim - axis))))
     held = np.isfinite(noisy) == np.isfinite(truth)  # what overflows in float32 as such is asked of no other net
     max_abs, noise = (_apart(numbers[held], truth[held]) for numbers in (found, noisy))
     largest = _largest(truth)
@@ -254,13 +275,14 @@ def _half_answers(
     values = run_net(net, inputs, precision, list(names.values())).values
     answers = []
     for name, own in names.items():
-        if own in values and values[own].shape == truth[name].shape:
+        if own in values:
             found = values[own].astype(np.float64)
+            is_same_size = found.shape == truth[name].shape
             answers.append(
                 HalfAnswer(
                     name,
-                    _snr(found, truth[name]),
-                    _top1(found, truth[name]),
+                    _snr(found, truth[name]) if is_same_size else np.nan,
+                    _top1(found, truth[name]) if is_same_size else None,
                     int(found.size - np.count_nonzero(np.isfinite(found))),
                     tuple(float(number) for number in found.reshape(-1)[:5]),
                 )

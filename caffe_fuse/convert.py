@@ -122,7 +122,11 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
     names = {layer.name for layer in model.net.layers}
     for name in keep:
         if name not in names:
-            raise InputError(f"keep names {name}, which is no layer of the net", where=model.document.path)
+            raise InputError(
+                f"keep names {name}, which is no layer of the net",
+                where=model.document.path,
+                remedy="caffe-fuse show lists them",
+            )
     half.policy_of(half_policy)
     for name in strict:
         if name not in STRICT:
@@ -141,4 +145,8 @@ def _check_rescale(model: Model, mode: str, keep_blobs: Collection[str]) -> None
         raise InputError(f"rescale cannot be {mode}", remedy=f"choose from {', '.join(MODES)}")
     for name in keep_blobs:
         if name not in model.net.blob_names:
-            raise InputError(f"keep_blobs names {name}, which is no blob of the net", where=model.document.path)
+            raise InputError(
+                f"keep_blobs names {name}, which is no blob of the net",
+                where=model.document.path,
+                remedy="caffe-fuse show lists them",
+            )

@@ -84,7 +84,7 @@ class Result:
             rescaled={} if self.repair is None else self.repair.blobs,
             unrepaired=left,
             activations=activations,
-            warnings=self.model.warnings + tuple(_new_layers(self.model)),
+            warnings=(*self.model.warnings, *_new_layers(self.model), *_overflows(after, self.verification)),
             problems=(
                 *_problems(self.model.net, after, len(refused), self.strict),
                 *self._not_half(),
@@ -235,6 +235,17 @@ def _differences(verification: Optional[Verification]) -> List[str]:
     return [
         f"the nets differ, first in blob {found.blob} of layer {found.layer}: by {found.max_abs:.3g}, "
         f"where {found.bound:.3g} would be rounding"
+    ]
+
+
+def _overflows(after: HalfReport, verification: Optional[Verification]) -> List[str]:
+    """Activations that overflow though every number of the net is a half: the verdict does not tell."""
+    answers = () if verification is None or not after.safe else verification.after
+    broken = [answer for answer in answers if answer.not_finite]
+    return [
+        f"output {answer.blob} has {counted(answer.not_finite, 'number')} not finite in half precision: activations "
+        "overflow; record their ranges with caffe-fuse calibrate, and give them with --ranges"
+        for answer in broken[:1]
     ]
 
 

@@ -82,9 +82,10 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
 
     One generator serves the inputs in their order. Inputs whose shape is not known get none.
     """
-    if not 0 <= seed < 2**32:
-        raise InputError(f"{seed} is no seed", remedy="give a whole number from 0 to 4294967295")
-    random = np.random.RandomState(seed)
+    try:
+        random = np.random.RandomState(seed)
+    except (TypeError, ValueError):
+        raise InputError(f"{seed!r} is no seed", remedy="give a whole number from 0 to 4294967295") from None
     known = {name: shape for name, shape in input_shapes(net).items() if shape is not None and None not in shape}
     return {name: np.asarray(random.rand(*shape) * 255 - 120, np.float32) for name, shape in known.items()}
 
@@ -92,11 +93,19 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
 def checked(net: Net, inputs: Mapping[str, Any]) -> Dict[str, NDArray[Any]]:
     """The inputs as arrays. InputError for a name that is no input, and for numbers that cannot be one."""
     shapes = input_shapes(net)
+    if not isinstance(inputs, Mapping):
+        kind = type(inputs).__name__
+        raise InputError(
+            f"inputs are arrays by name, not {kind}", remedy=f"give a dict; its keys are: {', '.join(shapes)}"
+        )
     found = {}
     for name, numbers in inputs.items():
         if name not in shapes:
             raise InputError(f"the net has no input {name}", remedy=f"its inputs are: {', '.join(shapes) or 'none'}")
-        array = np.asarray(numbers)
+        try:
+            array = np.asarray(numbers)
+        except ValueError as error:
+            raise InputError(f"input {name} is no array: {error}", remedy="give rows of one length") from error
         if array.dtype.kind not in "fiub":
             raise InputError(f"input {name} is of type {array.dtype}, expected numbers")
         declared = shapes[name]

@@ -464,3 +464,13 @@ def test_only_the_verdict_has_colour_and_only_on_a_terminal(
     assert (1 if code else 0) == coloured.count(code or "\033[3")
     assert plain == re.sub(r"\033\[\d+m", "", coloured)
     assert coloured.splitlines()[-1].startswith(f"verdict    {code}")
+
+
+@pytest.mark.parametrize(("name", "known"), [("layer-conv-stride-dilation", False), ("net-resnet-bottleneck", True)])
+@pytest.mark.parametrize("command", [["check"], ["fuse", "--dry-run"]], ids=["check", "fuse"])
+def test_sums_that_have_no_bound_are_a_warning(run: Run, name: str, known: bool, command: List[str]) -> None:
+    pair = [TRUTH / name / f"net.{ending}" for ending in ("prototxt", "caffemodel")]
+    _, out, err = run(*command, *pair, "--half-sums")
+    assert known == ("half sums" in out)
+    assert known != ("--half-sums has no bound: nothing is known of what" in err)
+    assert "" == run(*command, *pair)[2]

@@ -14,6 +14,8 @@ from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
 from caffe_fuse import cli
+from caffe_fuse.report.document import verification
+from caffe_fuse.report.terminal import verify_report
 
 FOLDED = [name for name in truth.names() if name.split("-")[0] in ("fold", "net", "random")]
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
@@ -196,7 +198,8 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
     wrong = json.loads(Path(report).read_text())
-    for exponents, reason in (([1], " exponents; give the report of the fuse that made"), (["a"], "is no JSON report")):
+    fitless, wordy = "are said to be rescaled; give the report of the fuse", "is no JSON report of fuse"
+    for exponents, reason in (([1], fitless), (["a"], wordy), ("many", wordy)):
         wrong["rescaled"][0]["channel_exponents"] = exponents
         Path(report).write_text(json.dumps(wrong))
         assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
@@ -235,3 +238,62 @@ def test_a_net_without_weights_cannot_be_compared(numbers: Dict[str, List[np.nda
     for pair in ((whole, bare), (bare, whole)):
         with pytest.raises(caffe_fuse.InputError, match="it has no weights to run with; load the net with them"):
             caffe_fuse.verify(*pair)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        [layer("m", "Permute", "c", "m", "permute_param { order: 0 order: 2 order: 3 order: 1 }")],
+        [layer("m", "InnerProduct", "c", "m", "inner_product_param { num_output: 6 axis: 3 }")],
+    ],
+    ids=["Permute", "InnerProduct"],
+)
+def test_a_repaired_blob_may_have_its_channels_at_the_end(inside: List[str]) -> None:
+    rest = "inner_product_param { num_output: 3 axis: 3 }"
+    prototxt = text(convolution(), *inside, layer("i", "InnerProduct", "m", "i", rest))
+    blobs = nets.numbers(prototxt)
+    blobs["i"][0] *= np.ldexp(1.0, [30, 0, -3, 20, 0, 8]).astype(np.float32)
+    result = caffe_fuse.fuse(model_of(prototxt, blobs)).verified()
+    assert "m" in result.report.rescaled
+    assert (True, 0) == (result.verification is not None and result.verification.equal, result.report.status)
+
+
+def detector(gamma: float) -> caffe_fuse.Model:
+    """Two boxes, the second with a confidence next to the threshold."""
+    inputs = [("confidence", "1 dim: 4"), ("location", "1 dim: 8"), ("prior", "1 dim: 2 dim: 8")]
+    lines = [f'input: "{name}" input_shape {{ dim: {dims} }}' for name, dims in inputs]
+    settings = "num_classes: 2 confidence_threshold: 0.1 nms_param { nms_threshold: 0.5 }"
+    lines += [
+        layer("s", "Scale", "confidence", "s", "scale_param { }"),
+        layer("d", "DetectionOutput", "location s prior", "d", f"detection_output_param {{ {settings} }}"),
+    ]
+    return model_of("\n".join(lines).encode(), {"s": [np.array([1, 1, 1, gamma], np.float32)]})
+
+
+def test_other_detections_for_rounding_alone_are_told() -> None:
+    above = np.nextafter(np.float32(0.1), np.float32(1))
+    boxes = [0, 0, 0.4, 0.4, 0.5, 0.5, 0.9, 0.9]
+    inputs = {
+        "confidence": np.array([[0.2, 0.8, 0.9, above]], np.float32),
+        "location": np.zeros((1, 8), np.float32),
+        "prior": np.array([[boxes, [0.1] * 8]], np.float32),
+    }
+    found = caffe_fuse.verify(detector(1), detector(1 - 2**-24), inputs)
+    assert found.equal
+    assert {"d": "how many numbers it has depends on rounding: 1x1x2x7, 1x1x2x7, 1x1x1x7"} == found.unavailable
+    (answer,) = found.before
+    assert ("d", True, 0) == (answer.blob, bool(np.isnan(answer.snr)), answer.not_finite)
+    assert "in half    A d: more or fewer numbers; 0 1 0.7998" in verify_report(found)
+    assert "nan" == verification(found)["half"]["before"][0]["snr"]
+
+
+def test_activations_that_overflow_are_a_warning_beside_a_safe_verdict() -> None:
+    prototxt = text(convolution(), layer("r", "ReLU", "c", "c"), convolution("d", "c", "d"))
+    blobs = nets.numbers(prototxt)
+    cold = caffe_fuse.fuse(model_of(prototxt, blobs)).verified()
+    hot = caffe_fuse.fuse(model_of(prototxt, {**blobs, "c": [blob * 5000 for blob in blobs["c"]]})).verified()
+    assert [0, 0] == [cold.report.status, hot.report.status]
+    assert () == cold.report.warnings
+    (warning,) = hot.report.warnings
+    assert warning.startswith("output d has ")
+    assert "activations overflow; record their ranges" in warning

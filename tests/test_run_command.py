@@ -139,3 +139,10 @@ def test_half_precision_is_another_answer(run: Run, tmp_path: Path) -> None:
     half, single = saved(tmp_path / "half.npz"), saved(tmp_path / "single.npz")
     assert half.astype(np.float16).astype(np.float32).tobytes() == half.tobytes() != single.tobytes()
     assert np.abs(half - single).max() < 0.05
+
+
+def test_a_target_without_half_precision_is_a_warning(run: Run) -> None:
+    assert (0, "") == run("--target", "ncnn", "--precision", "half")[::2]
+    status, _, err = run("--target", "ncnn")
+    assert 0 == status
+    assert err == "caffe-fuse: warning: ncnn is about halves, and this was float32: give --precision half\n"

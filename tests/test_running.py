@@ -89,6 +89,9 @@ def test_numbers_of_any_type_are_inputs(model: caffe_fuse.Model) -> None:
         ({"x": X[0]}, {}, "input x is 4x5x6, the net has 2x4x5x6"),
         ({"x": X[:0]}, {}, "input x is 0x4x5x6"),
         ({"x": [["a"]]}, {}, "is of type <U1, expected numbers"),
+        (X, {}, "inputs are arrays by name, not ndarray; give a dict; its keys are: x"),
+        (None, {"seed": -1}, "-1 is no seed; give a whole number from 0"),
+        (None, {"seed": "a"}, "'a' is no seed; give a whole number from 0"),
         ({"x": X}, {"precision": "int8"}, "precision 'int8' is not known; it can be float32, float64, half"),
         ({"x": X}, {"blobs": ["q"]}, "the net has no blob q"),
         ({"x": X}, {"blobs": ["m"]}, "blob m cannot be computed: layer m .Mystery.: the type is not known"),
@@ -97,7 +100,7 @@ def test_numbers_of_any_type_are_inputs(model: caffe_fuse.Model) -> None:
     ],
 )
 def test_what_cannot_be_run_is_a_clear_error(
-    model: caffe_fuse.Model, inputs: Dict[str, Any], options: Dict[str, Any], message: str
+    model: caffe_fuse.Model, inputs: Any, options: Dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         caffe_fuse.run(model, inputs, **options)

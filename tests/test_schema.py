@@ -289,7 +289,10 @@ def _beside(folder: Path, order: str, settings: Mapping[str, str]) -> Tuple[str,
     layer.field.add(name="name", number=139, label=1, type=9)
     vendor = folder / "caffe.bin"
     vendor.write_bytes(other.SerializeToString())
-    command = [sys.executable, "-W", "error", "-c", BESIDE, str(vendor), order]
+    # What Python 3.12 and later say about protobuf 3 and 4 is not ours.
+    protobuf = ("Type google._upb", "datetime.datetime.utcfromtimestamp()")
+    ignored = [argument for message in protobuf for argument in ("-W", f"ignore:{message}:DeprecationWarning")]
+    command = [sys.executable, "-W", "error", *ignored, "-c", BESIDE, str(vendor), order]
     environment = {**os.environ, **settings}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     return result.stdout, result.stderr

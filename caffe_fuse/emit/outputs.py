@@ -124,13 +124,15 @@ class Outputs:
     def _check(self, target: str) -> None:
         folder = os.path.dirname(os.path.realpath(target))
         if not os.path.isdir(folder):
-            raise InputError(f"the folder {folder} does not exist", where=target, remedy="create it or use another -o")
+            raise InputError(
+                f"the folder {folder} does not exist", where=target, remedy="create it, or write to another one"
+            )
         if os.path.exists(target) and not os.path.isfile(target):
             kind = "a folder" if os.path.isdir(target) else "no regular file"
             raise InputError(f"this output is {kind}", where=target, remedy="choose another name")
         for path in self._inputs:
             if os.path.exists(target) and os.path.exists(path) and os.path.samefile(target, path):
-                raise InputError(f"this output is the input {path}", where=target, remedy="choose another name with -o")
+                raise InputError(f"this output is the input {path}", where=target, remedy="choose another name")
 
 
 def failure(error: OSError, path: str) -> SystemFailure:
@@ -138,7 +140,7 @@ def failure(error: OSError, path: str) -> SystemFailure:
     return SystemFailure(
         f"cannot write: {error.strerror or error}",
         where=path,
-        remedy="nothing was changed; make room, or choose another folder with -o",
+        remedy="nothing was changed; make room, or write to another folder",
     )
 
 

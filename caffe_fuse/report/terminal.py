@@ -190,6 +190,8 @@ def _answer(answer: HalfAnswer) -> str:
     numbers = " ".join(f"{number:.4g}" for number in answer.numbers)
     if answer.not_finite:
         kept = f"{counted(answer.not_finite, 'number')} not finite"
+    elif answer.snr != answer.snr:
+        kept = "more or fewer numbers"
     else:
         kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB"
     top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", another top class"
