@@ -116,10 +116,10 @@ def activation_lines(found: Activations, verbose: bool) -> List[str]:
     for moment, rows in ((" before the fold", found.before), (" after the fold", found.after)):
         when = moment if found.after else ""
         large = [f"  {_outside(row, row.overflow)}" for row in rows if row.overflow.size]
-        small = [f"  {_outside(row, row.subnormal)}" for row in rows if row.subnormal.size]
+        small = [f"  {_outside(row, row.subnormal)}" for row in rows if verbose and row.subnormal.size]
         if large:
             lines += [f"activations{when}: overflow in {counted(len(large), 'blob')}", *_shortened(large, verbose)]
-        if small and verbose:
+        if small:
             lines += [f"activations{when}: channels that stay subnormal in {counted(len(small), 'blob')}", *small]
     bad = [bound for bound in found.sums if bound.overflow.size]
     if found.sums:
