@@ -140,6 +140,13 @@ def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:
     assert kept in Path(prototxt).read_text()
 
 
+def test_a_name_alone_is_one_name() -> None:
+    for names in ("bn_a", ["bn_a"]):
+        kept = caffe_fuse.fuse(load(BLOCK), keep=names, keep_blobs="conv_a", strict="bn")
+        assert ["bn_a"] == [layer.name for layer in kept.model.net.layers if layer.type == "BatchNorm"]
+        assert ("1 BatchNorm layer left: bn_a",) == kept.report.problems
+
+
 def test_a_folded_model_can_be_checked_and_folded_again(result: caffe_fuse.Result, tmp_path: Path) -> None:
     again = caffe_fuse.fuse(result.model)
     assert ((), ()) == (again.report.folded, again.report.converted)
