@@ -91,11 +91,15 @@ def test_save_takes_a_path_or_a_string_and_returns_the_two_files(result: caffe_f
     assert ["out.caffemodel", "out.prototxt"] == sorted(path.name for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("prefix", ["", "/"])
-def test_save_needs_a_name(result: caffe_fuse.Result, tmp_path: Path, prefix: str) -> None:
+@pytest.mark.parametrize("prefix", ["", "new/", ".", "..", "new/..", Path()], ids=repr)
+def test_save_needs_a_name(
+    result: caffe_fuse.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: Any
+) -> None:
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(caffe_fuse.InputError, match="has no name in it"):
-        result.save(prefix and f"{tmp_path}{prefix}")
-    assert [] == list(tmp_path.iterdir())
+        result.save(prefix)
+    assert [tmp_path / "new"] == list(tmp_path.rglob("*"))
 
 
 def test_an_unsafe_result_is_saved_only_by_force(tmp_path: Path) -> None:
