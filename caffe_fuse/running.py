@@ -37,9 +37,9 @@ def run(
     SystemFailure where the memory is too small.
     """
     require_weights(model)
-    if isinstance(precision, str) and precision not in PRECISIONS:
+    chosen = precision if isinstance(precision, Precision) else PRECISIONS.get(precision)
+    if chosen is None:
         raise InputError(f"precision {precision!r} is not known", remedy=f"it can be {', '.join(PRECISIONS)}")
-    chosen = PRECISIONS[precision] if isinstance(precision, str) else precision
     wanted = _wanted(model.net, blobs)
     try:
         values = seeded(model.net, seed) if inputs is None else checked(model.net, inputs)

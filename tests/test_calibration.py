@@ -132,7 +132,7 @@ def test_what_is_written_is_read_again(model: caffe_fuse.Model, tmp_path: Path) 
     strange[:, 1] = np.nan
     found = caffe_fuse.calibrate(model, batches(strange))
     (tmp_path / "r.json").write_text(found.to_json())
-    again = caffe_fuse.read_ranges(str(tmp_path / "r.json"))
+    again = caffe_fuse.read_ranges(tmp_path / "r.json")
     assert found.to_json() == again.to_json()
     assert "NaN" not in found.to_json()
 
