@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, List, NoReturn, Sequence
+from typing import Any, List, Mapping, NoReturn, Sequence, Tuple
 
 from . import __version__
 from .errors import InputError
@@ -14,7 +14,18 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message, remedy=f"see {self.prog} --help")
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises InputError for a command line that is none; it names the help of the command."""
+    given = _with_strict_value(arguments)
+    parser, commands = _parsers()
+    if given and given[0] in commands:
+        # argparse itself hands a word that follows options, such as WEIGHTS, back as unknown to the program.
+        return commands[given[0]].parse_intermixed_args(given[1:])
+    return parser.parse_args(given)
+
+
+def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """That of the program, and that of each command."""
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
@@ -31,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
         "--strict",
         metavar="WHAT",
         default="",
-        help="status 1 if this happens: bn (a BatchNorm remains; the default), refused, flush; several with commas",
+        help="status 1 if this happens: bn (a BatchNorm remains; --strict alone means it), refused, flush; several "
+        "with commas, as --strict=bn,flush",
     )
     fuse.add_argument(
         "--weights-format", choices=("caffemodel", "hdf5"), help="how to write the weights (as they came)"
@@ -90,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     _add_model(show, weights_needed=False)
     show.set_defaults(command="show")
     _add_upgrade(commands)
-    return parser
+    return parser, commands.choices
 
 
 def _add_run(commands: Any) -> None:
@@ -202,6 +214,6 @@ def _add_printing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
 
 
-def with_strict_value(arguments: Sequence[str]) -> List[str]:
+def _with_strict_value(arguments: Sequence[str]) -> List[str]:
     """`--strict` alone means bn; argparse would take the next word for its value."""
     return ["--strict=bn" if argument == "--strict" else argument for argument in arguments]

@@ -187,7 +187,36 @@ def test_help_needs_neither_numpy_nor_protobuf_nor_h5py() -> None:
     assert 0 == subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
 
 
+@pytest.mark.parametrize("command", ["fuse", "check", "show", "run", "upgrade", "verify"])
+def test_options_may_stand_between_the_files(run: Run, model: Tuple[Path, Path], tmp_path: Path, command: str) -> None:
+    options = {"show": ["--phase", "TEST"], "fuse": ["--dry-run"], "upgrade": ["-o", tmp_path / "a"]}
+    option = options.get(command, ["-q"])
+    pairs = model if command != "verify" else (*model, *model)
+    whole = run(command, *pairs, *option)
+    assert 0 <= whole[0] <= 1
+    assert whole == run(command, pairs[0], *option, *pairs[1:])
+
+
 # --- what cannot be used: status 2, a message, no file ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fuse NET NET --bogus", "unrecognized arguments: --bogus; see caffe-fuse fuse --help"),
+        ("show NET NET NET", "unrecognized arguments: NET; see caffe-fuse show --help"),
+        ("fuse NET", "the following arguments are required: WEIGHTS; see caffe-fuse fuse --help"),
+        ("fuse NET NET --rescale x", "); see caffe-fuse fuse --help"),
+        ("run NET NET --seed x", "argument --seed: invalid int value: 'x'; see caffe-fuse run --help"),
+        ("bogus NET", "); see caffe-fuse --help"),
+        ("", "the following arguments are required: COMMAND; see caffe-fuse --help"),
+    ],
+)
+def test_a_command_line_that_is_none_points_to_the_help_of_its_command(run: Run, arguments: str, message: str) -> None:
+    status, out, err = run(*arguments.split())
+    assert (2, "") == (status, out)
+    assert err.startswith("caffe-fuse: error: ")
+    assert err.endswith(f"{message}\n")
 
 
 def fails(run: Run, folder: Path, *arguments: object) -> str:
