@@ -90,8 +90,7 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
         help="samples: .npy, .npz, HDF5, or a folder of images; may be repeated",
     )
     calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
-    calibrate.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
-    calibrate.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
+    _add_pixels(calibrate)
     calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     calibrate.set_defaults(command="calibrate")
 
@@ -142,6 +141,11 @@ def _add_verify(commands: Any) -> None:
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="F", help="inputs: .npy, .npz, HDF5, or a folder of images (else seeded)")
     parser.add_argument("--image", metavar="F", action="append", default=[], help="an image as input; may be repeated")
+    _add_pixels(parser)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs where none are given (0)")
+
+
+def _add_pixels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
     order = parser.add_mutually_exclusive_group()
@@ -151,7 +155,6 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     order.add_argument(
         "--rgb", action="store_true", default=False, help="the channels of images, and means, are R, G, B"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs where none are given (0)")
 
 
 def _add_upgrade(commands: Any) -> None:

@@ -75,11 +75,11 @@ def _boundless(options: argparse.Namespace, activations: Any) -> Sequence[str]:
 def run_calibrate(options: argparse.Namespace) -> int:
     from .calibration import calibrate
     from .running import input_shapes
-    from .samples import Pixels, open_samples
+    from .samples import open_samples
 
     model = given.loaded(options)
     shapes = input_shapes(model.net)
-    pixels = Pixels(given.numbers("--mean", options.mean), options.scale)
+    pixels = given.pixels(options)
     sets = [open_samples(path, shapes, pixels) for path in options.input]
     # As many at a time as the net was made for.
     size = next((shape[0] for shape in shapes.values() if shape and shape[0]), 1)
