@@ -314,10 +314,28 @@ def test_an_output_without_a_name(run: Run, model: Tuple[Path, Path]) -> None:
     assert "has no name in it" in err
 
 
-def test_an_output_folder_that_does_not_exist(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
-    status, _, err = run("fuse", *model, "-o", tmp_path / "no" / "a")
+OUTPUTS = ["fuse -o", "fuse --dry-run --report", "fuse --html", "check --report", "verify --report", "calibrate -o"]
+WORK = ["convert.fuse", "convert.check_half", "comparison.verify", "running.run", "calibration.calibrate"]
+
+
+@pytest.mark.parametrize("command", [*OUTPUTS, "run -o", "upgrade -o"])
+@pytest.mark.parametrize("output", ["no/a", "no/"])
+def test_an_output_folder_that_does_not_exist_is_told_before_the_work(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for work in WORK:
+        monkeypatch.setattr(f"caffe_fuse.{work}", None)
+    name, *options = command.split()
+    samples = ["--input", tmp_path] if name == "calibrate" else []
+    status, _, err = run(name, *model, *(model if name == "verify" else ()), *samples, *options, output)
     assert 2 == status
-    assert "does not exist" in err
+    assert f"error: {output}" in err
+    assert f"the folder {tmp_path}/no does not exist; create it, or write to another one" in err
+
+
+def test_a_dry_run_needs_no_folder_for_the_model(run: Run, model: Tuple[Path, Path]) -> None:
+    assert 0 == run("fuse", *model, "--dry-run", "-o", "no/a")[0]
 
 
 @pytest.mark.parametrize(
