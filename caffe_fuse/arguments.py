@@ -91,7 +91,7 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     )
     calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
     _add_pixels(calibrate)
-    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     calibrate.set_defaults(command="calibrate")
 
     _add_run(commands)
@@ -112,7 +112,7 @@ def _add_run(commands: Any) -> None:
     _add_half_policy(run)
     run.add_argument("--blobs", default="outputs", metavar="A,B", help="which blobs: names, all, or outputs (default)")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="write the blobs, an array each")
-    run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     run.set_defaults(command="run")
 
 
@@ -134,7 +134,7 @@ def _add_verify(commands: Any) -> None:
     verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
     _add_input_shape(verify)
     _add_inputs(verify)
-    verify.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    verify.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     verify.set_defaults(command="verify")
 
 
@@ -162,7 +162,7 @@ def _add_upgrade(commands: Any) -> None:
     upgrade.add_argument("net", metavar="NET", help="the prototxt")
     upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
     upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
-    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     upgrade.set_defaults(command="upgrade")
 
 
@@ -213,7 +213,7 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_printing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
 
 
