@@ -43,9 +43,15 @@ def run_fuse(options: argparse.Namespace) -> int:
         except UnsafeResult:
             pass  # the report says why, and its status is 1
     report = result.report
-    warnings = [*report.warnings, *_boundless(options, report.activations)]
+    warnings = [*report.warnings, *_boundless(options, report.activations), *_unused_inputs(options)]
     _print(options, fold_report(report, written, options.verbose), warnings)
     return report.status
+
+
+def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
+    if options.verify or not (options.input or options.image):
+        return ()
+    return ("the inputs were not read: they are for --verify",)
 
 
 def run_check(options: argparse.Namespace) -> int:

@@ -133,6 +133,10 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
     for name in strict:
         if name not in STRICT:
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
+    if "flush" in strict and not half.POLICIES[half_policy].checked:
+        raise InputError(
+            "strict flush needs the half range, which this half policy leaves out", remedy="choose another"
+        )
 
 
 def _read_as(model: Model, bn_dialect: str) -> Model:

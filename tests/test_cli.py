@@ -334,13 +334,24 @@ def test_an_output_folder_that_does_not_exist_is_told_before_the_work(
     assert f"the folder {tmp_path}/no does not exist; create it, or write to another one" in err
 
 
+def test_inputs_without_a_run_are_told(run: Run, model: Tuple[Path, Path]) -> None:
+    for option in ("--input", "--image"):
+        assert "the inputs were not read: they are for --verify" in run("fuse", *model, "--dry-run", option, "x.npz")[2]
+
+
 def test_a_dry_run_needs_no_folder_for_the_model(run: Run, model: Tuple[Path, Path]) -> None:
     assert 0 == run("fuse", *model, "--dry-run", "-o", "no/a")[0]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--keep", "nothing"], ["--strict=everything"], ["--half-policy", "quarter"], ["--input-shape", "data"]],
+    [
+        ["--keep", "nothing"],
+        ["--strict=everything"],
+        ["--strict=flush", "--half-policy=off"],
+        ["--half-policy", "quarter"],
+        ["--input-shape", "data"],
+    ],
     ids=" ".join,
 )
 def test_options_that_do_not_fit(run: Run, model: Tuple[Path, Path], tmp_path: Path, arguments: List[str]) -> None:
