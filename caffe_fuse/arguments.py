@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, List, NoReturn, Sequence
+from typing import Any, List, Mapping, NoReturn, Sequence, Tuple
 
 from . import __version__
 from .errors import InputError
@@ -14,7 +14,18 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message, remedy=f"see {self.prog} --help")
 
 
-def parser() -> argparse.ArgumentParser:
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """Raises InputError for a command line that is none; it names the help of the command."""
+    given = _with_strict_value(arguments)
+    parser, commands = _parsers()
+    if given and given[0] in commands:
+        # argparse itself hands a word that follows options, such as WEIGHTS, back as unknown to the program.
+        return commands[given[0]].parse_intermixed_args(given[1:])
+    return parser.parse_args(given)
+
+
+def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """That of the program, and that of each command."""
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
@@ -31,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
         "--strict",
         metavar="WHAT",
         default="",
-        help="status 1 if this happens: bn (a BatchNorm remains; the default), refused, flush; several with commas",
+        help="status 1 if this happens: bn (a BatchNorm remains; --strict alone means it), refused, flush; several "
+        "with commas, as --strict=bn,flush",
     )
     fuse.add_argument(
         "--weights-format", choices=("caffemodel", "hdf5"), help="how to write the weights (as they came)"
@@ -78,9 +90,8 @@ def parser() -> argparse.ArgumentParser:
         help="samples: .npy, .npz, HDF5, or a folder of images; may be repeated",
     )
     calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
-    calibrate.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
-    calibrate.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
-    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    _add_pixels(calibrate)
+    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     calibrate.set_defaults(command="calibrate")
 
     _add_run(commands)
@@ -90,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     _add_model(show, weights_needed=False)
     show.set_defaults(command="show")
     _add_upgrade(commands)
-    return parser
+    return parser, commands.choices
 
 
 def _add_run(commands: Any) -> None:
@@ -101,7 +112,7 @@ def _add_run(commands: Any) -> None:
     _add_half_policy(run)
     run.add_argument("--blobs", default="outputs", metavar="A,B", help="which blobs: names, all, or outputs (default)")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="write the blobs, an array each")
-    run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     run.set_defaults(command="run")
 
 
@@ -123,13 +134,18 @@ def _add_verify(commands: Any) -> None:
     verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
     _add_input_shape(verify)
     _add_inputs(verify)
-    verify.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    verify.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     verify.set_defaults(command="verify")
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="F", help="inputs: .npy, .npz, HDF5, or a folder of images (else seeded)")
     parser.add_argument("--image", metavar="F", action="append", default=[], help="an image as input; may be repeated")
+    _add_pixels(parser)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs where none are given (0)")
+
+
+def _add_pixels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
     order = parser.add_mutually_exclusive_group()
@@ -139,7 +155,6 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
     order.add_argument(
         "--rgb", action="store_true", default=False, help="the channels of images, and means, are R, G, B"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs where none are given (0)")
 
 
 def _add_upgrade(commands: Any) -> None:
@@ -147,7 +162,7 @@ def _add_upgrade(commands: Any) -> None:
     upgrade.add_argument("net", metavar="NET", help="the prototxt")
     upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
     upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
-    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     upgrade.set_defaults(command="upgrade")
 
 
@@ -198,10 +213,10 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_printing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
     parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
 
 
-def with_strict_value(arguments: Sequence[str]) -> List[str]:
+def _with_strict_value(arguments: Sequence[str]) -> List[str]:
     """`--strict` alone means bn; argparse would take the next word for its value."""
     return ["--strict=bn" if argument == "--strict" else argument for argument in arguments]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from .errors import InputError
 from .forward import PRECISIONS, Unavailable, compute
 from .layers.ranges import Range
+from .loader import PathLike
 from .meter import OVERFLOW
 from .model import Model
 from .net import Net, Value
@@ -218,8 +220,9 @@ def _ends(ends: NDArray[np.float64]) -> List[Optional[float]]:
     return [end if np.isfinite(end) else None for end in ends.tolist()]
 
 
-def read_ranges(path: str) -> Calibration:
+def read_ranges(path: PathLike) -> Calibration:
     """A file that `calibrate` wrote. InputError for any other."""
+    path = os.fspath(path)
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)

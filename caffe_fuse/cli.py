@@ -11,7 +11,7 @@ import sys
 from typing import Any, Callable, NoReturn, Optional, Sequence
 
 from . import commands
-from .arguments import parser, with_strict_value
+from .arguments import parsed
 from .errors import CaffeFuseError
 
 INTERRUPTED = 130
@@ -36,7 +36,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not have the letters of a layer's name
     try:
         given = sys.argv[1:] if arguments is None else arguments
-        options = parser().parse_args(with_strict_value(given))
+        options = parsed(given)
         command: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{options.command}")
         return command(options)
     except CaffeFuseError as error:

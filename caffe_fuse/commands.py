@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import Any, Dict, Iterable, Sequence, Tuple
+from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from . import given
 from .errors import InputError, UnsafeResult
@@ -17,6 +17,9 @@ def run_fuse(options: argparse.Namespace) -> int:
     from .report.terminal import fold_report
 
     model = given.loaded(options)
+    prefix = given.prefix(options.output, model.document.path)
+    reports = _reports(options)
+    _check_folders(*reports, None if options.dry_run else prefix)
     result = fuse(
         model,
         keep=options.keep,
@@ -31,8 +34,6 @@ def run_fuse(options: argparse.Namespace) -> int:
     )
     if options.verify:
         result = result.verified(given.inputs(options, model), seed=options.seed)
-    prefix = given.prefix(options.output, model.document.path)
-    reports = _reports(options)
     written: Tuple[str, ...] = ()
     if options.dry_run:
         result.save_reports(reports, inputs=given.also_read(options))
@@ -42,9 +43,15 @@ def run_fuse(options: argparse.Namespace) -> int:
         except UnsafeResult:
             pass  # the report says why, and its status is 1
     report = result.report
-    warnings = [*report.warnings, *_boundless(options, report.activations)]
+    warnings = [*report.warnings, *_boundless(options, report.activations), *_unused_inputs(options)]
     _print(options, fold_report(report, written, options.verbose), warnings)
     return report.status
+
+
+def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
+    if options.verify or not (options.input or options.image):
+        return ()
+    return ("the inputs were not read: they are for --verify",)
 
 
 def run_check(options: argparse.Namespace) -> int:
@@ -53,6 +60,7 @@ def run_check(options: argparse.Namespace) -> int:
     from .report.document import check_to_json
     from .report.terminal import check_report
 
+    _check_folders(options.report)
     model = given.loaded(options)
     half = check_half(model, half_policy=options.half_policy)
     channels = diagnose(model, half)
@@ -75,11 +83,12 @@ def _boundless(options: argparse.Namespace, activations: Any) -> Sequence[str]:
 def run_calibrate(options: argparse.Namespace) -> int:
     from .calibration import calibrate
     from .running import input_shapes
-    from .samples import Pixels, open_samples
+    from .samples import open_samples
 
+    _check_folders(options.output)
     model = given.loaded(options)
     shapes = input_shapes(model.net)
-    pixels = Pixels(given.numbers("--mean", options.mean), options.scale)
+    pixels = given.pixels(options)
     sets = [open_samples(path, shapes, pixels) for path in options.input]
     # As many at a time as the net was made for.
     size = next((shape[0] for shape in shapes.values() if shape and shape[0]), 1)
@@ -132,6 +141,7 @@ def run_run(options: argparse.Namespace) -> int:
     from .report.terminal import run_report
     from .running import run
 
+    _check_folders(options.output)
     policy = policy_of(options.half_policy)
     model = given.loaded(options)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
@@ -162,6 +172,7 @@ def run_verify(options: argparse.Namespace) -> int:
     from .loader import load
     from .report.terminal import verify_report
 
+    _check_folders(options.report)
     shapes = given.input_shapes(options.input_shape)
     first = load(options.net_a, options.weights_a, input_shapes=shapes)
     second = load(options.net_b, options.weights_b, input_shapes=shapes)
@@ -209,6 +220,15 @@ def run_upgrade(options: argparse.Namespace) -> int:
     done = upgrade(options.net, options.weights, given.prefix(options.output, options.net, "upgraded"))
     _print(options, upgrade_report(done), done.warnings)
     return 0
+
+
+def _check_folders(*outputs: Optional[str]) -> None:
+    """Before the work, which may be long; when a file is written it would be told as well."""
+    from .emit import check_folder
+
+    for output in outputs:
+        if output:
+            check_folder(output)
 
 
 def _reports(options: argparse.Namespace) -> Dict[str, Any]:

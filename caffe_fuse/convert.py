@@ -13,6 +13,7 @@ from .emit import dropped_layers
 from .errors import InputError
 from .half import HalfReport
 from .model import Model
+from .names import listed
 from .prediction import SIGMAS
 from .rescale import MODES
 from .rescale import rescale as repaired
@@ -57,6 +58,7 @@ def fuse(
     add in halves; it reads all weights once more.
     Raises InputError for options that do not fit the model.
     """
+    keep, strict, keep_blobs = listed(keep), listed(strict), listed(keep_blobs)
     _check_options(model, keep, half_policy, strict)
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
@@ -131,6 +133,10 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
     for name in strict:
         if name not in STRICT:
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
+    if "flush" in strict and not half.POLICIES[half_policy].checked:
+        raise InputError(
+            "strict flush needs the half range, which this half policy leaves out", remedy="choose another"
+        )
 
 
 def _read_as(model: Model, bn_dialect: str) -> Model:

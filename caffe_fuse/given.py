@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -51,17 +52,25 @@ def assumptions(options: argparse.Namespace) -> Dict[str, Any]:
     return {"sigmas": options.sigmas, "ranges": ranges, "half_sums": options.half_sums}
 
 
+def pixels(options: argparse.Namespace) -> Any:
+    """How images become numbers."""
+    from .samples import Pixels
+
+    if options.scale == 0 or not math.isfinite(options.scale):
+        raise InputError(f"--scale {options.scale:g} is no factor", remedy="for example 0.017")
+    return Pixels(numbers("--mean", options.mean), options.scale, options.rgb)
+
+
 def inputs(options: argparse.Namespace, model: Any) -> Any:
     """The inputs that the options name; None for seeded ones."""
     from .running import input_shapes as shapes_of
-    from .samples import Pixels, images, open_samples
+    from .samples import images, open_samples
 
-    pixels = Pixels(numbers("--mean", options.mean), options.scale, options.rgb)
-    shapes = shapes_of(model.net)
+    shapes, how = shapes_of(model.net), pixels(options)
     if options.image:
-        samples = images(options.image, shapes, pixels)
+        samples = images(options.image, shapes, how)
     elif options.input:
-        samples = open_samples(options.input, shapes, pixels)
+        samples = open_samples(options.input, shapes, how)
     else:
         return None
     return samples.read(0, samples.total)
@@ -75,9 +84,12 @@ def also_read(options: argparse.Namespace) -> Tuple[str, ...]:
 
 def numbers(option: str, given: str) -> Tuple[float, ...]:
     try:
-        return tuple(float(number) for number in given.split(","))
+        found = tuple(float(number) for number in given.split(","))
     except ValueError:
-        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123") from None
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123")
+    return found
 
 
 def rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:

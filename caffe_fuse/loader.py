@@ -11,6 +11,7 @@ from . import textproto
 from .build import State, build
 from .errors import InputError, TextError
 from .model import Model
+from .names import listed
 from .textproto import Document
 from .weights import WeightFile, read_weights
 from .weights.recognise import HEAD_SIZE, explain
@@ -43,9 +44,7 @@ def load(
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
     document, stored = read_files(net, weights)
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
-    if isinstance(stages, str):
-        stages = (stages,)  # its letters would be stages that no rule names
-    built = build(document, stored, State(phase, level, frozenset(stages)), shapes, bn_dialect)
+    built = build(document, stored, State(phase, level, frozenset(listed(stages))), shapes, bn_dialect)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)

@@ -169,9 +169,7 @@ class Result:
     def targets(self, prefix: PathLike) -> Tuple[str, str]:
         """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
         assert self.model.weights is not None
-        stem = stem_of(os.fspath(prefix))
-        if not os.path.basename(stem):
-            raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
+        stem = stem_of(prefix)
         return stem + _format_of(self.weights_format).suffix, stem + ".prototxt"
 
     def rendered(self) -> bytes:
@@ -202,8 +200,11 @@ class Result:
             prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index))
 
 
-def stem_of(prefix: str) -> str:
-    """PREFIX without an ending that `save` adds itself."""
+def stem_of(prefix: PathLike) -> str:
+    """PREFIX without an ending that `save` adds itself. Raises InputError for one without a name."""
+    prefix = os.fspath(prefix)
+    if os.path.basename(prefix) in ("", os.curdir, os.pardir):
+        raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
     for ending in (".prototxt", *(format.suffix for format in FORMATS)):
         if prefix.endswith(ending) and os.path.basename(prefix) != ending:
             return prefix[: -len(ending)]

@@ -11,6 +11,7 @@ from .forward import PRECISIONS, Precision, is_source, run_net
 from .layers.row import Shape
 from .layers.shapes import text
 from .model import Model
+from .names import listed
 from .net import Net
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def run(
     SystemFailure where the memory is too small.
     """
     require_weights(model)
-    if isinstance(precision, str) and precision not in PRECISIONS:
+    chosen = precision if isinstance(precision, Precision) else PRECISIONS.get(precision)
+    if chosen is None:
         raise InputError(f"precision {precision!r} is not known", remedy=f"it can be {', '.join(PRECISIONS)}")
-    chosen = PRECISIONS[precision] if isinstance(precision, str) else precision
     wanted = _wanted(model.net, blobs)
     try:
         values = seeded(model.net, seed) if inputs is None else checked(model.net, inputs)
@@ -61,7 +62,7 @@ def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
         return net.blob_names
     if blobs == "outputs":
         return list(dict.fromkeys(value.blob for value in net.outputs))
-    names = [blobs] if isinstance(blobs, str) else list(blobs)
+    names = listed(blobs)
     for name in names:
         if name not in net.blob_names:
             raise InputError(f"the net has no blob {name}", remedy=f"its last one is {net.blob_names[-1]}")

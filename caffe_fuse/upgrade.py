@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from . import textproto
 from .build import read_layers
 from .emit import Outputs, failure
 from .emit.upgraded import UpgradedText, upgraded_text
-from .errors import InputError, InternalError
+from .errors import InternalError
 from .generations import V2
 from .loader import PathLike, read_files
 from .result import stem_of
@@ -56,9 +55,7 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
 
 
 def _targets(prefix: PathLike, stored: Optional[WeightFile]) -> Tuple[str, ...]:
-    stem = stem_of(os.fspath(prefix))
-    if not os.path.basename(stem):
-        raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_v2")
+    stem = stem_of(prefix)
     suffixes = [format.suffix for format in FORMATS if stored is not None and format.name == stored.format]
     return tuple(stem + suffix for suffix in (*suffixes, ".prototxt"))
 

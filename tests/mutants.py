@@ -414,7 +414,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "layers of another phase never dropped",
         "emit/dropped.py",
-        "        if reads or writes:\n",
+        "        if reads or writes or layer.name in gone:\n",
         "        if False:\n",
         FOLD + "test_a_layer_of_another_phase_that_reads_inside_a_folded_chain_is_dropped",
     ),

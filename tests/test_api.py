@@ -91,11 +91,15 @@ def test_save_takes_a_path_or_a_string_and_returns_the_two_files(result: caffe_f
     assert ["out.caffemodel", "out.prototxt"] == sorted(path.name for path in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("prefix", ["", "/"])
-def test_save_needs_a_name(result: caffe_fuse.Result, tmp_path: Path, prefix: str) -> None:
+@pytest.mark.parametrize("prefix", ["", "new/", ".", "..", "new/..", Path()], ids=repr)
+def test_save_needs_a_name(
+    result: caffe_fuse.Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: Any
+) -> None:
+    (tmp_path / "new").mkdir()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(caffe_fuse.InputError, match="has no name in it"):
-        result.save(prefix and f"{tmp_path}{prefix}")
-    assert [] == list(tmp_path.iterdir())
+        result.save(prefix)
+    assert [tmp_path / "new"] == list(tmp_path.rglob("*"))
 
 
 def test_an_unsafe_result_is_saved_only_by_force(tmp_path: Path) -> None:
@@ -138,6 +142,13 @@ def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:
     _, prototxt = result.save(tmp_path / "out")
     kept = '  name: "bn_a"\n  type: "BatchNorm"\n  bottom: "conv_a"\n  top: "conv_a"\n'
     assert kept in Path(prototxt).read_text()
+
+
+def test_a_name_alone_is_one_name() -> None:
+    for names in ("bn_a", ["bn_a"]):
+        kept = caffe_fuse.fuse(load(BLOCK), keep=names, keep_blobs="conv_a", strict="bn")
+        assert ["bn_a"] == [layer.name for layer in kept.model.net.layers if layer.type == "BatchNorm"]
+        assert ("1 BatchNorm layer left: bn_a",) == kept.report.problems
 
 
 def test_a_folded_model_can_be_checked_and_folded_again(result: caffe_fuse.Result, tmp_path: Path) -> None:

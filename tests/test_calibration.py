@@ -132,7 +132,7 @@ def test_what_is_written_is_read_again(model: caffe_fuse.Model, tmp_path: Path) 
     strange[:, 1] = np.nan
     found = caffe_fuse.calibrate(model, batches(strange))
     (tmp_path / "r.json").write_text(found.to_json())
-    again = caffe_fuse.read_ranges(str(tmp_path / "r.json"))
+    again = caffe_fuse.read_ranges(tmp_path / "r.json")
     assert found.to_json() == again.to_json()
     assert "NaN" not in found.to_json()
 
@@ -393,3 +393,14 @@ def test_a_trained_net_is_calibrated_on_images(
     rows = json.loads((tmp_path / "f.json").read_text())["predicted_activations"]["after"]
     assert rows
     assert all(row["recorded"] for row in rows)
+
+
+def test_channels_of_images_may_be_red_green_blue(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    picture(tmp_path / "images", "a.png", np.full((32, 32, 3), (10, 20, 30)))
+    files = [str(PROJECT / "sample_nets" / f"resnet20_cifar.{ending}") for ending in ("prototxt", "caffemodel")]
+    for option, expected in (("--rgb", [9, 18, 27]), ("--bgr", [29, 18, 7])):
+        words = ["calibrate", *files, "--input", str(tmp_path / "images"), "--mean", "1,2,3", option]
+        assert 0 == cli.main([*words, "-q", "-o", str(tmp_path / "r.json")])
+        seen = json.loads((tmp_path / "r.json").read_text())["values"][0]
+        assert expected == seen["lows"] == seen["highs"]

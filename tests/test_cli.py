@@ -187,7 +187,36 @@ def test_help_needs_neither_numpy_nor_protobuf_nor_h5py() -> None:
     assert 0 == subprocess.run([sys.executable, "-c", program], capture_output=True).returncode
 
 
+@pytest.mark.parametrize("command", ["fuse", "check", "show", "run", "upgrade", "verify"])
+def test_options_may_stand_between_the_files(run: Run, model: Tuple[Path, Path], tmp_path: Path, command: str) -> None:
+    options = {"show": ["--phase", "TEST"], "fuse": ["--dry-run"], "upgrade": ["-o", tmp_path / "a"]}
+    option = options.get(command, ["-q"])
+    pairs = model if command != "verify" else (*model, *model)
+    whole = run(command, *pairs, *option)
+    assert 0 <= whole[0] <= 1
+    assert whole == run(command, pairs[0], *option, *pairs[1:])
+
+
 # --- what cannot be used: status 2, a message, no file ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("fuse NET NET --bogus", "unrecognized arguments: --bogus; see caffe-fuse fuse --help"),
+        ("show NET NET NET", "unrecognized arguments: NET; see caffe-fuse show --help"),
+        ("fuse NET", "the following arguments are required: WEIGHTS; see caffe-fuse fuse --help"),
+        ("fuse NET NET --rescale x", "); see caffe-fuse fuse --help"),
+        ("run NET NET --seed x", "argument --seed: invalid int value: 'x'; see caffe-fuse run --help"),
+        ("bogus NET", "); see caffe-fuse --help"),
+        ("", "the following arguments are required: COMMAND; see caffe-fuse --help"),
+    ],
+)
+def test_a_command_line_that_is_none_points_to_the_help_of_its_command(run: Run, arguments: str, message: str) -> None:
+    status, out, err = run(*arguments.split())
+    assert (2, "") == (status, out)
+    assert err.startswith("caffe-fuse: error: ")
+    assert err.endswith(f"{message}\n")
 
 
 def fails(run: Run, folder: Path, *arguments: object) -> str:
@@ -285,15 +314,44 @@ def test_an_output_without_a_name(run: Run, model: Tuple[Path, Path]) -> None:
     assert "has no name in it" in err
 
 
-def test_an_output_folder_that_does_not_exist(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
-    status, _, err = run("fuse", *model, "-o", tmp_path / "no" / "a")
+OUTPUTS = ["fuse -o", "fuse --dry-run --report", "fuse --html", "check --report", "verify --report", "calibrate -o"]
+WORK = ["convert.fuse", "convert.check_half", "comparison.verify", "running.run", "calibration.calibrate"]
+
+
+@pytest.mark.parametrize("command", [*OUTPUTS, "run -o", "upgrade -o"])
+@pytest.mark.parametrize("output", ["no/a", "no/"])
+def test_an_output_folder_that_does_not_exist_is_told_before_the_work(
+    run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for work in WORK:
+        monkeypatch.setattr(f"caffe_fuse.{work}", None)
+    name, *options = command.split()
+    samples = ["--input", tmp_path] if name == "calibrate" else []
+    status, _, err = run(name, *model, *(model if name == "verify" else ()), *samples, *options, output)
     assert 2 == status
-    assert "does not exist" in err
+    assert f"error: {output}" in err
+    assert f"the folder {tmp_path}/no does not exist; create it, or write to another one" in err
+
+
+def test_inputs_without_a_run_are_told(run: Run, model: Tuple[Path, Path]) -> None:
+    for option in ("--input", "--image"):
+        assert "the inputs were not read: they are for --verify" in run("fuse", *model, "--dry-run", option, "x.npz")[2]
+
+
+def test_a_dry_run_needs_no_folder_for_the_model(run: Run, model: Tuple[Path, Path]) -> None:
+    assert 0 == run("fuse", *model, "--dry-run", "-o", "no/a")[0]
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--keep", "nothing"], ["--strict=everything"], ["--half-policy", "quarter"], ["--input-shape", "data"]],
+    [
+        ["--keep", "nothing"],
+        ["--strict=everything"],
+        ["--strict=flush", "--half-policy=off"],
+        ["--half-policy", "quarter"],
+        ["--input-shape", "data"],
+    ],
     ids=" ".join,
 )
 def test_options_that_do_not_fit(run: Run, model: Tuple[Path, Path], tmp_path: Path, arguments: List[str]) -> None:

@@ -473,6 +473,17 @@ def test_a_twin_for_training_goes_with_its_batch_norm() -> None:
     assert [4] == [dropped.line for dropped in fused.result.model.dropped]
 
 
+@pytest.mark.parametrize("links", [["b"], ["b", "s"]], ids=" ".join)
+def test_twins_in_place_behind_the_layers_that_fold_go_with_them(links: List[str]) -> None:
+    """What they would do is in the convolution; done again, the net would be another one in training."""
+    used = [{"b": batch_norm, "s": scale}[name](name, "c", "c", "include { phase: TEST }") for name in links]
+    twins = [line.replace("TEST", "TRAIN") for line in used]
+    loss = layer("loss", "SoftmaxWithLoss", "c x", "loss", TRAINING)
+    fused = becomes([convolution(), *used, *twins, loss], [convolution(), loss])
+    assert links == [dropped.name for dropped in fused.result.model.dropped]
+    assert {"c"} == set(fused.arrays)
+
+
 def test_other_layers_of_another_phase_stay_byte_for_byte() -> None:
     data = layer("data", "Data", "", "x", TRAINING + " data_param { source: 'lmdb' }")
     loss = layer("loss", "SoftmaxWithLoss", "b x", "loss", TRAINING + "# per picture")

@@ -118,6 +118,22 @@ def test_an_image_becomes_the_input(
     assert answer(model, expected).tobytes() == saved(tmp_path / "o.npz").tobytes()
 
 
+@pytest.mark.parametrize(
+    "option", ["--scale=0", "--scale=nan", "--scale=inf", "--mean=nan", "--mean=1,inf,3", "--mean=1,,3"]
+)
+@pytest.mark.parametrize("command", ["run", "verify", "calibrate", "fuse"])
+def test_pixels_that_would_be_no_numbers_are_an_error(
+    model: List[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, option: str
+) -> None:
+    """Ranges or answers of such images would say nothing."""
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 5, 6), np.float32))
+    files = [*model, *model] if command == "verify" else model
+    output = {"calibrate": ["-o", str(tmp_path / "out")], "fuse": ["--verify", "-o", str(tmp_path / "out")]}
+    assert 2 == cli.main([command, *files, "--input", str(tmp_path / "x.npy"), option, *output.get(command, [])])
+    assert f"error: {option.replace('=', ' ')} is no" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_pickle_is_not_opened(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "p.npy", np.array([{"a": 1}], object), allow_pickle=True)
     status, _, err = run("--input", tmp_path / "p.npy")

@@ -93,6 +93,7 @@ def test_numbers_of_any_type_are_inputs(model: caffe_fuse.Model) -> None:
         (None, {"seed": -1}, "-1 is no seed; give a whole number from 0"),
         (None, {"seed": "a"}, "'a' is no seed; give a whole number from 0"),
         ({"x": X}, {"precision": "int8"}, "precision 'int8' is not known; it can be float32, float64, half"),
+        ({"x": X}, {"precision": np.float16}, "precision <class 'numpy.float16'> is not known"),
         ({"x": X}, {"blobs": ["q"]}, "the net has no blob q"),
         ({"x": X}, {"blobs": ["m"]}, "blob m cannot be computed: layer m .Mystery.: the type is not known"),
         ({}, {}, "blob a cannot be computed: input x is not given"),

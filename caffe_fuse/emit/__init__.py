@@ -2,7 +2,7 @@
 
 from .dropped import dropped_layers
 from .formats import in_half, planned
-from .outputs import Outputs, Pending, Written, failure
+from .outputs import Outputs, Pending, Written, check_folder, failure
 from .records import plan
 from .text import edits
 
@@ -10,6 +10,7 @@ __all__ = [
     "Outputs",
     "Pending",
     "Written",
+    "check_folder",
     "dropped_layers",
     "edits",
     "failure",

@@ -1,4 +1,7 @@
-"""Layers of another phase that a fold leaves without sense: they touch a blob whose value inside the chain is gone."""
+"""Layers of another phase that a fold leaves without sense.
+
+They touch a blob whose value inside the chain is gone, or have the name, and with it the weights, of a layer that is.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from ..passes import Rewrite
 
 
 def dropped_layers(source: Net, excluded: Sequence[Layer], rewrites: Sequence[Rewrite]) -> Tuple[Layer, ...]:
-    """The excluded layers that read a value inside a rewritten chain, or write one of its blobs."""
+    """The excluded layers that read a value inside a rewritten chain, write a blob of it, or are twins of a member."""
     inner: Set[Value] = {value for rewrite in rewrites for layer in rewrite.before[:-1] for value in source.tops(layer)}
     names = {value.blob for value in inner}
+    gone = {layer.name for rewrite in rewrites for layer in rewrite.before} - {each.after.name for each in rewrites}
     found: List[Layer] = []
     for layer in excluded:
         reads = any(_value_at(source, name, layer.index) in inner for name in layer.bottoms)
         writes = any(name in names and name not in layer.bottoms for name in layer.tops)
-        if reads or writes:
+        if reads or writes or layer.name in gone:
             found.append(layer)
     return tuple(found)
 

@@ -122,17 +122,23 @@ class Outputs:
         self.discard(list(self._pending))
 
     def _check(self, target: str) -> None:
-        folder = os.path.dirname(os.path.realpath(target))
-        if not os.path.isdir(folder):
-            raise InputError(
-                f"the folder {folder} does not exist", where=target, remedy="create it, or write to another one"
-            )
+        check_folder(target)
         if os.path.exists(target) and not os.path.isfile(target):
             kind = "a folder" if os.path.isdir(target) else "no regular file"
             raise InputError(f"this output is {kind}", where=target, remedy="choose another name")
         for path in self._inputs:
             if os.path.exists(target) and os.path.exists(path) and os.path.samefile(target, path):
                 raise InputError(f"this output is the input {path}", where=target, remedy="choose another name")
+
+
+def check_folder(target: str) -> None:
+    """Raises InputError for an output whose folder does not exist."""
+    # Of the name as it is given, too: realpath takes `new/` for a file called `new`.
+    for folder in (os.path.join(os.getcwd(), os.path.dirname(target)), os.path.dirname(os.path.realpath(target))):
+        if not os.path.isdir(folder):
+            raise InputError(
+                f"the folder {folder} does not exist", where=target, remedy="create it, or write to another one"
+            )
 
 
 def failure(error: OSError, path: str) -> SystemFailure:
