@@ -130,6 +130,7 @@ MORE_BOTTOMS = [
     ("Axpy", "", {"a": (2, 4, 1, 1), "b": IMAGE, "c": IMAGE}),
     ("Crop", "crop_param { offset: 1 }", {"a": IMAGE, "b": (1, 1, 3, 4)}),
     ("Crop", "crop_param { axis: 1 offset: 2 offset: 0 offset: 3 }", {"a": IMAGE, "b": (9, 2, 5, 3)}),
+    ("Interp", "interp_param { pad_beg: -1 }", {"a": IMAGE, "b": (2, 3, 7, 4)}),
     ("Scale", "scale_param { axis: 0 bias_term: true }", {"a": IMAGE, "b": (2, 4)}),
     ("Bias", "bias_param { axis: 1 }", {"a": IMAGE, "b": (4, 5)}),
 ]

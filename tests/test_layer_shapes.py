@@ -199,6 +199,12 @@ SHAPES = {
     "interp-zoom": ("type: 'Interp' interp_param { zoom_factor: 2 }", [(1, 2, 5, 7)], [(1, 2, 9, 13)]),
     "interp-shrink": ("type: 'Interp' interp_param { shrink_factor: 2 }", [(1, 2, 9, 13)], [(1, 2, 5, 7)]),
     "interp-size": ("type: 'Interp' interp_param { height: 33 width: 65 }", [(1, 2, 5, 7)], [(1, 2, 33, 65)]),
+    "interp-like-second-bottom": ("type: 'Interp'", [(1, 2, 5, 7), (1, 3, 9, None)], [(1, 2, 9, None)]),
+    "interp-size-and-second-bottom": (
+        "type: 'Interp' interp_param { height: 33 width: 65 }",
+        [(1, 2, 5, 7), (1, 3, 9, 8)],
+        [(1, 2, 33, 65)],
+    ),
     "axpy": ("type: 'Axpy'", [(1, 2, 1, 1), (1, 2, 5, 7), (1, 2, 5, 7)], [(1, 2, 5, 7)]),
     "reorg": ("type: 'Reorg' reorg_param { stride: 2 }", [(1, 2, 6, 8)], [(1, 8, 3, 4)]),
     "reorg-back": ("type: 'Reorg' reorg_param { stride: 2 reverse: true }", [(1, 8, 3, 4)], [(1, 2, 6, 8)]),
