@@ -93,14 +93,14 @@ def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
     net = decide(net, bn_dialect).net
     planned: List[Layer] = []
     for layer in net.layers:
-        shapes = [tuple(dim or 1 for dim in shape) for shape in _expected(net, layer) or []]
+        shapes = [tuple(dim or 1 for dim in shape) for shape in expected_shapes(net, layer) or []]
         numbers = [np.float32(1 + layer.index + place) for place in range(len(shapes))]
         arrays = [np.broadcast_to(number, shape) for number, shape in zip(numbers, shapes)]
         planned.append(replace(layer, blobs=tuple(ArrayBlob(array) for array in arrays)))
     return _with_shared(net.with_layers(planned))
 
 
-def _expected(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
+def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
     """The shapes of the blobs that the layer needs; None if its type has none, or dialects disagree."""
     if layer.row is None or layer.row.blobs is None:
         return None
@@ -117,7 +117,9 @@ def _check_blobs(net: Net, weights: WeightFile) -> None:
         for blob in layer.blobs:
             if isinstance(blob, Absent):
                 raise blob.error()
-    needed = [(layer, expected) for layer in net.layers for expected in [_expected(net, layer)] if expected is not None]
+    needed = [
+        (layer, expected) for layer in net.layers for expected in [expected_shapes(net, layer)] if expected is not None
+    ]
     missing = [layer for layer, expected in needed if expected and not layer.blobs]
     problem = _missing(missing, weights) if missing else next(filter(None, (_misfit(*pair) for pair in needed)), None)
     if problem is not None:
@@ -163,7 +165,7 @@ def exact_shapes(net: Net, layer: Layer) -> List[Tuple[int, ...]]:
 
     HDF5 has no legacy form (Caffe: util/hdf5.cpp:69). Of a layer type that is not known they stay as they are.
     """
-    expected = _expected(net, layer)
+    expected = expected_shapes(net, layer)
     if expected is None or len(expected) != len(layer.blobs):
         return [blob.shape for blob in layer.blobs]
     return [_exact(wanted, blob) for wanted, blob in zip(expected, layer.blobs)]

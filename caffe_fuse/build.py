@@ -10,8 +10,10 @@ from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
 from .net import Layer, Net
+from .passes.chain import not_understood
 from .textproto import Document, Message, Scalar
 from .weights.model import WeightFile
+from .wording import counted
 
 
 class State(NamedTuple):
@@ -56,9 +58,22 @@ def build(
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     net = Net(included, inputs, input_shapes)
     if weights is None:
-        return Built(with_placeholders(net, bn_dialect), excluded, tuple(warnings))
+        net = with_placeholders(net, bn_dialect)
+        return Built(net, excluded, (*warnings, *_left_out(net)))
     decided = bind(net, weights, bn_dialect)
-    return Built(decided.net, excluded, (*warnings, *decided.warnings, *strangers(everything, weights)))
+    warnings += [*decided.warnings, *_left_out(decided.net), *strangers(everything, weights)]
+    return Built(decided.net, excluded, tuple(warnings))
+
+
+def _left_out(net: Net) -> List[str]:
+    """A warning about layers that the forward pass computes without something that the files say of them."""
+    found = [(layer, not_understood(layer)) for layer in net.layers if layer.row is not None and layer.row.forward]
+    strange = [(layer, field) for layer, field in found if field is not None]
+    if not strange:
+        return []
+    layer, field = strange[0]
+    others = f", as are fields of {counted(len(strange) - 1, 'more layer')}" if strange[1:] else ""
+    return [f"{layer.where}: {field} of {layer} is not understood, and left out where the net is run{others}"]
 
 
 def _mixed(everything: Sequence[Layer]) -> List[str]:

@@ -155,3 +155,29 @@ def test_a_blob_that_only_another_phase_makes_is_an_input() -> None:
         "net.prototxt:1:1: blob x is made by layer d, which does not take part in this phase; "
         "it is taken for an input of the net",
     ) == built.warnings
+
+
+RELU6 = 'layer { name: "r" type: "ReLU" bottom: "x" top: "x" relu_param { relu6: true } }'
+AVERAGE = 'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { pool: AVE_EXC_PAD kernel_size: 2 } }'
+FOREIGN = 'layer { name: "f" type: "Foreign" bottom: "x" top: "f" relu_param { relu6: true } }'
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ((RELU6,), "net.prototxt:3:1: field relu_param.relu6 of ReLU r is not understood, and left out where the net "),
+        ((FOREIGN, RELU6), "net.prototxt:4:1: field relu_param.relu6 of ReLU r is not understood, and left out where "),
+        ((AVERAGE, RELU6), "net.prototxt:3:1: field pooling_param.pool of Pooling p is not understood, and left out "),
+    ],
+)
+def test_a_layer_that_is_run_without_one_of_its_fields_is_told(layers: Tuple[str, ...], expected: str) -> None:
+    (warning,) = model(text(*layers), None).warnings
+    assert warning.startswith(expected)
+    assert (AVERAGE in layers) == warning.endswith("where the net is run, as are fields of 1 more layer")
+
+
+@pytest.mark.parametrize(
+    "each", [FOREIGN, 'layer { name: "q" type: "ReLU" bottom: "x" top: "x" quantization_param { } }']
+)
+def test_what_a_run_does_not_need_is_not_told(each: str) -> None:
+    assert () == model(text(each), None).warnings

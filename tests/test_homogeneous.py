@@ -90,6 +90,7 @@ NETS: Dict[str, List[str]] = {
     ],
     "crop": [FIRST, SECOND, layer("l", "Crop", "c d", "y"), LAST],
     "interp": [FIRST, layer("l", "Interp", "c", "y", "interp_param { zoom_factor: 2 }"), LAST],
+    "interp like another": [FIRST, layer("l", "Interp", "c x", "y"), LAST],
     "shuffle": [FIRST, layer("l", "ShuffleChannel", "c", "y", "shuffle_channel_param { group: 3 }"), LAST],
 }
 

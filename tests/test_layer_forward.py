@@ -130,6 +130,7 @@ MORE_BOTTOMS = [
     ("Axpy", "", {"a": (2, 4, 1, 1), "b": IMAGE, "c": IMAGE}),
     ("Crop", "crop_param { offset: 1 }", {"a": IMAGE, "b": (1, 1, 3, 4)}),
     ("Crop", "crop_param { axis: 1 offset: 2 offset: 0 offset: 3 }", {"a": IMAGE, "b": (9, 2, 5, 3)}),
+    ("Interp", "interp_param { pad_beg: -1 }", {"a": IMAGE, "b": (2, 3, 7, 4)}),
     ("Scale", "scale_param { axis: 0 bias_term: true }", {"a": IMAGE, "b": (2, 4)}),
     ("Bias", "bias_param { axis: 1 }", {"a": IMAGE, "b": (4, 5)}),
 ]
@@ -312,6 +313,17 @@ def forward(text: str, blobs: Sequence[Any], *bottoms: Any, tops: int = 1) -> Li
     assert row is not None
     assert row.forward is not None
     return row.forward(parameter, [np.asarray(blob, float) for blob in blobs], [np.asarray(b, float) for b in bottoms])
+
+
+@pytest.mark.parametrize(("method", "reduce"), [("MAX", np.max), ("AVE", np.mean)])
+def test_a_pooling_over_three_axes_of_space(method: str, reduce: Any) -> None:
+    sizes = "kernel_size: 1 kernel_size: 2 kernel_size: 3 stride: 1 stride: 2 stride: 1"
+    bottom = nets.spread((2, 3, 2, 4, 5), 1)
+    (top,) = forward(f'type: "Pooling" pooling_param {{ pool: {method} {sizes} }}', [], bottom)
+    assert (2, 3, 2, 2, 3) == top.shape
+    for t, y, x in np.ndindex(2, 2, 3):
+        under = bottom[:, :, t, 2 * y : 2 * y + 2, x : x + 3].astype(float)
+        np.testing.assert_allclose(reduce(under, axis=(2, 3)), top[:, :, t, y, x], rtol=FLOAT64_NOISE)
 
 
 def test_a_maximum_of_nothing_but_nan_is_caffes_first_value() -> None:

@@ -83,6 +83,27 @@ SHAPES = {
         [None],
         [(None, None, 1, 1)],
     ),
+    "pool-three-axes-of-space": (
+        "type: 'Pooling' pooling_param { kernel_size: 1 kernel_size: 3 kernel_size: 2 stride: 1 stride: 2 stride: 2 }",
+        [(1, 2, 4, 7, 8)],
+        [(1, 2, 4, 3, 4)],
+    ),
+    "pool-one-size-for-all-axes": (
+        "type: 'Pooling' pooling_param { kernel_size: 2 stride: 2 pad: 1 }",
+        [(1, 2, 4, 7, 8)],
+        [(1, 2, 3, 4, 5)],
+    ),
+    "pool-one-axis-of-space": ("type: 'Pooling' pooling_param { kernel_size: 3 }", [(1, 2, 8)], [(1, 2, 6)]),
+    "pool-global-three-axes-of-space": (
+        "type: 'Pooling' pooling_param { global_pooling: true }",
+        [(1, 2, 4, None, 8)],
+        [(1, 2, 1, 1, 1)],
+    ),
+    "pool-unknown-three-kernels": (
+        "type: 'Pooling' pooling_param { kernel_size: 1 kernel_size: 3 kernel_size: 2 }",
+        [None],
+        [(None,) * 5],
+    ),
     "spp-one-level": ("type: 'SPP' spp_param { pyramid_height: 1 }", [(2, 3, 9, 9)], [(2, 3, 1, 1)]),
     "spp-three-levels": ("type: 'SPP' spp_param { pyramid_height: 3 }", [(2, 3, 9, 9)], [(2, 63)]),
     "concat-unknown": ("type: 'Concat'", [(1, 2, None, 4), (1, None, 3, 4)], [(1, None, 3, 4)]),
@@ -178,6 +199,12 @@ SHAPES = {
     "interp-zoom": ("type: 'Interp' interp_param { zoom_factor: 2 }", [(1, 2, 5, 7)], [(1, 2, 9, 13)]),
     "interp-shrink": ("type: 'Interp' interp_param { shrink_factor: 2 }", [(1, 2, 9, 13)], [(1, 2, 5, 7)]),
     "interp-size": ("type: 'Interp' interp_param { height: 33 width: 65 }", [(1, 2, 5, 7)], [(1, 2, 33, 65)]),
+    "interp-like-second-bottom": ("type: 'Interp'", [(1, 2, 5, 7), (1, 3, 9, None)], [(1, 2, 9, None)]),
+    "interp-size-and-second-bottom": (
+        "type: 'Interp' interp_param { height: 33 width: 65 }",
+        [(1, 2, 5, 7), (1, 3, 9, 8)],
+        [(1, 2, 33, 65)],
+    ),
     "axpy": ("type: 'Axpy'", [(1, 2, 1, 1), (1, 2, 5, 7), (1, 2, 5, 7)], [(1, 2, 5, 7)]),
     "reorg": ("type: 'Reorg' reorg_param { stride: 2 }", [(1, 2, 6, 8)], [(1, 8, 3, 4)]),
     "reorg-back": ("type: 'Reorg' reorg_param { stride: 2 reverse: true }", [(1, 8, 3, 4)], [(1, 2, 6, 8)]),
@@ -268,6 +295,16 @@ WRONG = {
     ),
     "pool-rank": (
         "type: 'Pooling' pooling_param { kernel_size: 2 }",
+        [(1, 2)],
+        "its bottom has to have axes of space behind num and channels; found 1x2",
+    ),
+    "pool-kernels": (
+        "type: 'Pooling' pooling_param { kernel_h: 2 kernel_w: 2 }",
+        [(1, 2, 3, 3, 3)],
+        "kernel_size has 2 values for 3 axes of space",
+    ),
+    "spp-rank": (
+        "type: 'SPP' spp_param { pyramid_height: 1 }",
         [(1, 2, 3)],
         "its bottom has to have 4 axes: num, channels, height, width; found 1x2x3",
     ),

@@ -23,6 +23,7 @@ from conftest import TESTS
 
 import caffe_fuse
 from caffe_fuse import cli, passes
+from caffe_fuse.report.plan import plan_report
 from caffe_fuse.report.terminal import fold_report
 
 GOLDEN = TESTS / "golden"
@@ -388,6 +389,13 @@ def test_a_long_list_is_cut_unless_all_is_asked_for() -> None:
     reasons = [f"  b{n}: it reads the output of ReLU r{n}, which cannot absorb it" for n in range(10)]
     assert reasons == fold_report(report, (), True).splitlines()[2:12]
     assert [*reasons[:8], "  ... and 2 more (-v lists them)"] == fold_report(report, (), False).splitlines()[2:11]
+
+
+def test_sizes_that_neither_the_net_nor_weights_tell_are_not_invented() -> None:
+    layers = [nets.convolution(), nets.layer("l", "Mystery", "c", "l"), nets.batch_norm("b", "l", "b")]
+    plan = plan_report(nets.model("\n".join(['input: "x"', *layers]).encode(), None)).splitlines()
+    assert "c  Convolution  x -> c (?x6x?x?)  (6x?x3x3) (6)" == plan[0]
+    assert plan[2].startswith("b  BatchNorm    l -> b (?)        (?) (?) (1)    becomes a Scale: ")
 
 
 def test_names_that_the_terminal_has_no_letters_for_are_escaped(

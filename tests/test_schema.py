@@ -136,7 +136,7 @@ def test_an_enum_value_that_is_not_known_leaves_the_field_unset(value: str) -> N
     typed = read(f"pooling_param {{ pool: {value} kernel_size: 3 }}")
     assert ["pooling_param.pool"] == [unknown.path for unknown in typed.unknown]
     assert not typed.message.pooling_param.HasField("pool")
-    assert 3 == typed.message.pooling_param.kernel_size
+    assert [3] == typed.message.pooling_param.kernel_size
 
 
 def test_another_type_in_a_field_of_another_caffe_is_unknown() -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
-from .row import BlobShapes, Dim, LayerType, Shape, Shapes
+from .row import BlobShapes, Dim, Dims, LayerType, Shapes
 from .shapes import axis_of, require, size, sizes, text
 from .sliding import convolved_sizes, padded, patches
-from .window import Window, sided_padding, windows
+from .window import Window, along_each, rank_of_space, sided_padding, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,20 +38,25 @@ def image(bottoms: Shapes) -> Tuple[Dim, Dim, Dim, Dim]:
 def _pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """A second top, the places of the maxima, has the same shape (Caffe: pooling_layer.cpp)."""
     settings = parameter.pooling_param
-    num, channels, height, width = image(bottoms)
+    (bottom,) = require(bottoms, 1)
+    if bottom is None:
+        bottom = (None,) * (2 + (rank_of_space(settings, ()) or 2))
+    if len(bottom) < 3:
+        raise InputError(f"its bottom has to have axes of space behind num and channels; found {text(bottom)}")
+    space = bottom[2:]
     if settings.global_pooling:
-        top: Shape = (num, channels, 1, 1)
+        pooled: Dims = (1,) * len(space)
     else:
-        top = (num, channels, *_pooled_sizes(_pooling_windows(settings), (height, width), _rounds_up(settings)))
-    return [top] * len(parameter.top)
+        pooled = _pooled_sizes(_pooling_windows(settings, len(space)), space, _rounds_up(settings))
+    return [(*bottom[:2], *pooled)] * len(parameter.top)
 
 
 def _rounds_up(settings: Any) -> bool:
     return bool(settings.ceil_mode if settings.HasField("ceil_mode") else settings.round_mode == 0)
 
 
-def _pooled_sizes(slid: Sequence[Window], image_sizes: Sequence[Dim], round_up: bool) -> Tuple[Dim, ...]:
-    """Padding of one axis clips both (Caffe: pooling_layer.cpp Reshape)."""
+def _pooled_sizes(slid: Sequence[Window], image_sizes: Dims, round_up: bool) -> Dims:
+    """Padding of one axis clips all (Caffe: pooling_layer.cpp Reshape)."""
     clipped = any(window.before or window.behind for window in slid)
     return tuple(window.pooled(dim, round_up, clipped) for window, dim in zip(slid, image_sizes))
 
@@ -60,22 +65,19 @@ def _steps(x: Array, slid: Sequence[Window], round_up: bool) -> Tuple[int, ...]:
     return sizes(_pooled_sizes(slid, x.shape[2:], round_up))
 
 
-def _pooling_windows(settings: Any) -> Tuple[Window, Window]:
+def _pooling_windows(settings: Any, rank: int) -> Tuple[Window, ...]:
     """kernel_size goes before kernel_h and kernel_w, pad_h before pad (Caffe: pooling_layer.cpp)."""
-    kernel = (settings.kernel_h, settings.kernel_w)
-    if settings.HasField("kernel_size"):
-        kernel = (settings.kernel_size, settings.kernel_size)
+    kernel = along_each("kernel_size", settings.kernel_size or (settings.kernel_h, settings.kernel_w), rank)
     paired = settings.HasField("pad_h")
-    pad = (settings.pad_h, settings.pad_w) if paired else (settings.pad, settings.pad)
-    before, behind = sided_padding(settings) or (pad, pad)
+    pad = along_each("pad", (settings.pad_h, settings.pad_w) if paired else settings.pad or (0,), rank)
+    before, behind = sided_padding(settings, rank) or (pad, pad)
     paired = settings.HasField("stride_h")
-    stride = (settings.stride_h, settings.stride_w) if paired else (settings.stride, settings.stride)
+    stride = along_each("stride", (settings.stride_h, settings.stride_w) if paired else settings.stride or (1,), rank)
     if min(*kernel, *stride) < 1:
         raise InputError(f"kernel {text(kernel)} and stride {text(stride)} have to be at least 1")
     if any(p >= k for p, k in zip(before, kernel)):
         raise InputError(f"its padding {text(before)} has to be smaller than its kernel {text(kernel)}")
-    vertical, horizontal = map(Window, kernel, before, behind, stride)
-    return vertical, horizontal
+    return tuple(map(Window, kernel, before, behind, stride))
 
 
 def _spp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -107,7 +109,7 @@ def _pooling_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Ar
     if settings.global_pooling:
         slid: Tuple[Window, ...] = tuple(Window(length, 0, 0, 1) for length in x.shape[2:])
     else:
-        slid = _pooling_windows(settings)
+        slid = _pooling_windows(settings, x.ndim - 2)
     round_up = _rounds_up(settings)
     if settings.pool == settings.AVE:
         return [average(x, slid, round_up)] * len(parameter.top)

@@ -65,11 +65,14 @@ def _unpooled(x: NDArray[Any], mask: NDArray[Any], top_sizes: Tuple[int, int]) -
 
 
 def _interp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """DeepLab's interp_layer.cpp LayerSetUp."""
+    """DeepLab's interp_layer.cpp LayerSetUp; forks without a size take that of a second bottom."""
     num, channels, height, width = image(bottoms)
     settings = parameter.interp_param
     if settings.HasField("height") and settings.HasField("width") and not _has_factor(settings):
         return [(num, channels, settings.height, settings.width)]
+    if len(bottoms) > 1 and not _has_factor(settings):
+        _, _, taller, wider = image(bottoms[1:])
+        return [(num, channels, taller, wider)]
     return [(num, channels, _interpolated(settings, height), _interpolated(settings, width))]
 
 
@@ -91,11 +94,11 @@ def _interpolated(settings: Any, dim: Dim) -> Dim:
 
 def _interp_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """Bilinear, the corners stay corners (DeepLab: util/interp.cpp caffe_cpu_interp2)."""
-    settings, (x,) = parameter.interp_param, bottoms
+    settings, top = parameter.interp_param, bottoms[0]
     if settings.pad_beg > 0 or settings.pad_end > 0:
         raise InputError("pad_beg and pad_end of an Interp can only cut: they have to be 0 or less")
-    top = x
-    for axis, size in zip((2, 3), sizes(_interp_shapes(parameter, [x.shape], ())[0])[2:]):
+    top_shape = sizes(_interp_shapes(parameter, [bottom.shape for bottom in bottoms], ())[0])
+    for axis, size in zip((2, 3), top_shape[2:]):
         top = top.take(range(-settings.pad_beg, top.shape[axis] + settings.pad_end), axis)
         top = _stretched(top, axis, size)
     return [top]
@@ -153,7 +156,7 @@ def _bins(first: float, last: float, count: int, size: int) -> List[slice]:
 
 ROWS = (
     LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, most=2),
-    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=1),
+    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=2),
     LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, most=2),
     LayerType("PSROIPooling", _psroi_pooling_shapes),
 )

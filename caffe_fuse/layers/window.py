@@ -72,18 +72,18 @@ def windows(settings: Any, rank: int) -> Tuple[Window, ...]:
     return tuple(map(Window, kernel, before, behind, stride, dilation))
 
 
-def sided_padding(settings: Any) -> Optional[Tuple[Tuple[int, int], Tuple[int, int]]]:
+def sided_padding(settings: Any, rank: int) -> Optional[Tuple[Tuple[int, int], Tuple[int, int]]]:
     """Synopsys' padding for each side: (top, left), (bottom, right). None where it is not used."""
     if not any(settings.HasField(name) for name in ("pad_t", "pad_l", "pad_b", "pad_r")):
         return None
+    if rank != 2:
+        raise InputError(f"pad_l, pad_r, pad_t and pad_b go with two axes of space, found {rank}")
     return (settings.pad_t, settings.pad_l), (settings.pad_b, settings.pad_r)
 
 
 def _padding(settings: Any, rank: int) -> Tuple[Tuple[int, ...], Tuple[int, ...]]:
-    sided = sided_padding(settings)
+    sided = sided_padding(settings, rank)
     if sided is not None:
-        if rank != 2:
-            raise InputError(f"pad_l, pad_r, pad_t and pad_b go with two axes of space, found {rank}")
         return sided
     even = _each(settings, "pad", ("pad_h", "pad_w"), rank, 0)
     return even, even
@@ -100,6 +100,11 @@ def _each(settings: Any, listed: str, pair: Sequence[str], rank: int, default: O
         if default is None:
             raise InputError(f"{listed} is missing")
         return (default,) * rank
+    return along_each(listed, values, rank)
+
+
+def along_each(name: str, values: Sequence[int], rank: int) -> Tuple[int, ...]:
+    """One value for all axes of space, or one for each."""
     if len(values) not in (1, rank):
-        raise InputError(f"{listed} has {len(values)} values for {rank} axes of space")
-    return values if len(values) == rank else values * rank
+        raise InputError(f"{name} has {len(values)} values for {rank} axes of space")
+    return tuple(values) if len(values) == rank else (values[0],) * rank

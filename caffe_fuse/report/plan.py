@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Dict, List, Sequence
 
 from .. import passes
+from ..bind import expected_shapes
 from ..layers.row import Shape
 from ..model import Model
 from ..net import Layer, Net
@@ -25,7 +26,7 @@ def plan_report(model: Model) -> str:
             fate[rewrite.after.index] = f"absorbs {absorbed}"
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"
-    rows = [_row(model.net, layer, fate.get(layer.index, "")) for layer in model.net.layers]
+    rows = [_row(model.net, layer, _blobs(model, layer), fate.get(layer.index, "")) for layer in model.net.layers]
     widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)] + [0]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     folded = sum(len(rewrite.before) - 1 for rewrite in progress.rewrites if rewrite.rule == "fold")
@@ -44,10 +45,17 @@ def _merged(layer: Layer, rewrite: passes.Rewrite) -> str:
     return f"joins {rewrite.after.name}"
 
 
-def _row(net: Net, layer: Layer, fate: str) -> List[str]:
+def _blobs(model: Model, layer: Layer) -> Sequence[Shape]:
+    """Numbers that stand in for weights have a size where the net does not tell one."""
+    if model.weights is None:
+        return expected_shapes(model.net, layer) or ()
+    return [blob.shape for blob in layer.blobs]
+
+
+def _row(net: Net, layer: Layer, blob_shapes: Sequence[Shape], fate: str) -> List[str]:
     tops = ", ".join(f"{value.blob} {_dims(net.shapes[value])}" for value in net.tops(layer))
     wires = f"{', '.join(layer.bottoms)} -> {tops}" if layer.bottoms else f"-> {tops}"
-    blobs = " ".join(_dims(blob.shape) for blob in layer.blobs)
+    blobs = " ".join(map(_dims, blob_shapes))
     return [layer.name, layer.type, wires, blobs, fate]
 
 

@@ -139,13 +139,14 @@ def upsample(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 @layer_type("Interp")
 def interpolate(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """PSPNet, DeepLab: interp_layer.cpp, bilinear with corners aligned."""
+    """PSPNet, DeepLab: interp_layer.cpp, bilinear with corners aligned. A second bottom has the size of the top."""
     p = layer.parameter.interp_param
-    if p.pad_beg > 0 or p.pad_end > 0 or len(bottoms) > 1:
+    if p.pad_beg > 0 or p.pad_end > 0:
         raise NotComputed
     height, width = bottoms[0].shape[2:]
     top = bottoms[0][..., -p.pad_beg : height + p.pad_end, -p.pad_beg : width + p.pad_end]
-    for axis, size in ((2, p.height), (3, p.width)):
+    wanted = (p.height, p.width) if len(bottoms) == 1 else bottoms[1].shape[2:]
+    for axis, size in zip((2, 3), wanted):
         top = _stretch(top, axis, size or _interp_size(top.shape[axis], p.shrink_factor, p.zoom_factor))
     return [top]
 

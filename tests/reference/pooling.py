@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -69,10 +69,11 @@ def maximum(values: np.ndarray, pool: Pool) -> Tuple[np.ndarray, np.ndarray]:
     return top, mask
 
 
-def _pair(p: Any, name: str, single: int) -> Pair:
+def _pair(p: Any, name: str, listed: Sequence[int], default: int = 0) -> Pair:
     height, width = getattr(p, f"{name}_h"), getattr(p, f"{name}_w")
-    is_single = not (p.HasField(f"{name}_h") or p.HasField(f"{name}_w"))
-    return (single, single) if is_single else (height, width)
+    is_listed = not (p.HasField(f"{name}_h") or p.HasField(f"{name}_w"))
+    first, *_, last = [*listed, *listed] or [default, default]
+    return (first, last) if is_listed else (height, width)
 
 
 @layer_type("Pooling")
@@ -82,7 +83,7 @@ def pooling(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
         raise CaffeAbort(f"layer {layer.parameter.name}: Pooling of a blob with {bottoms[0].ndim} axes")
     kernel = bottoms[0].shape[2:] if p.global_pooling else _pair(p, "kernel", p.kernel_size)
     pad_h, pad_w = sided_pad(p) or _pair(p, "pad", p.pad)
-    pool = Pool(kernel, _pair(p, "stride", p.stride), (pad_h, pad_w), p.round_mode == p.FLOOR)
+    pool = Pool(kernel, _pair(p, "stride", p.stride, 1), (pad_h, pad_w), p.round_mode == p.FLOOR)
     if p.pool == p.STOCHASTIC:
         raise NotComputed
     if p.pool == p.AVE:
