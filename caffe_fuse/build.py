@@ -10,7 +10,6 @@ from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
 from .net import Layer, Net
-from .passes.chain import not_understood
 from .textproto import Document, Message, Scalar
 from .weights.model import WeightFile
 from .wording import counted
@@ -67,13 +66,14 @@ def build(
 
 def _left_out(net: Net) -> List[str]:
     """A warning about layers that the forward pass computes without something that the files say of them."""
-    found = [(layer, not_understood(layer)) for layer in net.layers if layer.row is not None and layer.row.forward]
-    strange = [(layer, field) for layer, field in found if field is not None]
+    strange = [layer for layer in net.layers if layer.row is not None and layer.row.forward and layer.not_understood]
     if not strange:
         return []
-    layer, field = strange[0]
-    others = f", as are fields of {counted(len(strange) - 1, 'more layer')}" if strange[1:] else ""
-    return [f"{layer.where}: {field} of {layer} is not understood, and left out where the net is run{others}"]
+    layer, others = strange[0], strange[1:]
+    more = f", as are fields of {counted(len(others), 'more layer')}" if others else ""
+    return [
+        f"{layer.where}: {layer.not_understood} of {layer} is not understood, and left out where the net is run{more}"
+    ]
 
 
 def _mixed(everything: Sequence[Layer]) -> List[str]:

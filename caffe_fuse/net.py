@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import generations, layers
-from .blob import Blob
+from .blob import Blob, StoredBlob
 from .errors import InputError
 from .layers.row import LayerType, Shape
 from .schema import Unknown
@@ -74,6 +74,17 @@ class Layer:
     def generation(self) -> str:
         """The form in which the text has the layer: `generations.V0`, V1 or V2."""
         return generations.of(self.node, self.field.name)
+
+    @property
+    def not_understood(self) -> Optional[str]:
+        """A field in the parameters or blobs that what is done with the layer should obey, such as a quantisation."""
+        inside = [unknown.path for unknown in self.unknown if "." in unknown.path]
+        if inside:
+            return f"field {inside[0]}"
+        for place, blob in enumerate(self.blobs):
+            if isinstance(blob, StoredBlob) and blob.unknown:
+                return f"field {blob.unknown[0]} of blob {place}"
+        return None
 
     @classmethod
     def new_behind(cls, layer: Layer, parameter: Any) -> Layer:

@@ -8,7 +8,6 @@ import numpy as np
 
 from .layers.homogeneous import Channels, Moved, Scaled, Setting, Ties
 from .net import Layer, Net, Value
-from .passes.chain import not_understood
 
 
 class Groups(NamedTuple):
@@ -79,7 +78,7 @@ def grouped(net: Net, excluded: Sequence[Layer], kept: AbstractSet[str], keep_bl
 
 def _moved(net: Net, layer: Layer, bottoms: Sequence[Optional[Channels]], ties: Ties) -> Optional[Moved]:
     row = layer.row
-    if row is None or row.homogeneous is None or not bottoms or not_understood(layer):
+    if row is None or row.homogeneous is None or not bottoms or layer.not_understood:
         return None
     before, behind = ([net.shapes[value] for value in side] for side in (net.bottoms(layer), net.tops(layer)))
     shapes = [blob.shape for blob in layer.blobs]

@@ -262,6 +262,13 @@ def test_a_second_reader_inside_the_chain_cuts_it_there() -> None:
     assert {"s": "blob b has 2 readers: r, s"} == fused.refused
 
 
+def test_a_split_behind_a_convolution_is_no_refusal() -> None:
+    """The two behind it become Scales, for each needs the convolution in its own way."""
+    fused = fuse(text(convolution(), layer("split", "Split", "c", "d e"), batch_norm("b", "d"), scale("s", "e")))
+    assert {} == fused.refused
+    assert ["b"] == [rewrite.after.name for rewrite in fused.result.report.converted]
+
+
 def test_a_layer_that_reads_a_blob_twice_is_two_readers() -> None:
     both = layer("e", "Eltwise", "c c", "e")
     becomes(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import AbstractSet, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..blob import StoredBlob
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
 from .progress import Refused
@@ -22,25 +21,15 @@ def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, R
         return None
     if layer.name in kept:
         return Refusal("--keep names it")
-    strange = not_understood(layer)
-    if strange:
-        return Refusal(f"its {strange} is not understood")
+    if layer.not_understood:
+        return Refusal(f"its {layer.not_understood} is not understood")
     shapes = [net.shapes[value] for value in net.bottoms(layer)]
     affine = row.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
     if isinstance(affine, Affine) and (len(layer.bottoms), len(layer.tops)) != (1, 1):
+        if affine.is_identity and not layer.blobs:  # a Split: nobody wants it folded
+            return None
         return Refusal(f"it has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected one each")
     return affine
-
-
-def not_understood(layer: Layer) -> Optional[str]:
-    """A field in the layer's parameters or blobs that a fold would have to understand, such as a quantisation."""
-    inside = [unknown.path for unknown in layer.unknown if "." in unknown.path]
-    if inside:
-        return f"field {inside[0]}"
-    for place, blob in enumerate(layer.blobs):
-        if isinstance(blob, StoredBlob) and blob.unknown:
-            return f"field {blob.unknown[0]} of blob {place}"
-    return None
 
 
 def follow(

@@ -22,7 +22,7 @@ from .. import half
 from ..layers.row import Absorbed, Absorber, Affine, Refusal
 from ..net import Layer, Net
 from ..scaled import ScaledBlob
-from .chain import Link, compose, follow, not_understood, only_writers, trimmed, vanished
+from .chain import Link, compose, follow, only_writers, trimmed, vanished
 from .progress import Progress, Refused, Rewrite
 
 
@@ -77,9 +77,8 @@ def _obstacle(layer: Layer, axis: int, kept: AbstractSet[str]) -> Optional[str]:
         return f"--keep names {layer}"
     if len(layer.tops) != 1 or len(layer.bottoms) != 1:
         return f"{layer} has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops that share its weights"
-    strange = not_understood(layer)
-    if strange:
-        return f"{strange} of {layer} is not understood"
+    if layer.not_understood:
+        return f"{layer.not_understood} of {layer} is not understood"
     names = [spec.name for spec in layer.parameter.param if spec.name]
     if len(names) != len(set(names)):
         return f"the weights and the bias of {layer} are one shared blob"
