@@ -147,10 +147,6 @@ def test_a_negative_axis_of_an_unknown_bottom_is_refused():
     assert Refusal("the number of axes of its bottom is not known, and its own count from the end") == refusal
 
 
-def test_a_split_with_two_tops_is_refused():
-    assert Refusal("it has 2 tops") == affine_of("type: 'Split'", tops=2)
-
-
 @pytest.mark.parametrize("text", ["type: 'BatchNorm'", "type: 'Dropout'"])
 def test_training_is_refused(text):
     assert isinstance(affine_of(text, THREE_BLOBS, phase="TRAIN"), Refusal)
