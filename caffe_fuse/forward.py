@@ -31,6 +31,7 @@ from .layers.row import LayerType, Shape
 from .layers.shapes import size, text
 from .net import Layer, Net, Value
 from .rounding import IEEE, HalfPolicy, rounded
+from .wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -166,7 +167,7 @@ def _needed(net: Net, wanted: Optional[Collection[str]]) -> List[Layer]:
 
 def _input(name: str, inputs: Arrays, precision: Precision) -> Computed:
     if name not in inputs:
-        return Unavailable(f"input {name} is not given, and its shape is not known")
+        return Unavailable(f"input {name} is not given, nor is its shape (--input-shape {name}=1,3,224,224)")
     return precision.kept(np.ascontiguousarray(inputs[name], precision.dtype))
 
 
@@ -182,14 +183,15 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision) -> List[Co
         reason = "the type is not known" if row is None else "the type cannot be run"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     if row.most is not None and len(known) > row.most:
-        reason = f"it takes {row.most} bottom{'s' * (row.most > 1)}, has {len(known)}"
+        reason = f"it takes {counted(row.most, 'bottom')}, has {len(known)}"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     _check(layer, row, [bottom.shape for bottom in known])
     try:
         tops = _tops(layer, row, known, precision)
     except InputError as error:
         return [Unavailable(f"layer {layer.name} ({layer.type}): {error}")] * len(layer.tops)
-    missing = Unavailable(f"layer {layer.name} ({layer.type}): it makes {len(tops)} tops, not {len(layer.tops)}")
+    made = counted(len(tops), "top")
+    missing = Unavailable(f"layer {layer.name} ({layer.type}): it makes {made}, not {len(layer.tops)}")
     return [*tops, *[missing] * (len(layer.tops) - len(tops))]
 
 

@@ -17,8 +17,8 @@ def layer(text, phase="TEST", tops=1):
     return parameter
 
 
-def affine_of(text, blobs=(), bottoms=((2, 3, 4, 5),), phase="TEST", tops=1):
-    parameter = layer(text, phase, tops)
+def affine_of(text, blobs=(), bottoms=((2, 3, 4, 5),), phase="TEST"):
+    parameter = layer(text, phase)
     arrays = [np.asarray(blob, dtype=np.float64) for blob in blobs]
     return layers.row(parameter.type).affine(parameter, arrays, bottoms)
 

@@ -142,7 +142,7 @@ def test_a_layer_that_refuses_is_named() -> None:
 
 def test_a_top_too_many_is_named() -> None:
     outcome = run_net(net_of(nets.text(nets.layer("r", "ReLU", "x", "r q"))), X, FLOAT32, ["r", "q"])
-    assert (["r"], {"q": "layer r (ReLU): it makes 1 tops, not 2"}) == (list(outcome.values), outcome.unavailable)
+    assert (["r"], {"q": "layer r (ReLU): it makes 1 top, not 2"}) == (list(outcome.values), outcome.unavailable)
 
 
 def test_an_input_that_is_not_given_is_named() -> None:
@@ -150,7 +150,7 @@ def test_an_input_that_is_not_given_is_named() -> None:
     prototxt = b'input: "y" ' + prototxt
     outcome = run_net(net_of(prototxt), X, FLOAT32, ["e", "v"])
     assert ["v"] == list(outcome.values)
-    assert "input y is not given" in outcome.unavailable["e"]
+    assert "input y is not given, nor is its shape (--input-shape y=1,3,224,224)" == outcome.unavailable["e"]
 
 
 def test_a_data_layer_s_tops_are_inputs() -> None:
