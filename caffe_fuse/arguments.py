@@ -29,8 +29,19 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for add in (_add_fuse, _add_check, _add_calibrate, _add_run, _add_verify, _add_show, _add_upgrade):
+        add(commands)
+    return parser, commands.choices
 
-    fuse = commands.add_parser("fuse", help="write a net without BatchNorm and check its half range")
+
+def _command(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=summary)
+    command.set_defaults(command=name)
+    return command
+
+
+def _add_fuse(commands: Any) -> None:
+    fuse = _command(commands, "fuse", "write a net without BatchNorm and check its half range")
     _add_model(fuse, weights_needed=True)
     fuse.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
     fuse.add_argument("--report", metavar="F.json", help="write what was done, as JSON")
@@ -70,17 +81,19 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     _add_half_policy(fuse)
     _add_activations(fuse)
     _add_printing(fuse)
-    fuse.set_defaults(command="fuse")
 
-    check = commands.add_parser("check", help="what half precision makes of a model's weights")
+
+def _add_check(commands: Any) -> None:
+    check = _command(commands, "check", "what half precision makes of a model's weights")
     _add_model(check, weights_needed=True)
     check.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
     _add_half_policy(check)
     _add_activations(check)
     _add_printing(check)
-    check.set_defaults(command="check")
 
-    calibrate = commands.add_parser("calibrate", help="record the ranges of a model's activations on data")
+
+def _add_calibrate(commands: Any) -> None:
+    calibrate = _command(commands, "calibrate", "record the ranges of a model's activations on data")
     _add_model(calibrate, weights_needed=True)
     calibrate.add_argument(
         "--input",
@@ -91,35 +104,22 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     )
     calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
     _add_pixels(calibrate)
-    calibrate.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
-    calibrate.set_defaults(command="calibrate")
-
-    _add_run(commands)
-    _add_verify(commands)
-
-    show = commands.add_parser("show", help="layers, blobs, and what would fold and what would not, and why")
-    _add_model(show, weights_needed=False)
-    show.set_defaults(command="show")
-    _add_upgrade(commands)
-    return parser, commands.choices
+    _add_quiet(calibrate)
 
 
 def _add_run(commands: Any) -> None:
-    run = commands.add_parser("run", help="run a model, in float32 as Caffe, in float64, or in half precision")
+    run = _command(commands, "run", "run a model, in float32 as Caffe, in float64, or in half precision")
     _add_model(run, weights_needed=True)
     _add_inputs(run)
     run.add_argument("--precision", choices=("float32", "float64", "half"), default="float32", help="(float32)")
     _add_half_policy(run)
     run.add_argument("--blobs", default="outputs", metavar="A,B", help="which blobs: names, all, or outputs (default)")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="write the blobs, an array each")
-    run.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
-    run.set_defaults(command="run")
+    _add_quiet(run)
 
 
 def _add_verify(commands: Any) -> None:
-    verify = commands.add_parser(
-        "verify", help="whether two models are one net: both are run, and compared blob by blob"
-    )
+    verify = _command(commands, "verify", "whether two models are one net: both are run, and compared blob by blob")
     for place, whose in (("A", "the model that is right"), ("B", "the model to be judged")):
         verify.add_argument(f"net_{place.lower()}", metavar=f"NET_{place}", help=whose)
         verify.add_argument(f"weights_{place.lower()}", metavar=f"WEIGHTS_{place}", help="its weights")
@@ -134,8 +134,7 @@ def _add_verify(commands: Any) -> None:
     verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
     _add_input_shape(verify)
     _add_inputs(verify)
-    verify.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
-    verify.set_defaults(command="verify")
+    _add_quiet(verify)
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -157,13 +156,17 @@ def _add_pixels(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_show(commands: Any) -> None:
+    show = _command(commands, "show", "layers, blobs, and what would fold and what would not, and why")
+    _add_model(show, weights_needed=False)
+
+
 def _add_upgrade(commands: Any) -> None:
-    upgrade = commands.add_parser("upgrade", help="write a model of an old form (V0, V1) in today's")
+    upgrade = _command(commands, "upgrade", "write a model of an old form (V0, V1) in today's")
     upgrade.add_argument("net", metavar="NET", help="the prototxt")
     upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
     upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
-    upgrade.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
-    upgrade.set_defaults(command="upgrade")
+    _add_quiet(upgrade)
 
 
 def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
@@ -213,8 +216,12 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_printing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
+    _add_quiet(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="print every layer")
+
+
+def _add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors and warnings")
 
 
 def _with_strict_value(arguments: Sequence[str]) -> List[str]:

@@ -59,7 +59,8 @@ def fuse(
     Raises InputError for options that do not fit the model.
     """
     keep, strict, keep_blobs = listed(keep), listed(strict), listed(keep_blobs)
-    _check_options(model, keep, half_policy, strict)
+    policy = half.policy_of(half_policy)
+    _check_options(model, keep, strict, policy)
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
@@ -71,7 +72,7 @@ def fuse(
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
     repair = None
-    if rescale == "always" or (rescale == "needed" and half.POLICIES[half_policy].checked):
+    if rescale == "always" or (rescale == "needed" and policy.checked):
         repair = repaired(
             progress.net,
             left,
@@ -79,7 +80,7 @@ def fuse(
             kept=frozenset(keep),
             keep_blobs=frozenset(keep_blobs),
             largest=assumptions.largest(progress.net, progress.rewrites),
-            policy=half.POLICIES[half_policy].rounding,
+            policy=policy.rounding,
         )
     net = progress.net if repair is None else repair.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
@@ -103,7 +104,7 @@ def fuse(
 
 def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
     """What half precision makes of each weight blob of the net."""
-    _check_options(model, (), half_policy, ())
+    _check_options(model, (), (), half.policy_of(half_policy))
     return analyse_net(model.net, half_policy)
 
 
@@ -118,7 +119,7 @@ def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str
         raise InputError(f"there is no {what} {chosen}", remedy=f"choose from {names}")
 
 
-def _check_options(model: Model, keep: Collection[str], half_policy: str, strict: Collection[str]) -> None:
+def _check_options(model: Model, keep: Collection[str], strict: Collection[str], policy: half.Policy) -> None:
     if model.weights is None:
         raise InputError("the model has no weights", where=model.document.path, remedy="give the .caffemodel as well")
     names = {layer.name for layer in model.net.layers}
@@ -129,11 +130,10 @@ def _check_options(model: Model, keep: Collection[str], half_policy: str, strict
                 where=model.document.path,
                 remedy="caffe-fuse show lists them",
             )
-    half.policy_of(half_policy)
     for name in strict:
         if name not in STRICT:
             raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
-    if "flush" in strict and not half.POLICIES[half_policy].checked:
+    if "flush" in strict and not policy.checked:
         raise InputError(
             "strict flush needs the half range, which this half policy leaves out", remedy="choose another"
         )

@@ -287,6 +287,16 @@ def test_other_detections_for_rounding_alone_are_told() -> None:
     assert "nan" == verification(found)["half"]["before"][0]["snr"]
 
 
+@pytest.mark.parametrize(
+    ("outputs", "last"), [(8, "B o7: "), (9, "... and 1 output more of each (--report lists them)")]
+)
+def test_answers_that_are_not_shown_are_counted(outputs: int, last: str) -> None:
+    model = model_of(text(*(layer(f"o{place}", "AbsVal", "x", f"o{place}") for place in range(outputs))), {})
+    lines = [line for line in verify_report(caffe_fuse.verify(model, model)).splitlines() if "in half" in line]
+    assert lines[-1].startswith(f"in half    {last}")
+    assert 16 == sum(" o" in line and "SNR" in line for line in lines)
+
+
 def test_activations_that_overflow_are_a_warning_beside_a_safe_verdict() -> None:
     prototxt = text(convolution(), layer("r", "ReLU", "c", "c"), convolution("d", "c", "d"))
     blobs = nets.numbers(prototxt)

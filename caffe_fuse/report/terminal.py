@@ -34,7 +34,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     lines += _refused(report.refused, verbose)
     if report.dropped:
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
-        lines.append(f"dropped    {names}: of another phase, and on a blob that changed")
+        lines.append(f"dropped    {names}: of another phase, and with a blob or a name that is gone")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += channel_lines(report.after_channels, verbose)
@@ -172,6 +172,9 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
     width = max(map(len, whose))
     for title, answers in zip(whose, found.in_half):
         lines += [f"in half    {title:<{width}} {_answer(answer)}" for answer in answers[:SHOWN]]
+    hidden = len(found.before) - SHOWN
+    if hidden > 0:
+        lines.append(f"in half    ... and {counted(hidden, 'output')} more of each (--report lists them)")
     difference = found.first_difference
     if difference is not None:
         lines.append(
