@@ -687,7 +687,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "range repair forgets the device",
         "convert.py",
-        "            policy=half.POLICIES[half_policy].rounding,\n",
+        "            policy=policy.rounding,\n",
         "",
         "tests/test_rescale.py::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
     ),
