@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from .errors import InputError
-from .half import Policy
 from .layers.ranges import Range
-from .meter import OVERFLOW
 from .model import Model
 from .net import Net, Value
 from .passes import Rewrite
 from .prediction import SIGMAS, Known, multiplied, origins, predicted
-from .rounding import SMALLEST_NORMAL
+from .rounding import OVERFLOW, SMALLEST_NORMAL
 from .sums import SumBound, sum_bounds
-from .wording import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,16 +73,10 @@ class Activations(NamedTuple):
     after: Tuple[Activation, ...] = ()
     sums: Tuple[SumBound, ...] = ()
 
-    def problems(self, policy: Policy) -> List[str]:
-        """Why the last of the nets is not safe: what was seen to overflow does; predictions only warn."""
-        rows = self.after or self.before
-        bad = [row for row in rows if not row.safe]
-        if not bad or not policy.checked:
-            return []
-        return [
-            f"{counted(len(bad), 'blob')} seen to hold numbers that are not finite in half precision "
-            f"(first: {bad[0].blob} of layer {bad[0].layer})"
-        ]
+    @property
+    def unsafe(self) -> List[Activation]:
+        """Of the last of the nets those that were seen to overflow; predictions only warn."""
+        return [row for row in self.after or self.before if not row.safe]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

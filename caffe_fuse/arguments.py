@@ -48,13 +48,19 @@ def _add_fuse(commands: Any) -> None:
     fuse.add_argument("--html", metavar="F.html", help="write what was done as a page (needs the extra: report)")
     fuse.add_argument("--dry-run", action="store_true", help="do everything but write the model")
     fuse.add_argument("--force", action="store_true", help="write the model even if it is not safe")
+    fuse.add_argument("--allow-bn", action="store_true", help="a BatchNorm may remain; without this the status is 1")
+    fuse.add_argument(
+        "--use-global-stats",
+        action="store_true",
+        help="read layers with batch statistics by the statistics that they have stored",
+    )
     fuse.add_argument("--prune", action="store_true", help="leave out weights of layers that the net does not have")
     fuse.add_argument(
         "--strict",
         metavar="WHAT",
         default="",
-        help="status 1 if this happens: bn (a BatchNorm remains; --strict alone means it), refused, flush; several "
-        "with commas, as --strict=bn,flush",
+        help="status 1 if this happens, too: refused (anything was), flush (a number becomes zero or subnormal in "
+        "half); several with commas, as --strict=refused,flush",
     )
     fuse.add_argument(
         "--weights-format", choices=("caffemodel", "hdf5"), help="how to write the weights (as they came)"
@@ -225,5 +231,5 @@ def _add_quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def _with_strict_value(arguments: Sequence[str]) -> List[str]:
-    """`--strict` alone means bn; argparse would take the next word for its value."""
+    """`--strict` alone means bn, which holds anyway; argparse would take the next word for its value."""
     return ["--strict=bn" if argument == "--strict" else argument for argument in arguments]

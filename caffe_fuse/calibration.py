@@ -18,10 +18,9 @@ from .errors import InputError
 from .forward import PRECISIONS, Unavailable, compute
 from .layers.ranges import Range
 from .loader import PathLike
-from .meter import OVERFLOW
 from .model import Model
 from .net import Net, Value
-from .rounding import LARGEST, SMALLEST_NORMAL
+from .rounding import LARGEST, OVERFLOW, SMALLEST_NORMAL
 from .running import checked, input_shapes
 
 if TYPE_CHECKING:

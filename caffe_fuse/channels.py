@@ -11,7 +11,7 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from .blob import Blob
-from .rounding import IEEE, LARGEST, SMALLEST_NORMAL, HalfPolicy, rounded
+from .rounding import IEEE, LARGEST, OVERFLOW, SMALLEST_NORMAL, HalfPolicy, rounded
 from .scaled import Layout
 
 POOR = 40.0  # dB: below this a channel is lost to half precision
@@ -22,7 +22,7 @@ GOOD = 60.0  # dB: what a channel of normal halves has
 class ChannelStats:
     """One number for each channel: counts as int64, the others float64. What counts is the result under the policy.
 
-    overflow: finite, and become infinite. clipped: larger than 65504, and become that. subnormal: become subnormal
+    overflow: finite, and from 65520 on. clipped: between 65504 and that. subnormal: become subnormal
     halves. underflow: become 0 and were not. zeros: were 0. max_abs: the largest finite magnitude.
     max_relative_error: over what is finite and does not overflow.
     signal, noise: sums of squares of the finite numbers and of their rounding errors.
@@ -151,10 +151,10 @@ def _add(found: Dict[str, np.ndarray], values: np.ndarray, runs: _Runs, policy: 
 
 def _classes(magnitude: np.ndarray, halves: np.ndarray) -> Dict[str, np.ndarray]:
     """Which of these numbers belong to each class."""
-    beyond, infinite = np.isfinite(magnitude) & (magnitude > LARGEST), np.isinf(halves)
+    finite = np.isfinite(magnitude)
     return {
-        "overflow": beyond & infinite,
-        "clipped": beyond & ~infinite,
+        "overflow": finite & (magnitude >= OVERFLOW),
+        "clipped": (magnitude > LARGEST) & (magnitude < OVERFLOW),
         "subnormal": (halves > 0) & (halves < SMALLEST_NORMAL),
         "underflow": (halves == 0) & (magnitude > 0),
         "zeros": magnitude == 0,

@@ -30,6 +30,8 @@ def run_fuse(options: argparse.Namespace) -> int:
         blob_type=options.blob_type,
         rescale=options.rescale,
         keep_blobs=options.keep_blob,
+        allow_bn=options.allow_bn,
+        use_global_stats=options.use_global_stats,
         **given.assumptions(options),
     )
     if options.verify:
@@ -55,23 +57,18 @@ def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    from .activations import predict
-    from .convert import check_half, diagnose
+    from .convert import check
     from .report.document import check_to_json
     from .report.terminal import check_report
 
     _check_folders(options.report)
     model = given.loaded(options)
-    half = check_half(model, half_policy=options.half_policy)
-    channels = diagnose(model, half)
-    activations = predict(model, **given.assumptions(options))
-    status = 0 if half.safe and not activations.problems(half.policy) else 1
+    found = check(model, half_policy=options.half_policy, **given.assumptions(options))
     if options.report:
-        content = check_to_json(model.paths, half.policy, channels, activations, model.warnings, status)
-        _write_report(options.report, content, (*model.paths, *given.also_read(options)))
-    warnings = [*model.warnings, *_boundless(options, activations)]
-    _print(options, check_report(half, channels, activations, options.verbose), warnings)
-    return status
+        _write_report(options.report, check_to_json(found), (*model.paths, *given.also_read(options)))
+    warnings = [*model.warnings, *_boundless(options, found.activations)]
+    _print(options, check_report(found, options.verbose), warnings)
+    return found.status
 
 
 def _boundless(options: argparse.Namespace, activations: Any) -> Sequence[str]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Collection, Optional, Sequence
 
-from . import columns, half, passes
-from .activations import assume
+from . import columns, half, passes, verdict
+from .activations import assume, predict
 from .diagnosis import Diagnosis, analyse_net, causes
-from .dialects import decide
+from .dialects import decide, with_stored_statistics
 from .emit import dropped_layers
 from .errors import InputError
 from .half import HalfReport
 from .model import Model
 from .names import listed
 from .prediction import SIGMAS
+from .report import Checked
 from .rescale import MODES
 from .rescale import rescale as repaired
 from .result import Result
@@ -42,12 +43,16 @@ def fuse(
     sigmas: float = SIGMAS,
     ranges: Optional[Calibration] = None,
     half_sums: bool = False,
+    allow_bn: bool = False,
+    use_global_stats: bool = False,
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
     keep: names of layers that stay exactly as they are. half_policy: "ieee", or "off" for no verdict on the half
-    range. strict: what else makes the result unsafe: "bn" a BatchNorm remains, "refused" anything was refused,
-    "flush" a number becomes zero or subnormal. prune: `save` leaves out weights of layers that the net does not have.
+    range. strict: what else makes the result unsafe: "refused" anything was refused, "flush" a number becomes zero or
+    subnormal; "bn", a BatchNorm remains, always does unless `allow_bn`. use_global_stats: whether layers with batch
+    statistics are read by what they have stored; where one remains the new net says so. prune: `save` leaves out
+    weights of layers that the net does not have.
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
     Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
     bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
@@ -61,9 +66,12 @@ def fuse(
     keep, strict, keep_blobs = listed(keep), listed(strict), listed(keep_blobs)
     policy = half.policy_of(half_policy)
     _check_options(model, keep, strict, policy)
+    if allow_bn and "bn" in strict:
+        raise InputError("strict bn and allow_bn contradict each other", remedy="leave one of them out")
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
+    model = replace(model, net=with_stored_statistics(model.net, keep)) if use_global_stats else model
     _check_rescale(model, rescale, keep_blobs)
     assumptions = assume(model.net, sigmas, ranges, half_sums)
     columns.keep(model.net.layers)
@@ -94,6 +102,7 @@ def fuse(
         before,
         half_policy,
         frozenset(strict),
+        allow_bn,
         prune,
         format,
         blob_type,
@@ -108,9 +117,29 @@ def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
     return analyse_net(model.net, half_policy)
 
 
-def diagnose(model: Model, found: HalfReport) -> Diagnosis:
-    """The channels of what `check_half` found; what a fold would do to them is told as their cause."""
-    return Diagnosis(model.net, found, causes(passes.run(model.net).rewrites))
+def check(
+    model: Model,
+    *,
+    half_policy: str = "ieee",
+    sigmas: float = SIGMAS,
+    ranges: Optional[Calibration] = None,
+    half_sums: bool = False,
+) -> Checked:
+    """What the command `check` tells of a model; what a fold would do to its channels is told as their cause."""
+    found = check_half(model, half_policy=half_policy)
+    activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
+    remedy = verdict.folding(model.net, found.policy)
+    return Checked(
+        inputs=model.paths,
+        half=found,
+        channels=Diagnosis(model.net, found, causes(passes.run(model.net).rewrites)),
+        activations=activations,
+        warnings=model.warnings,
+        problems=(
+            *verdict.out_of_range(found, [remedy]),
+            *verdict.seen_to_overflow(activations, found.policy, remedy),
+        ),
+    )
 
 
 def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str]]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import half, parallel
 from .channels import GOOD, POOR, ChannelStats, by_channel, decibels
-from .effects import NO_EFFECT, Effects, layout_of
+from .effects import NO_EFFECT, Effects, channels_of, layout_of
 from .half import HalfReport, HalfRow
 from .layers.row import Refusal
 from .losses import losses, overflowing
@@ -87,12 +88,10 @@ def analyse_net(net: Net, policy: str) -> HalfReport:
     return half.analyse(entries, half.POLICIES[policy])
 
 
-def channels_of(layer: Layer, number: int) -> Optional[Layout]:
-    """Where the channels of a blob are: one number each, unless it holds the weights of a layer."""
-    blob = layer.blobs[number]
-    if layer.row is not None and layer.row.absorb is not None and number == 0:
-        return layer.row.absorb.layout(layer.parameter, blob.shape)
-    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
+def counted_states(channels: Iterable[Tuple[Any, Channel]]) -> Counter[str]:
+    """How many channels are in each state. channels: with their layer, whose blobs they are in: it counts once."""
+    found = dict.fromkeys((layer, each.channel, each.state) for layer, each in channels)
+    return Counter(state for _, _, state in found)
 
 
 def causes(rewrites: Iterable[Rewrite]) -> Dict[int, Cause]:
@@ -145,6 +144,11 @@ class Diagnosis:
         inexact = [place for place, row in self._places.items() if row.stats.worst is not None or row.stats.zeros]
         parallel.each(look, sorted(inexact, key=lambda place: -self._places[place].stats.count))
         return tuple(self._blob(place, found.get(place)) for place in self._places)
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """How many channels of the net are in each state; reads as much as `rows`."""
+        return counted_states((blob.row.layer, channel) for blob in self.rows for channel in blob.channels)
 
     def weights(self, index: int) -> Optional[ChannelStats]:
         """The weights of a layer by channel; None where they have none that are known."""

@@ -7,16 +7,19 @@ same scale and shift are one. Where several remain the layers are refused, and `
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .errors import InputError
 from .layers.batch_norm import DIALECTS, Dialect, settings_of, unsettled
+from .layers.batch_norm.settings import uses_stored
 from .layers.row import Affine, LayerType, Refusal
 from .net import Layer, Net
-from .wording import counted
+from .schema import copy_of
+from .wording import Remedy, counted
 
+SAY_WHOSE = Remedy("say whose it is", ("fuse", "--bn-dialect", "NAME"))
 NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 Readings = Dict[int, LayerType]  # by layer index
 
@@ -51,6 +54,19 @@ def decide(net: Net, name: Optional[str] = None) -> Decided:
         return Decided(net, tuple(warnings))
     read = [replace(layer, reading=readings.get(layer.index)) if _row_name(layer) else layer for layer in net.layers]
     return Decided(net.with_layers(read), tuple(warnings))
+
+
+def with_stored_statistics(net: Net, kept: Collection[str]) -> Net:
+    """The net whose layers BatchNorm say use_global_stats, but for those that are named."""
+    return net.with_layers([layer if layer.name in kept else _using_stored(layer) for layer in net.layers])
+
+
+def _using_stored(layer: Layer) -> Layer:
+    if _row_name(layer) != "BatchNorm" or uses_stored(layer.parameter):
+        return layer
+    parameter = copy_of(layer.parameter)
+    parameter.batch_norm_param.use_global_stats = True
+    return layer.rewritten(parameter, layer.blobs)
 
 
 def _row_name(layer: Layer) -> str:
@@ -125,11 +141,11 @@ def _read(dialect: Dialect, layers: Sequence[Layer]) -> Readings:
     return {index: rows[order] for index, order in orders.items() if order is not None}
 
 
-def _open_question(layer: Layer, candidates: Sequence[Dialect]) -> str:
+def _open_question(layer: Layer, candidates: Sequence[Dialect]) -> Refusal:
     if not candidates:
-        return f"no dialect of BatchNorm that is known fits it and the others of the net: {_found(layer)}"
+        return Refusal(f"no dialect of BatchNorm that is known fits it and the others of the net: {_found(layer)}")
     names = ", ".join(f"{dialect.name} ({dialect.origin})" for dialect in candidates)
-    return f"{_found(layer)} can be read in {len(candidates)} ways: {names}; --bn-dialect NAME settles it"
+    return Refusal(f"{_found(layer)} can be read in {len(candidates)} ways: {names}", SAY_WHOSE)
 
 
 def _found(layer: Layer) -> str:

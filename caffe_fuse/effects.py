@@ -36,6 +36,14 @@ def layout_of(layer: Layer, number: int) -> Optional[Layout]:
     return None
 
 
+def channels_of(layer: Layer, number: int) -> Optional[Layout]:
+    """Where the channels of any blob are: one number each, unless it holds the weights of a layer."""
+    blob = layer.blobs[number]
+    if layer.row is not None and layer.row.absorb is not None and number == 0:
+        return layer.row.absorb.layout(layer.parameter, blob.shape)
+    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
+
+
 class Effects:
     """Of the channels of a net in groups. Reads the weights when the first answer is asked for."""
 

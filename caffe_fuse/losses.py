@@ -13,10 +13,9 @@ from . import half, parallel
 from .blob import Blob
 from .channels import POOR, by_channel
 from .columns import columns, weights_at
-from .effects import NO_EFFECT, layout_of
-from .meter import OVERFLOW
+from .effects import NO_EFFECT, channels_of, layout_of
 from .net import Layer
-from .rounding import IEEE, LARGEST, HalfPolicy, rounded
+from .rounding import IEEE, LARGEST, OVERFLOW, HalfPolicy, rounded
 from .scaled import Layout, ScaledBlob
 
 Effect = Callable[[Layer, np.ndarray], np.ndarray]
@@ -59,7 +58,7 @@ def _loss(layer: Layer, number: int, policy: HalfPolicy) -> Loss:
     blob, layout = layer.blobs[number], layout_of(layer, number)
     overflow = poor = np.zeros(0, np.int64)
     if not _stays_finite(blob):
-        overflow = overflowing(blob, layout or Layout(1, 1, 1, blob.count))
+        overflow = overflowing(blob, channels_of(layer, number) or Layout(1, 1, 1, blob.count))
     if layout is not None:
         poor = _poor_bias(layer, number, policy) if number else _poor_weights(layer, layout, policy)
     # numpy.unique, below numpy.union1d, imports a package that few processes need.

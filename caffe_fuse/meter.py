@@ -2,11 +2,12 @@
 
 A half has 11 significant bits. Its largest value is 65504, its smallest normal one 2^-14 and its smallest
 subnormal one 2^-24. Rounding is to nearest, ties to even, as `numpy.float16` does it. Then for a number x
-    |x| >= 65520            overflows: it lies at least half a step behind 65504
+    |x| >= 65520            overflows: it lies at least half a step beyond 65504, and no half is near it
     65504 < |x| < 65520     is clipped to 65504
     |x| < 2^-14 - 2^-25     becomes a subnormal half, unless it underflows
     0 < |x| <= 2^-25        underflows to zero
 and the relative error of any other finite x is at most 1/2049: half a step, 2^-11, over 1 + 2^-11.
+A device may make 65504 of what overflows, instead of infinity: that is as wrong, and counts as the same.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .rounding import IEEE, LARGEST, SMALLEST_NORMAL, HalfPolicy, rounded
+from .rounding import IEEE, LARGEST, OVERFLOW, SMALLEST_NORMAL, HalfPolicy, rounded
 
-OVERFLOW = 65520.0
 LARGEST_NORMAL_ERROR = 1 / 2049
 
 # The integer of the same size, the bits of the fraction, and how many of those a half has no room for.
@@ -60,7 +60,7 @@ class BlobStats(NamedTuple):
 
     @property
     def safe(self) -> bool:
-        """Whether every element rounds to a finite half."""
+        """Whether every element rounds to a half near it."""
         return not (self.overflow or self.nan or self.inf)
 
 
@@ -223,7 +223,7 @@ def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[Bl
     """The stats of each of these small arrays (1-D, not empty, float16 to float64), all computed together.
 
     A net has hundreds of blobs of a few numbers each, and a call of numpy costs more than a few numbers.
-    policy: how the device rounds; where it saturates nothing overflows, and what is too large is clipped.
+    policy: how the device rounds.
     """
     starts = np.cumsum([0, *(array.size for array in arrays[:-1])])
     with np.errstate(all="ignore"):
@@ -231,7 +231,7 @@ def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[Bl
         nan, finite, magnitude = np.isnan(values), np.isfinite(values), np.abs(values)
         halves = rounded(magnitude, policy)
         nonzero = finite & (magnitude > 0)
-        overflow = finite & np.isinf(halves)
+        overflow = finite & (magnitude >= OVERFLOW)
         errors = np.where(nonzero & ~overflow, np.abs(halves - magnitude) / magnitude, 0.0)
     magnitude[~finite] = 0
     highest, error = np.maximum.reduceat(magnitude, starts), np.maximum.reduceat(errors, starts)

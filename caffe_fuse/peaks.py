@@ -8,9 +8,9 @@ import numpy as np
 
 from .balance import Block, Side
 from .blob import ArrayBlob
-from .meter import OVERFLOW
 from .net import Value
 from .powers import Groups
+from .rounding import OVERFLOW
 from .scaled import Layout
 
 

@@ -14,17 +14,16 @@ import numpy as np
 
 from .balance import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
 from .blob import Blob
-from .effects import Effects
+from .effects import Effects, channels_of
 from .half import measure
 from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
 from .losses import Loss, losses
-from .meter import OVERFLOW
 from .net import Layer, Net, Value
 from .passes import Rewrite
 from .peaks import Peaks
 from .powers import Groups, grouped
-from .rounding import IEEE, HalfPolicy
+from .rounding import IEEE, OVERFLOW, HalfPolicy
 from .scaled import Scaling, scaled
 from .schema import copy_of
 
@@ -34,7 +33,10 @@ PATIENCE = 3  # so many layers are given up one by one: most models have none, a
 
 
 class Unrepaired(NamedTuple):
-    """Channels that half precision still loses. blob: the number of one with weights, or the name of a top."""
+    """Channels that half precision still loses. blob: the number of one with weights, or the name of a top.
+
+    channels: none where nobody knows which axis they are on.
+    """
 
     layer: Layer
     blob: Union[int, str]
@@ -44,12 +46,13 @@ class Unrepaired(NamedTuple):
 
     def __str__(self) -> str:
         shown = ", ".join(map(str, self.channels[:5])) + (", ..." if len(self.channels) > 5 else "")
+        where = f" in channel {shown}" if shown else ""
         what = "overflows" if self.overflow else "loses most of its digits"
         place = f"blob {self.blob}"
         if isinstance(self.blob, str):
             what, place = "may overflow", f"top {self.blob}"
         return (
-            f"{self.layer} {place} {what} in channel {shown}, and cannot be repaired: {self.reason}; "
+            f"{self.layer} {place} {what}{where}, and cannot be repaired: {self.reason}; "
             f"keep layer {self.layer.name} in float32"
         )
 
@@ -252,9 +255,8 @@ class Rescaling:
         return found
 
     def _unrepaired(self, loss: Loss) -> Unrepaired:
-        return Unrepaired(
-            loss.layer, loss.blob, tuple(loss.channels.tolist()), bool(loss.overflow.size), self._reason(loss)
-        )
+        channels = loss.channels.tolist() if channels_of(loss.layer, loss.blob) is not None else ()
+        return Unrepaired(loss.layer, loss.blob, tuple(channels), bool(loss.overflow.size), self._reason(loss))
 
     def _unrepaired_tops(self, powers: np.ndarray) -> List[Unrepaired]:
         """Each blob once, with the first layer that writes it."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from . import half
-from .activations import Assumptions, Fold, expected
+from . import half, verdict
+from .activations import Activations, Assumptions, Fold, expected
 from .bind import bind
 from .blob import Blob
 from .diagnosis import Diagnosis, analyse_net, causes
@@ -17,9 +17,8 @@ from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .loader import PathLike
 from .model import Model
-from .net import Net
-from .passes import Progress, Rewrite
-from .passes.merge import is_batch_norm
+from .net import Layer, Net
+from .passes import Progress, Refused, Rewrite
 from .proof import prove
 from .report import Report
 from .rescale import Repair, rescaled_alone
@@ -44,6 +43,7 @@ class Result:
     before: HalfReport
     half_policy: str
     strict: FrozenSet[str]
+    allow_bn: bool
     prune: bool
     weights_format: str
     blob_type: str
@@ -58,7 +58,7 @@ class Result:
 
     @property
     def safe(self) -> bool:
-        """Whether every number rounds to a finite half, and `strict` names nothing that happened."""
+        """Whether no BatchNorm remains, every value rounds to a half near it, and nothing in `strict` has happened."""
         return not self.report.problems
 
     @cached_property
@@ -85,13 +85,23 @@ class Result:
             unrepaired=left,
             activations=activations,
             warnings=(*self.model.warnings, *_new_layers(self.model), *_overflows(after, self.verification)),
-            problems=(
-                *_problems(self.model.net, after, len(refused), self.strict),
-                *self._not_half(),
-                *activations.problems(after.policy),
-                *_differences(self.verification),
-            ),
+            problems=self._problems(after, refused, activations),
+            remaining=tuple(verdict.batch_norms(self.model.net)),
             verification=self.verification,
+        )
+
+    def _problems(
+        self, after: HalfReport, refused: Sequence[Refused], activations: Activations
+    ) -> Tuple[verdict.Problem, ...]:
+        left = () if self.repair is None else self.repair.left
+        repairing = verdict.repairing(self.rescale, left)
+        return (
+            *([] if self.allow_bn else verdict.remaining(self.model.net, refused)),
+            *verdict.out_of_range(after, [repairing]),
+            *verdict.demanded(self.strict, after, len(refused), self.rescale),
+            *verdict.unstorable(self._not_half()),
+            *verdict.seen_to_overflow(activations, after.policy, repairing),
+            *_differences(self.verification),
         )
 
     def verified(self, inputs: Optional[Mapping[str, Any]] = None, *, seed: int = 0) -> Result:
@@ -140,7 +150,7 @@ class Result:
             outputs.commit()
         if refused:
             remedy = "save it as float32" if self._not_half() else "save it with force=True if you must"
-            raise UnsafeResult("; ".join(self.report.problems), remedy=remedy)
+            raise UnsafeResult("; ".join(map(str, self.report.problems)), remedy=remedy)
         return targets
 
     def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:
@@ -177,13 +187,10 @@ class Result:
         model = self.model
         return model.document.render(edits(model.document, model.source, model.net, model.dropped))
 
-    def _not_half(self) -> List[str]:
-        """Why blob_type="float16" cannot be had: no one wants an infinity, so there is no way to force it."""
+    def _not_half(self) -> List[Layer]:
+        """The layers because of which blob_type="float16" cannot be had."""
         layers = [layer for layer in self.model.net.layers if self.blob_type == "float16" and in_half(layer)]
-        bad = [layer for layer in layers if not all(half.measure(blob).safe for blob in layer.blobs)]
-        if not bad:
-            return []
-        return [f"float16 cannot hold the weights of {counted(len(bad), 'layer')} (first: {bad[0].name})"]
+        return [layer for layer in layers if not all(half.measure(blob).safe for blob in layer.blobs)]
 
     def prove_written(self, path: str) -> None:
         """Proves each rewritten layer on the numbers of a weight file."""
@@ -229,13 +236,15 @@ def _new_layers(model: Model) -> List[str]:
     ]
 
 
-def _differences(verification: Optional[Verification]) -> List[str]:
+def _differences(verification: Optional[Verification]) -> List[verdict.Problem]:
     found = None if verification is None else verification.first_difference
     if found is None:
         return []
     return [
-        f"the nets differ, first in blob {found.blob} of layer {found.layer}: by {found.max_abs:.3g}, "
-        f"where {found.bound:.3g} would be rounding"
+        verdict.Problem(
+            f"the nets differ, first in blob {found.blob} of layer {found.layer}: by {found.max_abs:.3g}, "
+            f"where {found.bound:.3g} would be rounding"
+        )
     ]
 
 
@@ -248,23 +257,3 @@ def _overflows(after: HalfReport, verification: Optional[Verification]) -> List[
         "overflow; record their ranges with caffe-fuse calibrate, and give them with --ranges"
         for answer in broken[:1]
     ]
-
-
-def _problems(net: Net, after: HalfReport, refused: int, strict: FrozenSet[str]) -> List[str]:
-    problems: List[str] = []
-    bad = [row for row in after.rows if not row.stats.safe]
-    if bad:
-        first, broken = bad[0], sum(row.stats.overflow + row.stats.nan + row.stats.inf for row in bad)
-        problems.append(
-            f"{counted(broken, 'number')} in {counted(len(bad), 'blob')} not finite in half precision "
-            f"(first: layer {first.layer}, blob {first.blob})"
-        )
-    norms = [layer.name for layer in net.layers if is_batch_norm(layer)]
-    if "bn" in strict and norms:
-        problems.append(f"{counted(len(norms), 'BatchNorm layer')} left: {', '.join(norms[:5])}")
-    if "refused" in strict and refused:
-        problems.append(f"{counted(refused, 'layer')} refused")
-    flushed = sum(row.stats.subnormal + row.stats.underflow for row in after.rows)
-    if "flush" in strict and flushed:
-        problems.append(f"{counted(flushed, 'number')} subnormal or zero in half precision")
-    return problems

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 LARGEST = 65504.0
+OVERFLOW = 65520.0  # half a step beyond: from here on no half is near
 SMALLEST_NORMAL = 2.0**-14
 
 

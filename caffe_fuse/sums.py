@@ -13,9 +13,9 @@ import numpy as np
 from .layers.ranges import Range
 from .layers.shapes import axis_of
 from .layers.window import windows
-from .meter import OVERFLOW
 from .net import Layer, Net
 from .prediction import Known
+from .rounding import OVERFLOW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

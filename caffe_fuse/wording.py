@@ -1,8 +1,34 @@
-"""Numbers in messages."""
+"""How messages are put: counts, and what to do about a finding."""
 
 from __future__ import annotations
+
+from typing import NamedTuple, Sequence, Tuple
 
 
 def counted(count: int, noun: str) -> str:
     """1 blob, 2 blobs, 1,000 blobs."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+class Remedy(NamedTuple):
+    """What to do, in words; and the command that does it, if one does: its name, then its options."""
+
+    text: str
+    command: Tuple[str, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """Without the files: the options, or the command where it is another one."""
+        if not self.command:
+            return self.text
+        name, *options = self.command
+        return f"{self.text}: {' '.join(options) or f'caffe-fuse {name}'}"
+
+    def told(self, files: Sequence[str]) -> str:
+        """With the command as it is typed for these files."""
+        if not self.command:
+            return self.text
+        import shlex
+
+        name, *options = self.command
+        return f"{self.text}: {shlex.join(['caffe-fuse', name, *files, *options])}"

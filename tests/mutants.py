@@ -39,6 +39,34 @@ FORMATS, HDF5 = "emit/formats.py", "weights/hdf5.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
+        "what a device clips to 65504 is safe",
+        "meter.py",
+        "overflow = finite & (magnitude >= OVERFLOW)",
+        "overflow = finite & np.isinf(halves)",
+        "tests/test_verdict.py",
+    ),
+    Mutant(
+        "a BatchNorm may remain",
+        "result.py",
+        "[] if self.allow_bn else verdict.remaining(",
+        "[] if not self.strict else verdict.remaining(",
+        "tests/test_verdict.py",
+    ),
+    Mutant(
+        "a number that is lost in a BatchNorm is of channel 0",
+        "losses.py",
+        "channels_of(layer, number) or Layout(1, 1, 1, blob.count)",
+        "layout or Layout(1, 1, 1, blob.count)",
+        "tests/test_verdict.py",
+    ),
+    Mutant(
+        "the stored statistics are taken and the net does not say so",
+        "dialects.py",
+        "    parameter.batch_norm_param.use_global_stats = True\n",
+        "",
+        "tests/test_verdict.py",
+    ),
+    Mutant(
         "HDF5 binds to the first layer of a name",
         "bind.py",
         "reversed(net.layers) if weights.binds_last else net.layers",

@@ -65,11 +65,13 @@ def test_the_report_names_what_was_done(result: caffe_fuse.Result) -> None:
     report = result.report
     folded = [(each.after.name, [layer.name for layer in each.before[1:]]) for each in report.folded]
     assert [(f"conv{n}", [f"bn{n}", f"scale{n}"]) for n in ("0", "_s", "_a", "_b", "_c")] == folded
-    assert ((), (), {}, (), ()) == (
+    assert ((), (), {}, (), (), (), ()) == (
         report.converted,
         report.refused,
         report.vanished_blobs,
         report.problems,
+        report.next,
+        report.remaining,
         report.warnings,
     )
     assert 0 == report.status
@@ -122,20 +124,42 @@ def test_without_a_half_policy_nothing_is_unsafe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "strict", "problem"),
     [
-        (TRAINING, ("bn",), "1 BatchNorm layer left: n"),
         (TRAINING, ("refused",), "2 layers refused"),
         (TRUTH / "half-variance-overflow", ("flush",), "39 numbers subnormal or zero in half precision"),
     ],
-    ids=["bn", "refused", "flush"],
+    ids=["refused", "flush"],
 )
 def test_strict_makes_more_things_unsafe(folder: Path, strict: Tuple[str, ...], problem: str) -> None:
-    assert caffe_fuse.fuse(load(folder)).safe
-    (found,) = caffe_fuse.fuse(load(folder), strict=strict).report.problems
-    assert problem in found
+    assert caffe_fuse.fuse(load(folder), allow_bn=True).safe
+    (found,) = caffe_fuse.fuse(load(folder), strict=strict, allow_bn=True).report.problems
+    assert problem == str(found)
+
+
+def test_a_batch_norm_that_remains_is_not_safe_unless_it_is_allowed(tmp_path: Path) -> None:
+    result = caffe_fuse.fuse(load(TRAINING))
+    assert ["1 BatchNorm layer remains: n"] == list(map(str, result.report.problems))
+    assert "NOT BN-free: 1 BatchNorm layer remains" == result.report.verdict
+    with pytest.raises(caffe_fuse.UnsafeResult, match="1 BatchNorm layer remains"):
+        result.save(tmp_path / "out")
+    allowed = caffe_fuse.fuse(load(TRAINING), allow_bn=True)
+    said = "safe: every value rounds to a half near it; 1 BatchNorm layer accepted (--allow-bn)"
+    assert said == allowed.report.verdict
+    allowed.save(tmp_path / "out")
+    with pytest.raises(caffe_fuse.InputError, match="contradict"):
+        caffe_fuse.fuse(load(TRAINING), allow_bn=True, strict="bn")
+
+
+def test_batch_statistics_can_be_read_as_stored_ones() -> None:
+    result = caffe_fuse.fuse(load(TRAINING), use_global_stats=True)
+    assert (["a"], []) == ([each.after.name for each in result.report.folded], list(result.report.remaining))
+    kept = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="a", allow_bn=True)
+    assert b"use_global_stats" not in kept.rendered()  # a Scale now
+    left = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="n", allow_bn=True)
+    assert b"use_global_stats: false" in left.rendered()  # exactly as it is
 
 
 def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:
-    result = caffe_fuse.fuse(load(BLOCK), keep=["bn_a"])
+    result = caffe_fuse.fuse(load(BLOCK), keep=["bn_a"], allow_bn=True)
     assert [("bn_a", "--keep names it")] == [
         (refused.layer.name, refused.reason) for refused in result.report.refused if refused.layer.type == "BatchNorm"
     ]
@@ -146,9 +170,9 @@ def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:
 
 def test_a_name_alone_is_one_name() -> None:
     for names in ("bn_a", ["bn_a"]):
-        kept = caffe_fuse.fuse(load(BLOCK), keep=names, keep_blobs="conv_a", strict="bn")
+        kept = caffe_fuse.fuse(load(BLOCK), keep=names, keep_blobs="conv_a", strict="refused")
         assert ["bn_a"] == [layer.name for layer in kept.model.net.layers if layer.type == "BatchNorm"]
-        assert ("1 BatchNorm layer left: bn_a",) == kept.report.problems
+        assert ["1 BatchNorm layer remains: bn_a", "2 layers refused"] == list(map(str, kept.report.problems))
 
 
 def test_a_folded_model_can_be_checked_and_folded_again(result: caffe_fuse.Result, tmp_path: Path) -> None:

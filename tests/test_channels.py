@@ -27,8 +27,7 @@ def counted(values: List[float], policy: HalfPolicy) -> Dict[str, float]:
     """The stats of one channel, from the definitions."""
     found: Dict[str, float] = dict.fromkeys(("overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf"), 0)
     found.update(count=len(values), max_abs=0.0, max_relative_error=0.0, signal=0.0, noise=0.0)
-    limit = 65536 if policy.rounding == "truncate" else 65520
-    limit = math.inf if policy.overflow == "saturate" else limit
+    limit = 65520
     for value in values:
         if math.isnan(value) or math.isinf(value):
             found["nan" if math.isnan(value) else "inf"] += 1

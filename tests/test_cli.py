@@ -55,7 +55,7 @@ def test_fuse_writes_both_files_and_says_what_it_did(run: Run, model: Tuple[Path
     assert (0, "") == (status, err)
     assert ["block", "small.caffemodel", "small.prototxt"] == files(tmp_path)
     assert "BatchNorm" in out.splitlines()[0]
-    assert "verdict    safe: every number rounds to a finite half" == out.splitlines()[-1]
+    assert "verdict    safe: every value rounds to a half near it" == out.splitlines()[-1]
 
 
 def test_the_two_files_may_come_in_either_order(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
@@ -128,14 +128,24 @@ def test_an_existing_output_is_replaced(run: Run, model: Tuple[Path, Path], tmp_
     assert b"old" != (tmp_path / "a.prototxt").read_bytes()
 
 
-def test_strict_without_a_value_means_that_no_batch_norm_may_remain(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("strict", [[], ["--strict"], ["--strict=bn"]])
+def test_no_batch_norm_may_remain_unless_it_is_allowed(run: Run, tmp_path: Path, strict: List[str]) -> None:
     folder = TRUTH / "keep-batch-stats"
     pair = (folder / "net.prototxt", folder / "net.caffemodel")
-    assert 0 == run("fuse", *pair, "-o", tmp_path / "a")[0]
-    status, out, _ = run("fuse", "--strict", *pair, "-o", tmp_path / "b")
+    assert 0 == run("fuse", *pair, "-o", tmp_path / "a", "--allow-bn")[0]
+    status, out, _ = run("fuse", *strict, *pair, "-o", tmp_path / "b")
     assert 1 == status
-    assert "BatchNorm layer left: " in out
+    last = out[out.index("not safe ") :].splitlines()
+    command = f"caffe-fuse fuse {pair[0]} {pair[1]}"
+    assert [
+        "not safe   1 BatchNorm layer remains: n",
+        "verdict    NOT BN-free: 1 BatchNorm layer remains; no model file was written",
+        f"next       give the net for deployment, or take the stored statistics: {command} --use-global-stats",
+        f"next       accept it as it is: {command} --allow-bn",
+    ] == last
     assert ["a.caffemodel", "a.prototxt"] == files(tmp_path)
+    assert 0 == run("fuse", *pair, "-o", tmp_path / "c", "--use-global-stats")[0]
+    assert b"BatchNorm" not in (tmp_path / "c.prototxt").read_bytes()
 
 
 def test_an_unsafe_model_is_written_only_by_force(run: Run, tmp_path: Path) -> None:
@@ -146,7 +156,9 @@ def test_an_unsafe_model_is_written_only_by_force(run: Run, tmp_path: Path) -> N
     assert 1 == status
     assert ["r.json"] == files(tmp_path)
     assert 1 == json.loads(report.read_text())["status"]
-    assert "verdict    NOT safe; no model file was written" == out.splitlines()[-1]
+    verdict, step = out.splitlines()[-2:]
+    assert "verdict    NOT safe in half precision; no model file was written" == verdict
+    assert "next       no power of two helps: have the device keep these layers in float32: conv2" == step
     assert 1 == run("fuse", *pair, "-o", tmp_path / "a", "--force")[0]
     assert ["a.caffemodel", "a.prototxt", "r.json"] == files(tmp_path)
     assert 0 == run("fuse", *pair, "-o", tmp_path / "b", "--half-policy", "off")[0]
@@ -521,7 +533,7 @@ def test_only_the_verdict_has_colour_and_only_on_a_terminal(
     assert "\033" not in plain
     assert (1 if code else 0) == coloured.count(code or "\033[3")
     assert plain == re.sub(r"\033\[\d+m", "", coloured)
-    assert coloured.splitlines()[-1].startswith(f"verdict    {code}")
+    assert f"\nverdict    {code}" in coloured
 
 
 @pytest.mark.parametrize(("name", "known"), [("layer-conv-stride-dilation", False), ("net-resnet-bottleneck", True)])

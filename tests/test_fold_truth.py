@@ -18,7 +18,7 @@ BATCH_STATISTICS = {"keep-batch-stats", "layer-batchnorm-batch-stats"}
 @pytest.mark.parametrize("name", FOLDABLE)
 def test_no_batch_norm_is_left_and_every_blob_is_the_same(name: str, tmp_path: Path) -> None:
     net = truth.load(name)
-    result = caffe_fuse.fuse(caffe_fuse.load(net.prototxt_path, net.weights_path), half_policy="off")
+    result = caffe_fuse.fuse(caffe_fuse.load(net.prototxt_path, net.weights_path), half_policy="off", allow_bn=True)
     weights, prototxt = result.save(str(tmp_path / "out"))
     after = caffe_fuse.load(prototxt, weights)
     left = [layer.name for layer in after.net.layers if layer.type == "BatchNorm"]

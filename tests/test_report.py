@@ -33,6 +33,7 @@ Check = Callable[[str, str], None]
 FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
     *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status", "verification"),
+    *("batch_norms", "verdict", "next"),
 }
 CHANNEL_FIELDS = {
     *("channel", "state", "overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf", "max_abs", "margin"),
@@ -86,7 +87,7 @@ def golden(request: pytest.FixtureRequest) -> Check:
 def test_a_report_has_these_fields_and_no_others(fuse: Fuse) -> None:
     _, _, report = fuse("keep-preact-resnet")
     assert FIELDS == set(report)
-    assert {"policy", "before", "after"} == set(report["half"])
+    assert {"policy", "before", "after", "channels", "flushed"} == set(report["half"])
     for row in [*report["half"]["before"], *report["half"]["after"]]:
         assert HALF_FIELDS == set(row)
     assert 1 == report["schema"]
@@ -131,7 +132,11 @@ def test_refused_names_the_layer_the_reason_and_the_line(fuse: Fuse) -> None:
     lines = truth.load("keep-batch-stats").prototxt.decode().splitlines()
     first, second = report["refused"]
     reason = "batch statistics: use_global_stats is false, so it depends on the batch"
-    assert {"layer": "n", "type": "BatchNorm", "rule": "affine", "reason": reason, "line": 15} == first
+    assert {"layer": "n", "type": "BatchNorm", "rule": "affine", "reason": reason, "line": 15} == {
+        name: first[name] for name in first if name != "remedy"
+    }
+    assert first["remedy"].endswith(": caffe-fuse fuse net.prototxt net.caffemodel --use-global-stats")
+    assert [{"layer": "n", "type": "BatchNorm", "line": 15}] == report["batch_norms"]
     assert ("s", "Scale", 22) == (second["layer"], second["type"], second["line"])
     assert ['  name: "n"', '  name: "s"'] == [lines[each["line"]] for each in report["refused"]]
 
@@ -227,7 +232,7 @@ def test_a_net_that_half_precision_ruins_is_repaired_and_both_ratios_are_printed
     status, text, report = fuse(f"half-weights-{kind}", "--verify")
     assert 0 == status
     assert report["rescaled"]
-    assert "verdict    safe: every number rounds to a finite half" in text.splitlines()
+    assert "verdict    safe: every value rounds to a half near it" in text.splitlines()
     told = [re.search(f"^in half    {word} +conv[23]: (.*?);", text, re.M) for word in ("before", "folded", "repaired")]
     answers = [answer.group(1) for answer in told if answer is not None]
     assert all(re.fullmatch("[0-9]+ numbers not finite|SNR [0-9.]+ dB", answer) for answer in answers)
@@ -254,7 +259,8 @@ def test_what_cannot_be_repaired_has_its_reason(fuse: Fuse) -> None:
 def test_a_policy_that_is_off_leaves_the_half_rows_out(fuse: Fuse) -> None:
     status, _, report = fuse("half-weights-one-channel", "--half-policy", "off")
     assert 0 == status
-    assert {"policy": "off", "before": [], "after": []} == report["half"]
+    half = report["half"]
+    assert ("off", [], [], None) == (half["policy"], half["before"], half["after"], half["flushed"])
 
 
 def test_numbers_that_json_has_no_word_for_are_strings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,7 +287,8 @@ def test_check_reports_the_same_half_rows_as_fuse_before_the_fold(fuse: Fuse, tm
     _, _, report = fuse("keep-preact-resnet")
     assert 0 == cli.main(["check", "net.prototxt", "net.caffemodel", "--report", "c.json", "-q"])
     checked = read_strictly(tmp_path / "c.json")
-    assert {"schema", "tool", "inputs", "half", "predicted_activations", "warnings", "status"} == set(checked)
+    fields = {"schema", "tool", "inputs", "half", "predicted_activations", "warnings", "status"}
+    assert fields | {"problems", "verdict", "next"} == set(checked)
     assert report["half"]["before"] == checked["half"]["before"]
     assert report["predicted_activations"]["before"] == checked["predicted_activations"]["before"]
     assert report["inputs"] == checked["inputs"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, List, NamedTuple, Optional, Pro
 import numpy as np
 
 from ..errors import InternalError
+from ..wording import Remedy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,9 +31,10 @@ BlobShapes = Sequence[Tuple[int, ...]]
 
 
 class Refusal(NamedTuple):
-    """Why something cannot be done. The reason says what was found, and ends up in the report."""
+    """Why something cannot be done. The reason says what was found, and ends up in the report with its remedy."""
 
     reason: str
+    remedy: Optional[Remedy] = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ from typing import AbstractSet, List, NamedTuple, Optional, Sequence, Tuple, Uni
 
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
+from ..wording import Remedy
 from .progress import Refused
 
 
@@ -20,7 +21,7 @@ def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, R
     if row is None or row.affine is None:
         return None
     if layer.name in kept:
-        return Refusal("--keep names it")
+        return Refusal("--keep names it", Remedy("leave --keep out"))
     if layer.not_understood:
         return Refusal(f"its {layer.not_understood} is not understood")
     shapes = [net.shapes[value] for value in net.bottoms(layer)]
@@ -52,7 +53,7 @@ def follow(
         if affine is None:
             return links, []
         if isinstance(affine, Refusal):
-            return links, [Refused(layer, "affine", affine.reason)]
+            return links, [Refused.by("affine", layer, affine)]
         misfit = _misfit(affine, axis, channels)
         if misfit:
             return links, [Refused(layer, "affine", misfit)]

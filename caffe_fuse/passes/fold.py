@@ -44,7 +44,7 @@ def fold_affines(progress: Progress) -> Progress:
             return progress.after([answer for answer in answers.values() if isinstance(answer, Rewrite)], refusals)
         # Others may share weights with a layer that turned out to absorb nothing: they have to be asked again.
         for index, refusal in refused.items():
-            refusals += [Refused(link.layer, "fold", refusal.reason) for link in matches.pop(index).links]
+            refusals += [Refused.by("fold", link.layer, refusal) for link in matches.pop(index).links]
 
 
 def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refused]]:

@@ -21,8 +21,8 @@ def name_leftovers(progress: Progress) -> Progress:
             continue
         if isinstance(affine, Affine) and affine.is_identity and not layer.blobs:
             continue
-        reason = affine.reason if isinstance(affine, Refusal) else in_front(progress.net, layer)
-        refusals.append(Refused(layer, "affine", reason))
+        refusal = affine if isinstance(affine, Refusal) else Refusal(in_front(progress.net, layer))
+        refusals.append(Refused.by("affine", layer, refusal))
     return progress.after((), refusals)
 
 

@@ -19,9 +19,12 @@ from ..generations import V2
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
 from ..schema import copy_of
+from ..wording import Remedy
 from .chain import Link, affine_of, compose, follow, only_writers, trimmed, vanished
 from .leftover import in_front
 from .progress import Progress, Refused, Rewrite
+
+UPGRADE = Remedy("write the model in today's form first", ("upgrade",))
 
 
 def is_batch_norm(layer: Layer) -> bool:
@@ -45,17 +48,17 @@ def merge_batch_norms(progress: Progress) -> Progress:
             continue
         reason = _reason(net, links, progress)
         if norm.generation != V2:
-            reason += ", and the old form of this net has no Scale: `caffe-fuse upgrade` gives it today's"
-            without_scale.update({link.layer.index: Refused(link.layer, "merge", reason) for link in links})
+            told = Refusal(f"{reason}, and the old form of this net has no Scale", UPGRADE)
+            without_scale.update({link.layer.index: Refused.by("merge", link.layer, told) for link in links})
             continue
         answer = _rewrite(net, links, norm, reason)
         if isinstance(answer, Refusal):
-            refusals += [Refused(link.layer, "merge", answer.reason) for link in links]
+            refusals += [Refused.by("merge", link.layer, answer) for link in links]
         else:
             rewrites.append(answer)
     # What an old form cannot hold is told beside the first reason, not behind it.
-    told = replace(progress, refusals={**progress.refusals, **without_scale})
-    return told.after(rewrites, refusals)
+    progress = replace(progress, refusals={**progress.refusals, **without_scale})
+    return progress.after(rewrites, refusals)
 
 
 def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..layers.row import Refusal
 from ..net import Layer, Net
+from ..wording import Remedy
 
 
 class Rewrite(NamedTuple):
@@ -32,6 +34,11 @@ class Refused(NamedTuple):
     layer: Layer
     rule: str
     reason: str
+    remedy: Optional[Remedy] = None
+
+    @classmethod
+    def by(cls, rule: str, layer: Layer, refusal: Refusal) -> Refused:
+        return cls(layer, rule, refusal.reason, refusal.remedy)
 
 
 @dataclass(frozen=True)

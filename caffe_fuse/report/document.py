@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
 from ..activations import Activation, Activations
-from ..diagnosis import BlobChannels, Diagnosis
+from ..diagnosis import STATES, BlobChannels, Diagnosis
 from ..emit import Written
 from ..half import Policy
 from ..passes import Refused, Rewrite
 from ..rescale import Unrepaired
-from .report import Report
+from .report import Checked, Report
 
 if TYPE_CHECKING:
     from ..comparison import HalfAnswer, Verification
@@ -31,38 +31,37 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "outputs": [_file(*output) for output in outputs],
         "folded": [_folded(rewrite) for rewrite in report.folded],
         "converted": [_converted(rewrite) for rewrite in report.converted],
-        "refused": [_refused(refused) for refused in report.refused],
+        "refused": [_refused(refused, report.inputs) for refused in report.refused],
+        "batch_norms": [{"layer": layer.name, "type": layer.type, "line": layer.line} for layer in report.remaining],
         "vanished_blobs": dict(report.vanished_blobs),
-        "half": half_document(report.after.policy, before=report.before_channels, after=report.after_channels),
+        "half": _half(report),
         "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
         "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
         "predicted_activations": _activations(report.activations),
         "verification": None if report.verification is None else verification(report.verification),
         "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
         "warnings": list(report.warnings),
-        "problems": list(report.problems),
+        "problems": list(map(str, report.problems)),
+        "verdict": report.verdict,
+        "next": list(report.next),
         "status": report.status,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def check_to_json(
-    inputs: Sequence[str],
-    policy: Policy,
-    channels: Diagnosis,
-    activations: Activations,
-    warnings: Sequence[str],
-    status: int,
-) -> str:
+def check_to_json(found: Checked) -> str:
     """The report of `check`."""
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
-        "inputs": [_file(path, path) for path in inputs],
-        "half": half_document(policy, before=channels),
-        "predicted_activations": _activations(activations),
-        "warnings": list(warnings),
-        "status": status,
+        "inputs": [_file(path, path) for path in found.inputs],
+        "half": half_document(found.half.policy, before=found.channels),
+        "predicted_activations": _activations(found.activations),
+        "warnings": list(found.warnings),
+        "problems": list(map(str, found.problems)),
+        "verdict": found.verdict,
+        "next": list(found.next),
+        "status": found.status,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
@@ -104,9 +103,17 @@ def _plain(value: Any) -> Any:
 
 
 def half_document(policy: Policy, **nets: Diagnosis) -> Dict[str, Any]:
+    """nets: by moment. Of each a row for each blob, and how many channels are in each state."""
     result: Dict[str, Any] = {"policy": policy.name}
     result.update({name: [_half_row(blob) for blob in found.rows] for name, found in nets.items()})
+    result["channels"] = {name: {state: found.states[state] for state in STATES} for name, found in nets.items()}
     return result
+
+
+def _half(report: Report) -> Dict[str, Any]:
+    flushed = report.flushed
+    found = half_document(report.after.policy, before=report.before_channels, after=report.after_channels)
+    return {**found, "flushed": None if flushed is None else flushed._asdict()}
 
 
 def _file(path: str, place: str) -> Dict[str, str]:
@@ -139,13 +146,14 @@ def _converted(rewrite: Rewrite) -> Dict[str, Any]:
     }
 
 
-def _refused(refused: Refused) -> Dict[str, Any]:
+def _refused(refused: Refused, files: Sequence[str]) -> Dict[str, Any]:
     layer = refused.layer
     return {
         "layer": layer.name,
         "type": layer.type,
         "rule": refused.rule,
         "reason": refused.reason,
+        "remedy": None if refused.remedy is None else refused.remedy.told(files),
         "line": layer.line,
     }
 

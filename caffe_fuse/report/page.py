@@ -78,7 +78,7 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "first_picture": ranges([_range(row) for row in first]) if first else "",
         "strips": _strips(report),
         "outside": _outside(report.before_channels),
-        "states": _states(report.after_channels),
+        "states": report.after_channels.states,
         "activations": _activations_picture(report),
         "seen": any(row.seen for row in report.activations.after),
         "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
@@ -181,15 +181,6 @@ def _outside(found: Diagnosis) -> List[Told]:
         for blob in found.rows
     ]
     return [_told(blob) for blob in sorted(bad, key=lambda blob: -len(blob.channels)) if blob.channels][:SHOWN]
-
-
-def _states(found: Diagnosis) -> Counter[str]:
-    """How many channels are in each state: those of a layer's blobs once."""
-    return Counter(
-        state
-        for state in STATES
-        for _ in {(blob.layer, each.channel) for blob in found.rows for each in blob.channels if each.state == state}
-    )
 
 
 def _activations_picture(report: Report) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..activations import Activation, Activations
-from ..diagnosis import Channel, Diagnosis
+from ..diagnosis import Channel, Diagnosis, counted_states
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
+from ..verdict import CALIBRATE, Problem
 from ..wording import counted
-from .report import Report
+from .report import Checked, Report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,40 +32,43 @@ SHOWN = 8  # lines of a list, unless -v asks for all
 
 def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     lines = _folded(report.folded, verbose) + _converted(report.converted, verbose)
-    lines += _refused(report.refused, verbose)
+    lines += _refused(report, verbose)
     if report.dropped:
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
         lines.append(f"dropped    {names}: of another phase, and with a blob or a name that is gone")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
-    lines += channel_lines(report.after_channels, verbose)
-    lines += activation_lines(report.activations, verbose)
+    lines += channel_lines(report.after_channels, verbose) + _flushed(report)
+    lines += activation_lines(report.activations, report.inputs, verbose)
     if report.verification is not None:
         lines += verification_lines(report.verification, _REPAIRED if report.rescaled else _FOLDED)
     lines += [f"wrote      {path}" for path in outputs]
-    lines += [f"not safe   {problem}" for problem in report.problems]
-    return "\n".join([*lines, f"verdict    {_verdict(report, outputs)}"]) + "\n"
+    files = ""
+    if report.problems:
+        files = "; written all the same (--force)" if outputs else "; no model file was written"
+    return "\n".join([*lines, *_ending(report.problems, report.verdict + files, report.next)]) + "\n"
 
 
-def check_report(half: HalfReport, channels: Diagnosis, activations: Activations, verbose: bool) -> str:
-    lines = half_lines("half", half, verbose) + channel_lines(channels, verbose)
-    lines += activation_lines(activations, verbose)
-    problems = activations.problems(half.policy)
-    lines += [f"not safe   {problem}" for problem in problems]
-    is_safe = half.safe and not problems
-    verdict = "safe: every number rounds to a finite half" if is_safe else "NOT safe in half precision"
-    if not half.policy.checked:
-        verdict = "half range not checked"
-    return "\n".join([*lines, f"verdict    {verdict}"]) + "\n"
+def check_report(checked: Checked, verbose: bool) -> str:
+    lines = half_lines("half", checked.half, verbose) + channel_lines(checked.channels, verbose)
+    lines += activation_lines(checked.activations, checked.inputs, verbose)
+    return "\n".join([*lines, *_ending(checked.problems, checked.verdict, checked.next)]) + "\n"
+
+
+def _ending(problems: Sequence[Problem], verdict: str, steps: Sequence[str]) -> List[str]:
+    """Why it is not safe, the verdict, and what to do about it."""
+    reasons = [f"not safe   {problem}" for problem in problems]
+    return [*reasons, f"verdict    {verdict}", *(f"next       {step}" for step in steps)]
 
 
 def coloured(text: str) -> str:
     """With a verdict that stands out on a terminal."""
-    head, word, verdict = text.rpartition("verdict    ")
+    head, word, rest = text.rpartition("verdict    ")
     if not word:
         return text
+    verdict, end, steps = rest.partition("\n")
     colour = next((number for start, number in _COLOURS.items() if verdict.startswith(start)), 33)
-    return f"{head}{word}\033[{colour}m{verdict.rstrip()}\033[0m\n"
+    return f"{head}{word}\033[{colour}m{verdict}\033[0m{end}{steps}"
 
 
 def upgrade_report(done: Upgrade) -> str:
@@ -83,7 +87,9 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     for row in half.rows:
         for name in ("count", *CLASSES):
             sums[name] += getattr(row.stats, name)
-    found = [f"{sums[name]:,} {name}" for name in CLASSES if sums[name]]
+    saturates = half.policy.rounding.overflow == "saturate"
+    words = {"overflow": "overflow (clipped to 65504)"} if saturates else {}
+    found = [f"{sums[name]:,} {words.get(name, name)}" for name in CLASSES if sums[name]]
     place = f"{counted(sums['count'], 'number')} in {counted(len(half.rows), 'blob')}"
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {place}"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
@@ -93,7 +99,7 @@ def channel_lines(found: Diagnosis, verbose: bool) -> List[str]:
     """The channels that half precision loses, with what made them so; nothing where there are none."""
     if not found.worst:
         return []
-    counts = Counter(channel.state for _, channel in found.worst)
+    counts = counted_states((row.layer, channel) for row, channel in found.worst)
     states = ", ".join(f"{count} {_STATES[state]}" for state, count in counts.items())
     return [f"channels   {states}", *_shortened([f"  {_channel(*each)}" for each in found.worst], verbose)]
 
@@ -110,7 +116,7 @@ def _channel(row: HalfRow, channel: Channel) -> str:
     return f"{row.layer} blob {row.blob} channel {channel.channel}: {what}{cause}"
 
 
-def activation_lines(found: Activations, verbose: bool) -> List[str]:
+def activation_lines(found: Activations, files: Sequence[str], verbose: bool) -> List[str]:
     """What is expected to leave the range of halves; nothing where all stays inside."""
     lines: List[str] = []
     for moment, rows in ((" before the fold", found.before), (" after the fold", found.after)):
@@ -121,6 +127,8 @@ def activation_lines(found: Activations, verbose: bool) -> List[str]:
             lines += [f"activations{when}: overflow in {counted(len(large), 'blob')}", *_shortened(large, verbose)]
         if small:
             lines += [f"activations{when}: channels that stay subnormal in {counted(len(small), 'blob')}", *small]
+    if any(row.overflow.size and not row.seen for row in found.after or found.before):
+        lines.append(f"  to know more than this prediction, {CALIBRATE.told(files)}")
     bad = [bound for bound in found.sums if bound.overflow.size]
     if found.sums:
         lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow while they add up, at the worst")
@@ -227,11 +235,19 @@ def _converted(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
     return [f"converted  {_kinds(merged)} to {len(rewrites)} Scale", *_shortened(lines, verbose)]
 
 
-def _refused(refusals: Sequence[Refused], verbose: bool) -> List[str]:
-    if not refusals:
+def _refused(report: Report, verbose: bool) -> List[str]:
+    """Each reason once, with its remedy; with -v for each layer."""
+    if not report.refused:
         return []
-    lines = [f"  {refused.layer.where} {refused.layer}: {refused.reason}" for refused in refusals]
-    return [f"refused    {_kinds([refused.layer for refused in refusals])}", *_shortened(lines, verbose)]
+    groups: Dict[Any, List[Refused]] = {}
+    for refused in report.refused:
+        groups.setdefault((refused.reason, refused.remedy, verbose and refused.layer.index), []).append(refused)
+    lines: List[str] = []
+    for (first, *others), remedy in ((group, group[0].remedy) for group in groups.values()):
+        more = f" and {len(others)} more" if others else ""
+        step = "" if remedy is None else f"\n    {remedy.short}"
+        lines.append(f"  {first.layer.where} {first.layer}{more}: {first.reason}{step}")
+    return [f"refused    {_kinds([refused.layer for refused in report.refused])}", *_shortened(lines, verbose)]
 
 
 def _vanished(report: Report, verbose: bool) -> List[str]:
@@ -266,12 +282,12 @@ def _powers(exponents: Sequence[int]) -> str:
     return f"2^{least}" if least == most else f"2^{least} to 2^{most}"
 
 
-def _verdict(report: Report, outputs: Sequence[str]) -> str:
-    if report.problems:
-        return "NOT safe; " + ("written all the same (--force)" if outputs else "no model file was written")
-    if not report.after.policy.checked:
-        return "done; half range not checked"
-    return "safe: every number rounds to a finite half"
+def _flushed(report: Report) -> List[str]:
+    """Where more numbers become 0 than before: that it is so, and whether it matters."""
+    flushed = report.flushed
+    if flushed is None or flushed.after <= flushed.before:
+        return []
+    return [f"flushed    {counted(flushed.after, 'number')} to 0, {flushed.before:,} before the fold; {flushed.harm}"]
 
 
 def _kinds(layers: Iterable[Layer]) -> str:

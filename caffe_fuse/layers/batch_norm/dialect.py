@@ -80,9 +80,9 @@ def settings_of(layer: str, parameter: Any) -> Any:
     return parameter.bn_param if layer == "BN" else parameter.batch_norm_param
 
 
-def unsettled(layer: str, reason: str) -> LayerType:
+def unsettled(layer: str, refusal: Refusal) -> LayerType:
     """The row of layers that no dialect can be told for: they stay, with this reason."""
-    return LayerType(layer, like_bottom, affine=lambda *_: Refusal(reason), most=1)
+    return LayerType(layer, like_bottom, affine=lambda *_: refusal, most=1)
 
 
 def _has_sizes(order: str, sizes: Sequence[int]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Union
 
 import numpy as np
 
+from ...wording import Remedy
 from ..row import Refusal, single
 from .settings import bn_eps, is_test, uses_stored, var_eps
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from ..row import Doubles
 
     Roles = Mapping[str, Doubles]  # the blobs by what they hold, flat
+
+USE_STORED = Remedy("give the net for deployment, or take the stored statistics", ("fuse", "--use-global-stats"))
+TEST_PHASE = Remedy("give the net for deployment, or leave --phase TRAIN out")
+OTHER_NUMBERS = Remedy("give weights that are not damaged, or say whose BatchNorm it is with --bn-dialect")
 
 
 class Statistics(NamedTuple):
@@ -42,7 +47,7 @@ def factored(parameter: Any, roles: Roles, unset: Optional[bool] = None) -> Unio
 def nvidia(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """NVIDIA: batch_norm_layer.cpp:24 and Forward_cpu; the factor of BVLC's three blobs is divided out on loading."""
     if not is_test(parameter):
-        return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch")
+        return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch", TEST_PHASE)
     mean, variance = roles["mean"], roles["variance"]
     if "factor" in roles and roles["factor"][0] != 0:
         mean, variance = mean / roles["factor"][0], variance / roles["factor"][0]
@@ -52,7 +57,7 @@ def nvidia(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
 def digits(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """NVIDIA 0.15 and Xilinx: no factor, and no use_global_stats in TEST."""
     if not is_test(parameter):
-        return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch")
+        return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch", TEST_PHASE)
     return _normalised(roles, roles["mean"], roles["variance"], _eps(parameter))
 
 
@@ -95,7 +100,10 @@ def segnet(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """SegNet, ENet: bn_layer.cpp; the two blobs of INFERENCE hold what compute_bn_statistics.py made of all."""
     settings = parameter.bn_param
     if settings.bn_mode != settings.INFERENCE:
-        return Refusal("batch statistics: its bn_mode is LEARN, the default, so it depends on the batch")
+        return Refusal(
+            "batch statistics: its bn_mode is LEARN, the default, so it depends on the batch",
+            Remedy("give the net with bn_mode INFERENCE that compute_bn_statistics.py made"),
+        )
     ones = np.ones_like(roles["scale"])
     return Statistics(0 * ones, ones, roles["scale"], roles["shift"])
 
@@ -104,7 +112,8 @@ def pspnet(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """PSPNet, yjxiong, Sophgo: bn_layer.cpp Forward_cpu."""
     settings = parameter.bn_param
     if not (is_test(parameter) or settings.frozen):
-        return Refusal("batch statistics: the phase is TRAIN and it is not frozen, so it depends on the batch")
+        cause = "the phase is TRAIN and it is not frozen"
+        return Refusal(f"batch statistics: {cause}, so it depends on the batch", TEST_PHASE)
     return _normalised(roles, roles["mean"], roles["variance"], bn_eps(parameter))
 
 
@@ -113,14 +122,14 @@ def sensetime(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     settings = parameter.bn_param
     if not is_test(parameter) or (settings.HasField("moving_average") and not settings.moving_average):
         cause = "moving_average is false" if is_test(parameter) else "the phase is TRAIN"
-        return Refusal(f"batch statistics: {cause}, so it depends on the batch")
+        return Refusal(f"batch statistics: {cause}, so it depends on the batch", TEST_PHASE)
     return _normalised(roles, roles["mean"], roles["variance"], var_eps(parameter))
 
 
 def inverse(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """happynear: bn_layer.cpp:119-137."""
     if not is_test(parameter):
-        return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch")
+        return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch", TEST_PHASE)
     deviation = 1 / roles["inverse"]
     return Statistics(roles["mean"], deviation, roles["scale"], roles["shift"], np.square(deviation))
 
@@ -130,7 +139,7 @@ def _batch_statistics(parameter: Any, unset: Optional[bool] = None) -> Optional[
         return None
     named = parameter.batch_norm_param.HasField("use_global_stats")
     cause = "use_global_stats is false" if named else "the phase is TRAIN"
-    return Refusal(f"batch statistics: {cause}, so it depends on the batch")
+    return Refusal(f"batch statistics: {cause}, so it depends on the batch", USE_STORED)
 
 
 def _share(roles: Roles, name: str) -> Doubles:
@@ -148,6 +157,6 @@ def _normalised(roles: Roles, mean: Doubles, variance: Doubles, eps: float) -> U
     # An infinite one has overflowed in half precision before it was stored: its channel would be dead for good.
     bad = np.flatnonzero(~((radicand > 0) & (radicand < np.inf)))
     if bad.size:
-        return Refusal(f"its variance + eps is {radicand[bad[0]]:g} in channel {bad[0]}")
+        return Refusal(f"its variance + eps is {radicand[bad[0]]:g} in channel {bad[0]}", OTHER_NUMBERS)
     scale = roles.get("scale", np.ones_like(mean))
     return Statistics(mean, np.sqrt(radicand), scale, roles.get("shift", np.zeros_like(mean)), variance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Tuple
 
+from ..row import Refusal
 from . import forward, read
 from .dialect import Dialect, unsettled
 
@@ -136,5 +137,5 @@ DIALECTS: Tuple[Dialect, ...] = (
 
 ROWS = (
     DIALECTS[0].row(_THREE),
-    unsettled("BN", "its blobs do not tell which dialect of BN it is"),
+    unsettled("BN", Refusal("its blobs do not tell which dialect of BN it is")),
 )
