@@ -6,11 +6,10 @@ import argparse
 import gc
 import io
 import os
-import signal
 import sys
-from typing import Any, Callable, NoReturn, Optional, Sequence
+from typing import Callable, NoReturn, Optional, Sequence
 
-from . import commands
+from . import commands, interrupts
 from .arguments import parsed
 from .errors import CaffeFuseError
 
@@ -19,8 +18,12 @@ INTERRUPTED = 130
 
 def console() -> NoReturn:
     """The process `caffe-fuse`. It ends without tearing the interpreter down: that takes as long as reading a net."""
+    interrupts.end_the_command()
     gc.disable()  # for so short a process, looking for garbage costs more than it frees
-    status = main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # a second one, while the first was told
+        status = INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -31,7 +34,6 @@ def console() -> NoReturn:
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one command. Returns the exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
-    signal.signal(signal.SIGTERM, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not have the letters of a layer's name
     try:
@@ -54,6 +56,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except Exception:
         _complain(f"internal error; please report {_saved_traceback()}")
         return 3
+    finally:
+        interrupts.settled()
 
 
 def _complain(message: str) -> None:
@@ -68,7 +72,3 @@ def _saved_traceback() -> str:
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         traceback.print_exc(file=file)
     return path
-
-
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
