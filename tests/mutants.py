@@ -35,7 +35,7 @@ NORM = "tests/test_batch_norm.py::"
 READ, DIALECT, TABLE = (f"layers/batch_norm/{name}.py" for name in ("read", "dialect", "table"))
 AFFINE, WEIGHTED, SCALED = "layers/affine.py", "layers/weighted.py", "scaled.py"
 DIAGNOSIS = "tests/test_diagnosis.py"
-FORMATS, HDF5 = "emit/formats.py", "weights/hdf5.py"
+FORMATS, HDF5, OUTPUTS = "emit/formats.py", "weights/hdf5.py", "emit/outputs.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
@@ -718,6 +718,41 @@ MUTANTS: Tuple[Mutant, ...] = (
         "            policy=policy.rounding,\n",
         "",
         "tests/test_rescale.py::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
+    ),
+    Mutant(
+        "old weights are set aside before the old net",
+        OUTPUTS,
+        "for pending in reversed(files) if",
+        "for pending in files if",
+        "tests/test_outputs.py::test_at_no_moment_is_there_a_new_net_beside_old_weights",
+    ),
+    Mutant(
+        "the net gets its name before the weights",
+        OUTPUTS,
+        "        for pending in files:\n            target = pending.target\n",
+        "        for pending in reversed(files):\n            target = pending.target\n",
+        "tests/test_outputs.py::test_at_no_moment_is_there_a_new_net_beside_old_weights",
+    ),
+    Mutant(
+        "a signal cuts the names in two",
+        OUTPUTS,
+        "with _alone(folders[-1]), interrupts.deferred():",
+        "with _alone(folders[-1]):",
+        "tests/test_outputs.py::test_a_signal_at_any_call_leaves_all_old_files_or_all_new_ones",
+    ),
+    Mutant(
+        "old files do not come back",
+        OUTPUTS,
+        "                os.rename(kept, path)\n",
+        "                pass\n",
+        "tests/test_outputs.py::test_what_the_system_refuses_at_any_call_changes_nothing",
+    ),
+    Mutant(
+        "a signal is told after all is there",
+        OUTPUTS,
+        "            interrupts.settled()\n",
+        "",
+        "tests/test_interrupts.py::test_the_status_says_what_is_there",
     ),
 )
 
