@@ -196,13 +196,14 @@ def _add_input_shape(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_half_policy(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    device = parser.add_mutually_exclusive_group()
+    device.add_argument(
         "--half-policy",
         default="ieee",
         metavar="NAME",
         help="how the device treats halves: ieee (default), flush, truncate, saturate, a target's name, or off",
     )
-    parser.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
+    device.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
 
 
 def _add_activations(parser: argparse.ArgumentParser) -> None:

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, 
 
 import numpy as np
 
+from .classes import classify
 from .errors import InputError
 from .forward import PRECISIONS, Unavailable, compute
 from .layers.ranges import Range
 from .loader import PathLike
 from .model import Model
 from .net import Net, Value
-from .rounding import LARGEST, OVERFLOW, SMALLEST_NORMAL
+from .rounding import LARGEST, SMALLEST_NORMAL, rounded
 from .running import checked, input_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
-KINDS = ("zeros", "underflow", "subnormal", "clipped", "overflow", "inf", "nan")
+KINDS = ("zeros", "underflow", "subnormal", "clipped", "overflow", "inf", "nan")  # CLASSES, as the file has them
 _PIECE = 1 << 18
 
 
@@ -97,21 +98,15 @@ class Recorded:
         counts = np.bincount(exponents, minlength=256)
         zeros = piece.size - int(np.count_nonzero(piece))
         counts[0] -= zeros
-        nan = int(np.count_nonzero(np.isnan(piece))) if counts[255] else 0
-        self._add_kinds(zeros=zeros, nan=nan, inf=int(counts[255]) - nan)
+        self._add_kinds(zeros=zeros)
         for place in np.flatnonzero(counts[:255]).tolist():
             self.histogram[place - 127] = self.histogram.get(place - 127, 0) + int(counts[place])
-        magnitudes = np.abs(piece)
-        if counts[_place(LARGEST) : 255].any():
-            finite = magnitudes[np.isfinite(magnitudes)]
-            overflow = int(np.count_nonzero(finite >= OVERFLOW))
-            self._add_kinds(overflow=overflow, clipped=int(np.count_nonzero(finite > LARGEST)) - overflow)
-        if counts[: _place(SMALLEST_NORMAL)].any():
-            small = magnitudes[(magnitudes < SMALLEST_NORMAL) & (magnitudes > 0)]
-            # Down here halves are the multiples of 2^-24.
-            halves = np.rint(small.astype(np.float64) * 2.0**24)
-            underflow = int(np.count_nonzero(halves == 0))
-            self._add_kinds(underflow=underflow, subnormal=int(np.count_nonzero(halves < 2**10)) - underflow)
+        if counts[: _place(SMALLEST_NORMAL)].any() or counts[_place(LARGEST) :].any():
+            magnitudes = np.abs(piece)
+            small = (magnitudes > 0) & (magnitudes < SMALLEST_NORMAL)
+            odd = magnitudes[small | ~(magnitudes <= LARGEST)]
+            classes = classify(odd, rounded(odd))
+            self._add_kinds(**{kind: int(np.count_nonzero(chosen)) for kind, chosen in classes.items()})
 
     def _add_kinds(self, **found: int) -> None:
         for kind, number in found.items():

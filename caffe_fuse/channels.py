@@ -11,7 +11,8 @@ from typing import Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from .blob import Blob
-from .rounding import IEEE, LARGEST, OVERFLOW, SMALLEST_NORMAL, HalfPolicy, rounded
+from .classes import CLASSES, classify
+from .rounding import IEEE, LARGEST, SMALLEST_NORMAL, HalfPolicy, rounded
 from .scaled import Layout
 
 POOR = 40.0  # dB: below this a channel is lost to half precision
@@ -22,8 +23,7 @@ GOOD = 60.0  # dB: what a channel of normal halves has
 class ChannelStats:
     """One number for each channel: counts as int64, the others float64. What counts is the result under the policy.
 
-    overflow: finite, and from 65520 on. clipped: between 65504 and that. subnormal: become subnormal
-    halves. underflow: become 0 and were not. zeros: were 0. max_abs: the largest finite magnitude.
+    overflow to inf: as in classes.py. max_abs: the largest finite magnitude.
     max_relative_error: over what is finite and does not overflow.
     signal, noise: sums of squares of the finite numbers and of their rounding errors.
     """
@@ -67,6 +67,7 @@ def decibels(signal: np.ndarray, noise: np.ndarray) -> np.ndarray:
     return ratio
 
 
+@np.errstate(all="ignore")  # a NaN that signals does so when its type changes
 def by_channel(
     blob: Blob, layout: Layout, policy: HalfPolicy = IEEE, chosen: Optional[np.ndarray] = None
 ) -> ChannelStats:
@@ -131,7 +132,7 @@ def _add(found: Dict[str, np.ndarray], values: np.ndarray, runs: _Runs, policy: 
     with np.errstate(all="ignore"):
         # A number within the normal halves becomes one of them: classes, and what counts nowhere, are looked for here.
         odd = np.flatnonzero(~((magnitude >= SMALLEST_NORMAL) & (magnitude <= LARGEST)))
-        classes = _classes(magnitude[odd], halves[odd])
+        classes = classify(magnitude[odd], halves[odd])
         channels = runs.of(odd)
         for name, chosen in classes.items():
             found[name] += np.bincount(channels[chosen], minlength=runs.total)
@@ -149,19 +150,5 @@ def _add(found: Dict[str, np.ndarray], values: np.ndarray, runs: _Runs, policy: 
             found[name] += runs.sums(np.square(numbers, out=numbers))
 
 
-def _classes(magnitude: np.ndarray, halves: np.ndarray) -> Dict[str, np.ndarray]:
-    """Which of these numbers belong to each class."""
-    finite = np.isfinite(magnitude)
-    return {
-        "overflow": finite & (magnitude >= OVERFLOW),
-        "clipped": (magnitude > LARGEST) & (magnitude < OVERFLOW),
-        "subnormal": (halves > 0) & (halves < SMALLEST_NORMAL),
-        "underflow": (halves == 0) & (magnitude > 0),
-        "zeros": magnitude == 0,
-        "nan": np.isnan(magnitude),
-        "inf": np.isinf(magnitude),
-    }
-
-
 _NAMES = tuple(field.name for field in fields(ChannelStats))
-_COUNTS = frozenset(_NAMES[:8])
+_COUNTS = frozenset({"count", *CLASSES})

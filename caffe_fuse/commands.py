@@ -134,9 +134,9 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_run(options: argparse.Namespace) -> int:
     from .forward import Precision
-    from .half import policy_of
     from .report.terminal import run_report
     from .running import run
+    from .targets import policy_of
 
     _check_folders(options.output)
     policy = policy_of(options.half_policy)
@@ -146,7 +146,7 @@ def run_run(options: argparse.Namespace) -> int:
     found = run(
         model,
         given.inputs(options, model),
-        precision=Precision("half", half=policy.rounding) if options.precision == "half" else options.precision,
+        precision=Precision("half", half=policy) if options.precision == "half" else options.precision,
         blobs=blobs,
         seed=options.seed,
         watch=None if bar is None else bar.update,

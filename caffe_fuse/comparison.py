@@ -12,19 +12,20 @@ a half Caffe or a device would answer is reported beside it and judges nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from .errors import InputError
 from .forward import PRECISIONS, Precision, Unavailable, compute, run_net
-from .half import policy_of
 from .layers.shapes import text
 from .model import Model
 from .net import Net, Value
 from .powers import grouped
 from .rescale import Exponents
+from .rounding import HalfPolicy
 from .running import checked, require_weights, seeded
+from .targets import policy_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def verify(
     *,
     rescaled: Optional[Mapping[str, Sequence[int]]] = None,
     unrepaired: Optional[Model] = None,
-    half_policy: str = "ieee",
+    half_policy: Union[str, HalfPolicy] = "ieee",
     seed: int = 0,
 ) -> Verification:
     """Compares every blob whose name both nets have, its last value; nets without such a blob by their outputs in turn.
@@ -139,7 +140,7 @@ def verify(
     truth = run_net(first.net, values, PRECISIONS["float64"], outputs).values
     own = {blob: blob for blob in outputs if blob in truth}
     others = {blob: pairs[blob] for blob in own}
-    precision = Precision("half", half=policy.rounding)
+    precision = Precision("half", half=policy)
     return Verification(
         tuple(rows),
         unavailable,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Collection, Optional, Sequence
+from typing import TYPE_CHECKING, Collection, Optional, Sequence, Union
 
-from . import columns, half, passes, verdict
+from . import columns, passes, verdict
 from .activations import assume, predict
 from .diagnosis import Diagnosis, analyse_net, causes
 from .dialects import decide, with_stored_statistics
@@ -19,6 +19,8 @@ from .report import Checked
 from .rescale import MODES
 from .rescale import rescale as repaired
 from .result import Result
+from .rounding import HalfPolicy
+from .targets import policy_of
 from .weights import FORMATS
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def fuse(
     model: Model,
     *,
     keep: Collection[str] = (),
-    half_policy: str = "ieee",
+    half_policy: Union[str, HalfPolicy] = "ieee",
     strict: Collection[str] = (),
     prune: bool = False,
     weights_format: Optional[str] = None,
@@ -48,11 +50,11 @@ def fuse(
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
-    keep: names of layers that stay exactly as they are. half_policy: "ieee", or "off" for no verdict on the half
-    range. strict: what else makes the result unsafe: "refused" anything was refused, "flush" a number becomes zero or
-    subnormal; "bn", a BatchNorm remains, always does unless `allow_bn`. use_global_stats: whether layers with batch
-    statistics are read by what they have stored; where one remains the new net says so. prune: `save` leaves out
-    weights of layers that the net does not have.
+    keep: names of layers that stay exactly as they are. half_policy: a name, or a policy of one's own; "off" for no
+    verdict on the half range. strict: what else makes the result unsafe: "refused" anything was refused, "flush" a
+    number becomes zero or subnormal; "bn", a BatchNorm remains, always does unless `allow_bn`. use_global_stats:
+    whether layers with batch statistics are read by what they have stored; where one remains the new net says so.
+    prune: `save` leaves out weights of layers that the net does not have.
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
     Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
     bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
@@ -64,7 +66,7 @@ def fuse(
     Raises InputError for options that do not fit the model.
     """
     keep, strict, keep_blobs = listed(keep), listed(strict), listed(keep_blobs)
-    policy = half.policy_of(half_policy)
+    policy = policy_of(half_policy)
     _check_options(model, keep, strict, policy)
     if allow_bn and "bn" in strict:
         raise InputError("strict bn and allow_bn contradict each other", remedy="leave one of them out")
@@ -75,7 +77,7 @@ def fuse(
     _check_rescale(model, rescale, keep_blobs)
     assumptions = assume(model.net, sigmas, ranges, half_sums)
     columns.keep(model.net.layers)
-    before = analyse_net(model.net, half_policy)
+    before = analyse_net(model.net, policy)
     progress = passes.run(model.net, frozenset(keep))
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
@@ -88,7 +90,7 @@ def fuse(
             kept=frozenset(keep),
             keep_blobs=frozenset(keep_blobs),
             largest=assumptions.largest(progress.net, progress.rewrites),
-            policy=policy.rounding,
+            policy=policy,
         )
     net = progress.net if repair is None else repair.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
@@ -100,7 +102,7 @@ def fuse(
         assumptions,
         progress,
         before,
-        half_policy,
+        policy,
         frozenset(strict),
         allow_bn,
         prune,
@@ -111,16 +113,17 @@ def fuse(
     )
 
 
-def check_half(model: Model, *, half_policy: str = "ieee") -> HalfReport:
+def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
     """What half precision makes of each weight blob of the net."""
-    _check_options(model, (), (), half.policy_of(half_policy))
-    return analyse_net(model.net, half_policy)
+    policy = policy_of(half_policy)
+    _check_options(model, (), (), policy)
+    return analyse_net(model.net, policy)
 
 
 def check(
     model: Model,
     *,
-    half_policy: str = "ieee",
+    half_policy: Union[str, HalfPolicy] = "ieee",
     sigmas: float = SIGMAS,
     ranges: Optional[Calibration] = None,
     half_sums: bool = False,
@@ -148,7 +151,7 @@ def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str
         raise InputError(f"there is no {what} {chosen}", remedy=f"choose from {names}")
 
 
-def _check_options(model: Model, keep: Collection[str], strict: Collection[str], policy: half.Policy) -> None:
+def _check_options(model: Model, keep: Collection[str], strict: Collection[str], policy: HalfPolicy) -> None:
     if model.weights is None:
         raise InputError("the model has no weights", where=model.document.path, remedy="give the .caffemodel as well")
     names = {layer.name for layer in model.net.layers}

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import half, parallel
 from .channels import GOOD, POOR, ChannelStats, by_channel, decibels
+from .classes import CLASSES
 from .effects import NO_EFFECT, Effects, channels_of, layout_of
 from .half import HalfReport, HalfRow
 from .layers.row import Refusal
@@ -18,7 +19,7 @@ from .net import Layer, Net
 from .passes import Rewrite
 from .passes.merge import is_batch_norm
 from .powers import grouped
-from .rounding import LARGEST
+from .rounding import LARGEST, HalfPolicy
 from .scaled import Layout, ScaledBlob
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     Lost = Union[Loss, Unrepaired]
 
 Place = Tuple[int, int]  # the index of a layer, and which of its blobs
-CLASSES = ("overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf")
 # The worst first. Below 40 dB a channel is lost, below 60 dB weak; dead is what matters to no layer that reads it.
 STATES = ("overflow", "lost", "weak", "dead")
 
@@ -78,14 +78,14 @@ class BlobChannels(NamedTuple):
     channels: Tuple[Channel, ...]
 
 
-def analyse_net(net: Net, policy: str) -> HalfReport:
+def analyse_net(net: Net, policy: HalfPolicy) -> HalfReport:
     """What half precision makes of each blob of a net, in the order of `Diagnosis.rows`."""
     entries = [
         (layer.name, number, blob, channels_of(layer, number))
         for layer in net.layers
         for number, blob in enumerate(layer.blobs)
     ]
-    return half.analyse(entries, half.POLICIES[policy])
+    return half.analyse(entries, policy)
 
 
 def counted_states(channels: Iterable[Tuple[Any, Channel]]) -> Counter[str]:
@@ -159,7 +159,7 @@ class Diagnosis:
 
     def stats(self, layer: Layer, number: int, chosen: Optional[np.ndarray] = None) -> ChannelStats:
         """A blob by channel; as one channel where nobody knows them."""
-        blob, policy = layer.blobs[number], self._report.policy.rounding
+        blob, policy = layer.blobs[number], self._report.policy
         return by_channel(blob, channels_of(layer, number) or Layout(1, 1, 1, blob.count), policy, chosen)
 
     @cached_property
@@ -180,7 +180,7 @@ class Diagnosis:
     def _suspects(self) -> Dict[Place, Sequence[int]]:
         if not self._places:
             return {}
-        lost = losses(self._net.layers, policy=self._report.policy.rounding) if self._lost is None else self._lost
+        lost = losses(self._net.layers, policy=self._report.policy) if self._lost is None else self._lost
         found: Dict[Place, Sequence[int]] = {
             (each.layer.index, each.blob): list(each.channels) for each in lost if isinstance(each.blob, int)
         }
@@ -254,7 +254,7 @@ class Diagnosis:
     @cached_property
     def _effects(self) -> Effects:
         groups = grouped(self._net, (), frozenset(), frozenset())
-        return Effects(self._net.layers, groups, self._report.policy.rounding)
+        return Effects(self._net.layers, groups, self._report.policy)
 
 
 def _at(numbers: Optional[np.ndarray], channel: int) -> Optional[float]:

@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import replace
-from typing import Dict, Iterable, Iterator, List, MutableMapping, NamedTuple, Optional, Tuple
+from typing import Iterable, Iterator, List, MutableMapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from . import parallel, rounding
+from . import parallel
 from .blob import CHUNK, Blob, borrowed
-from .errors import InputError
 from .meter import NOTHING, BlobStats, Meter, joined, stats_of
-from .rounding import HalfPolicy
+from .rounding import IEEE, HalfPolicy
 from .scaled import Layout
-from .targets import TARGETS
 
 # Blobs of fewer elements are measured many at a time.
 _FEW = 1 << 12
-
-
-class Policy(NamedTuple):
-    """How a device treats halves. name: as in `--half-policy`. checked: whether there is a verdict at all."""
-
-    name: str
-    checked: bool = True
-    rounding: HalfPolicy = rounding.IEEE
-
-
-IEEE = Policy("ieee")
-POLICIES: Dict[str, Policy] = {
-    "off": Policy("off", checked=False),
-    **{name: Policy(name, rounding=policy) for name, policy in rounding.POLICIES.items()},
-    **{name: Policy(name, rounding=target.policy) for name, target in TARGETS.items()},
-}
-
-
-def policy_of(name: str) -> Policy:
-    """InputError for a name that is none."""
-    if name not in POLICIES:
-        raise InputError(f"there is no half policy {name}", remedy=f"choose from {', '.join(POLICIES)}")
-    return POLICIES[name]
 
 
 # Blobs never change, and they are told apart by identity.
@@ -90,17 +64,12 @@ def measure_small(blobs: Iterable[Blob]) -> None:
 
 def measure_under(blob: Blob, policy: HalfPolicy) -> BlobStats:
     """What becomes of a blob on a device with this policy. InputError when its numbers cannot be read."""
-    if is_ieee(policy):
+    if policy.is_ieee:
         return measure(blob)
     stats = NOTHING
     for chunk in blob.chunks():
         stats = joined(stats, *stats_of([chunk], policy))
     return stats
-
-
-def is_ieee(policy: HalfPolicy) -> bool:
-    """Whether the device does as IEEE 754 says, whatever its name."""
-    return replace(policy, name=rounding.IEEE.name) == rounding.IEEE
 
 
 def _measure_large(blob: Blob) -> None:
@@ -122,9 +91,9 @@ class HalfRow(NamedTuple):
 
 
 class HalfReport(NamedTuple):
-    """The verdict on a net. rows: one for each blob in the order given, none under the policy "off"."""
+    """The verdict on a net. rows: one for each blob in the order given, none where the policy is not checked."""
 
-    policy: Policy
+    policy: HalfPolicy
     rows: Tuple[HalfRow, ...]
 
     @property
@@ -137,14 +106,14 @@ class HalfReport(NamedTuple):
         return tuple(sorted(self.rows, key=_loss, reverse=True)[:count])
 
 
-def analyse(entries: Iterable[Entry], policy: Policy = IEEE) -> HalfReport:
-    """Measure these blobs. Under the policy "off" nothing is read."""
+def analyse(entries: Iterable[Entry], policy: HalfPolicy = IEEE) -> HalfReport:
+    """Measure these blobs. Where the policy is not checked nothing is read."""
     rows: List[HalfRow] = []
     wanted = list(entries) if policy.checked else []
-    if is_ieee(policy.rounding):
+    if policy.is_ieee:
         _measure_all(blob for _, _, blob, _ in wanted)
     for layer, number, blob, layout in wanted:
-        stats = measure_under(blob, policy.rounding)
+        stats = measure_under(blob, policy)
         channel = None
         if layout is not None and stats.worst is not None:
             channel = int(layout.channel(np.array([stats.worst.index]))[0])

@@ -1,13 +1,7 @@
-"""What becomes of numbers when a device rounds them to IEEE half precision.
+"""Counts what becomes of the values of one blob when a device rounds them to half: the classes of classes.py.
 
-A half has 11 significant bits. Its largest value is 65504, its smallest normal one 2^-14 and its smallest
-subnormal one 2^-24. Rounding is to nearest, ties to even, as `numpy.float16` does it. Then for a number x
-    |x| >= 65520            overflows: it lies at least half a step beyond 65504, and no half is near it
-    65504 < |x| < 65520     is clipped to 65504
-    |x| < 2^-14 - 2^-25     becomes a subnormal half, unless it underflows
-    0 < |x| <= 2^-25        underflows to zero
-and the relative error of any other finite x is at most 1/2049: half a step, 2^-11, over 1 + 2^-11.
-A device may make 65504 of what overflows, instead of infinity: that is as wrong, and counts as the same.
+Rounding is to nearest, ties to even, as `numpy.float16` does it. Then the relative error of a value that is finite,
+normal and does not overflow is at most 1/2049: half a step, 2^-11, over 1 + 2^-11.
 """
 
 from __future__ import annotations
@@ -16,6 +10,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .classes import CLASSES, classify
 from .rounding import IEEE, LARGEST, OVERFLOW, SMALLEST_NORMAL, HalfPolicy, rounded
 
 LARGEST_NORMAL_ERROR = 1 / 2049
@@ -36,7 +31,7 @@ class Worst(NamedTuple):
 
 
 class BlobStats(NamedTuple):
-    """What half precision makes of one blob; the module says where the classes begin and end.
+    """What half precision makes of one blob; classes.py says where the classes begin and end.
 
     max_abs: the largest finite magnitude, or 0. min_nonzero: the smallest finite one above 0, or 0.
     subnormal: how many become a nonzero subnormal half. underflow: how many become 0 and were not.
@@ -228,55 +223,29 @@ def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[Bl
     starts = np.cumsum([0, *(array.size for array in arrays[:-1])])
     with np.errstate(all="ignore"):
         values = np.concatenate([array.astype(np.float64) for array in arrays])
-        nan, finite, magnitude = np.isnan(values), np.isfinite(values), np.abs(values)
+        finite, magnitude = np.isfinite(values), np.abs(values)
         halves = rounded(magnitude, policy)
+        classes = classify(magnitude, halves)
         nonzero = finite & (magnitude > 0)
-        overflow = finite & (magnitude >= OVERFLOW)
-        errors = np.where(nonzero & ~overflow, np.abs(halves - magnitude) / magnitude, 0.0)
+        errors = np.where(nonzero & ~classes["overflow"], np.abs(halves - magnitude) / magnitude, 0.0)
     magnitude[~finite] = 0
     highest, error = np.maximum.reduceat(magnitude, starts), np.maximum.reduceat(errors, starts)
-    lowest = np.minimum.reduceat(np.where(nonzero, magnitude, np.inf), starts)
-    counts = [
-        np.add.reduceat(chosen, starts, dtype=np.int64).tolist()
-        for chosen in (
-            overflow,
-            (magnitude > LARGEST) & ~overflow,
-            nonzero & (halves > 0) & (halves < SMALLEST_NORMAL),
-            nonzero & (halves == 0),
-            finite & ~nonzero,
-            nan,
-            ~finite & ~nan,
-        )
-    ]
+    smallest = np.minimum.reduceat(np.where(nonzero, magnitude, np.inf), starts)
+    counts = [np.add.reduceat(chosen, starts, dtype=np.int64).tolist() for chosen in classes.values()]
     found: List[BlobStats] = []
     for array, start, high, low, loss, sums in zip(
-        arrays, starts.tolist(), highest.tolist(), lowest.tolist(), error.tolist(), zip(*counts)
+        arrays, starts.tolist(), highest.tolist(), smallest.tolist(), error.tolist(), zip(*counts)
     ):
         part = slice(start, start + array.size)
-        overflows, clipped, subnormal, underflow, zeros, nans, infinities = sums
+        counted = dict(zip(CLASSES, sums))
         first: Optional[int] = None
-        if nans or infinities:
+        if counted["nan"] or counted["inf"]:
             first = int(np.argmin(finite[part]))
-        elif overflows or loss:
-            first = int(np.argmax((magnitude if overflows else errors)[part]))
+        elif counted["overflow"] or loss:
+            first = int(np.argmax((magnitude if counted["overflow"] else errors)[part]))
         worst = None if first is None else Worst(first, float(array[first]))
-        lowest_nonzero = low if low < np.inf else 0.0
-        found.append(
-            BlobStats(
-                array.size,
-                high,
-                lowest_nonzero,
-                overflows,
-                clipped,
-                subnormal,
-                underflow,
-                zeros,
-                nans,
-                infinities,
-                worst,
-                loss,
-            )
-        )
+        lowest = low if low < np.inf else 0.0
+        found.append(BlobStats(array.size, high, lowest, **counted, worst=worst, max_relative_error=loss))
     return found
 
 

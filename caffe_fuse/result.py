@@ -22,6 +22,7 @@ from .passes import Progress, Refused, Rewrite
 from .proof import prove
 from .report import Report
 from .rescale import Repair, rescaled_alone
+from .rounding import HalfPolicy
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
 from .wording import counted
@@ -41,7 +42,7 @@ class Result:
     assumptions: Assumptions
     progress: Progress
     before: HalfReport
-    half_policy: str
+    half_policy: HalfPolicy
     strict: FrozenSet[str]
     allow_bn: bool
     prune: bool

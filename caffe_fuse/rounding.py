@@ -1,8 +1,8 @@
-"""Numbers as a device with halves holds them."""
+"""How a device holds values in half precision: its policy, and what it makes of an array."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,18 +22,28 @@ class HalfPolicy:
 
     rounding: "nearest", ties to even, or "truncate", towards 0. overflow: what becomes of numbers that are too large,
     from 65520 on, truncated from 65536 on: "inf", or "saturate", 65504, for infinities too. subnormals: whether
-    halves below 2^-14 are "kept" or "flushed" to 0, after the rounding.
+    halves below 2^-14 are "kept" or "flushed" to 0, after the rounding. checked: False for no verdict at all.
     """
 
     name: str
     rounding: str = "nearest"
     overflow: str = "inf"
     subnormals: str = "kept"
+    checked: bool = True
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} {getattr(self, field)!r} is neither {' nor '.join(choices)}")
+
+    @property
+    def saturates(self) -> bool:
+        return self.overflow == "saturate"
+
+    @property
+    def is_ieee(self) -> bool:
+        """Whether the device does as IEEE 754 says, whatever its name."""
+        return replace(self, name=IEEE.name, checked=True) == IEEE
 
     @property
     def small_error(self) -> float:
@@ -50,9 +60,11 @@ _CHOICES = {
 }
 
 IEEE = HalfPolicy("ieee")
-POLICIES = {
+OFF = HalfPolicy("off", checked=False)
+GENERIC = {
     policy.name: policy
     for policy in (
+        OFF,
         IEEE,
         HalfPolicy("flush", subnormals="flushed"),
         HalfPolicy("truncate", rounding="truncate"),
@@ -67,7 +79,7 @@ def rounded(array: NDArray[Any], policy: HalfPolicy = IEEE) -> NDArray[Any]:
         halves = np.asarray(array.astype(np.float16))  # of a single number, too
         if policy.rounding == "truncate":
             _towards_zero(halves, array)
-        if policy.overflow == "saturate":
+        if policy.saturates:
             np.clip(halves, -LARGEST, LARGEST, out=halves)
         if policy.subnormals == "flushed":
             halves[np.abs(halves) < SMALLEST_NORMAL] *= 0

@@ -5,9 +5,10 @@ What a source does not say is taken to be as IEEE 754 has it.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple
+from typing import Dict, NamedTuple, Union
 
-from .rounding import HalfPolicy
+from .errors import InputError
+from .rounding import GENERIC, HalfPolicy
 
 
 class Target(NamedTuple):
@@ -41,3 +42,14 @@ TARGETS: Dict[str, Target] = {
         _target("ascend-a2", "CANN aclrtFloatOverflowMode: the default of Atlas A2 and A3"),
     )
 }
+
+POLICIES: Dict[str, HalfPolicy] = {**GENERIC, **{name: target.policy for name, target in TARGETS.items()}}
+
+
+def policy_of(half_policy: Union[str, HalfPolicy]) -> HalfPolicy:
+    """The policy itself, where it was named. InputError for a name that is none."""
+    if isinstance(half_policy, HalfPolicy):
+        return half_policy
+    if half_policy not in POLICIES:
+        raise InputError(f"there is no half policy {half_policy}", remedy=f"choose from {', '.join(POLICIES)}")
+    return POLICIES[half_policy]

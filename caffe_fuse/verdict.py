@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Iterable, List, NamedTuple, Sequence, Tuple
 
 from .activations import Activations
-from .half import HalfReport, HalfRow, Policy
+from .half import HalfReport, HalfRow
 from .net import Layer, Net
 from .passes import Refused
 from .passes.merge import is_batch_norm
 from .rescale import Unrepaired
+from .rounding import HalfPolicy
 from .targets import TARGETS
 from .wording import Remedy, counted
 
@@ -78,7 +79,7 @@ def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]
     if large:
         count, first = sum(row.stats.overflow for row in large), large[0]
         fate = "are not finite in half precision"
-        if found.policy.rounding.overflow == "saturate":
+        if found.policy.saturates:
             fate = f"lie beyond the largest half, to which {found.policy.name} clips them"
         problems.append(Problem(f"{_place(count, large)} {fate} ({_first(first)})", tuple(remedies)))
     if broken:
@@ -87,7 +88,7 @@ def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]
     return problems
 
 
-def folding(net: Net, policy: Policy) -> Remedy:
+def folding(net: Net, policy: HalfPolicy) -> Remedy:
     """What `fuse` does for a net whose numbers are too large."""
     option = "--target" if policy.name in TARGETS else "--half-policy"
     command = ("fuse",) if policy.name == "ieee" else ("fuse", option, policy.name)
@@ -133,7 +134,7 @@ def demanded(strict: Iterable[str], found: HalfReport, refused: int, mode: str) 
     return problems
 
 
-def seen_to_overflow(found: Activations, policy: Policy, remedy: Remedy) -> List[Problem]:
+def seen_to_overflow(found: Activations, policy: HalfPolicy, remedy: Remedy) -> List[Problem]:
     """Activations that were recorded, and do not fit."""
     bad = found.unsafe if policy.checked else []
     if not bad:

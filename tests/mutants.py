@@ -40,9 +40,9 @@ FORMATS, HDF5, OUTPUTS = "emit/formats.py", "weights/hdf5.py", "emit/outputs.py"
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "what a device clips to 65504 is safe",
-        "meter.py",
-        "overflow = finite & (magnitude >= OVERFLOW)",
-        "overflow = finite & np.isinf(halves)",
+        "classes.py",
+        "finite & (magnitudes >= OVERFLOW)",
+        "finite & np.isinf(halves)",
         "tests/test_verdict.py",
     ),
     Mutant(
@@ -715,7 +715,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "range repair forgets the device",
         "convert.py",
-        "            policy=policy.rounding,\n",
+        "            policy=policy,\n",
         "",
         "tests/test_rescale.py::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
     ),

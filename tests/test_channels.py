@@ -13,14 +13,14 @@ from pieces import Pieces
 
 from caffe_fuse.blob import CHUNK, ArrayBlob
 from caffe_fuse.channels import ChannelStats, by_channel, decibels
-from caffe_fuse.rounding import IEEE, POLICIES, HalfPolicy, rounded
+from caffe_fuse.rounding import GENERIC, IEEE, HalfPolicy, rounded
 from caffe_fuse.scaled import Layout
 from caffe_fuse.targets import TARGETS
 
 EDGES = [0.0, -0.0, 1.0, 1 / 3, 65504.0, 65510.0, 65520.0, 65530.0, 65536.0, -1e9, 2.0**-14, 2.0**-14 - 2.0**-26]
 EDGES += [2.0**-24, 2.0**-25, 1e-5, -3e-6, 1e-12, math.nan, math.inf, -math.inf]
 LAYOUTS = [Layout(1, 1, 4, 5), Layout(2, 3, 2, 2), Layout(1, 4, 3, 1)]
-ALL_POLICIES = [*POLICIES.values(), *(target.policy for target in TARGETS.values())]
+ALL_POLICIES = [*GENERIC.values(), *(target.policy for target in TARGETS.values())]
 
 
 def counted(values: List[float], policy: HalfPolicy) -> Dict[str, float]:

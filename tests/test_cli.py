@@ -361,6 +361,7 @@ def test_a_dry_run_needs_no_folder_for_the_model(run: Run, model: Tuple[Path, Pa
         ["--keep", "nothing"],
         ["--strict=everything"],
         ["--strict=flush", "--half-policy=off"],
+        ["--half-policy=ieee", "--target=mnn"],
         ["--half-policy", "quarter"],
         ["--input-shape", "data"],
     ],

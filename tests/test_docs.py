@@ -14,10 +14,10 @@ import truth
 from conftest import PROJECT
 
 import caffe_fuse
-from caffe_fuse import cli, half
+from caffe_fuse import cli
 from caffe_fuse.diagnosis import STATES, Channel
 from caffe_fuse.layers.batch_norm import DIALECTS
-from caffe_fuse.targets import TARGETS
+from caffe_fuse.targets import POLICIES, TARGETS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
@@ -117,7 +117,7 @@ def test_every_half_policy_is_documented_as_it_is() -> None:
     rounds = {"to the nearest": "nearest", "towards 0": "truncate"}
     large, small = {"becomes infinite": "inf", "becomes 65504": "saturate"}, {"stays": "kept", "becomes 0": "flushed"}
     found = {name: (rounds[one], large[two], small[three]) for name, one, two, three, _ in rows}
-    policies = {name: policy.rounding for name, policy in half.POLICIES.items() if policy.checked}
+    policies = {name: policy for name, policy in POLICIES.items() if policy.checked}
     assert {name: (each.rounding, each.overflow, each.subnormals) for name, each in policies.items()} == found
     assert {name: target.source for name, target in TARGETS.items()} == {
         name: source for name, *_, source in rows if name in TARGETS

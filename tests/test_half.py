@@ -14,6 +14,7 @@ from caffe_fuse.blob import CHUNK, ArrayBlob
 from caffe_fuse.meter import BlobStats, Worst
 from caffe_fuse.rounding import rounded
 from caffe_fuse.scaled import Layout, ScaledBlob
+from caffe_fuse.targets import POLICIES
 
 
 def test_metering_passes_the_same_numbers_on() -> None:
@@ -105,12 +106,12 @@ def test_the_worst_rows_are_nan_then_overflow_then_relative_error() -> None:
 
 def test_the_policy_off_reads_nothing_and_finds_nothing() -> None:
     blob = Pieces(np.array([np.nan], np.float32), 1)
-    report = half.analyse([("conv", 0, blob, None)], half.POLICIES["off"])
+    report = half.analyse([("conv", 0, blob, None)], POLICIES["off"])
     assert ((), True, 0) == (report.rows, report.safe, blob.reads)
 
 
 def under(name: str, values: np.ndarray) -> BlobStats:
-    return half.measure_under(ArrayBlob(values), half.POLICIES[name].rounding)
+    return half.measure_under(ArrayBlob(values), POLICIES[name])
 
 
 @pytest.mark.parametrize(
@@ -135,12 +136,12 @@ def test_each_policy_at_its_edge(policy: str, value: float, expected: Dict[str, 
     assert ("overflow" not in expected) == stats.safe
 
 
-@pytest.mark.parametrize("policy", sorted(set(half.POLICIES) - {"off"}))
+@pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"off"}))
 def test_a_policy_sees_a_long_blob_as_its_numbers_one_by_one(policy: str) -> None:
     values = (np.random.RandomState(8).standard_normal(CHUNK + 999) * 1e-4).astype(np.float32)
     values[[5, CHUNK + 7]] = 60000, -3e5
     stats = under(policy, values)
-    halves = rounded(values.astype(np.float64), half.POLICIES[policy].rounding)
+    halves = rounded(values.astype(np.float64), POLICIES[policy])
     errors = np.abs(halves - values.astype(np.float64)) / np.abs(values)
     overflow = np.abs(values) >= 65520
     errors[overflow] = 0
@@ -154,7 +155,7 @@ def test_a_policy_sees_a_long_blob_as_its_numbers_one_by_one(policy: str) -> Non
 def test_a_verdict_is_that_of_the_policy() -> None:
     blob = ArrayBlob(np.array([7e4, 1e-5], np.float32))
     reports = {
-        name: half.analyse([("c", 0, blob, None)], half.POLICIES[name]) for name in ("ieee", "saturate", "flush")
+        name: half.analyse([("c", 0, blob, None)], POLICIES[name]) for name in ("ieee", "saturate", "flush")
     }
     assert {"ieee": False, "saturate": False, "flush": False} == {name: found.safe for name, found in reports.items()}
     assert [0, 0, 1] == [found.rows[0].stats.underflow for found in reports.values()]

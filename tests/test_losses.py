@@ -13,7 +13,7 @@ from caffe_fuse.effects import Effects
 from caffe_fuse.losses import losses
 from caffe_fuse.net import Net
 from caffe_fuse.powers import grouped
-from caffe_fuse.rounding import IEEE, POLICIES, HalfPolicy
+from caffe_fuse.rounding import GENERIC, IEEE, HalfPolicy
 
 FIRST = layer("c", "Convolution", "x", "c", "convolution_param { num_output: 6 kernel_size: 3 }")
 LAST = layer("d", "Convolution", "c", "d", "convolution_param { num_output: 3 kernel_size: 1 }")
@@ -73,7 +73,7 @@ def test_what_is_lost_of_small_weights_is_up_to_the_device(
     blobs["c"][1][5] = 0
     blobs["d"][0][:, 5] = 1 / np.float32(factor)
     net = nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
-    assert [("c", 0, lost, [])] * len(lost) == [each for each in found(net, harmful, POLICIES[name]) if each[0] == "c"]
+    assert [("c", 0, lost, [])] * len(lost) == [each for each in found(net, harmful, GENERIC[name]) if each[0] == "c"]
 
 
 def test_a_channel_of_zeros_is_not_lost() -> None:

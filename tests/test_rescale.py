@@ -24,7 +24,7 @@ from caffe_fuse.losses import losses
 from caffe_fuse.net import Net, Value
 from caffe_fuse.rescale import rescale
 from caffe_fuse.result import Result
-from caffe_fuse.rounding import POLICIES
+from caffe_fuse.rounding import GENERIC
 
 REPAIRED = ("half-weights-overflow", "half-weights-underflow", "half-weights-one-channel", "half-weights-residual")
 
@@ -161,12 +161,12 @@ def spoiled(prototxt: bytes, seed: int) -> Tuple[rescaled.Files, rescaled.Files,
 def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int, policy: str) -> None:
     before, after, _ = spoiled(prototxt, seed)
     clean = nets.model(*before).net
-    if losses(clean.layers, policy=POLICIES[policy]):
+    if losses(clean.layers, policy=GENERIC[policy]):
         return
     result = caffe_fuse.fuse(nets.model(*after), half_policy=policy)
     assert () == result.report.unrepaired
     assert 0 == result.report.status
-    assert [] == losses(result.model.net.layers, policy=POLICIES[policy])
+    assert [] == losses(result.model.net.layers, policy=GENERIC[policy])
     inputs = {"x": nets.spread(INPUT, 99)}
     found = rescaled.values(rescaled.files(result, result.model.net), inputs)
     assert [] == rescaled.differences(rescaled.values(after, inputs), found, dict(result.report.rescaled))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffe_fuse.rounding import POLICIES, rounded
+from caffe_fuse.rounding import GENERIC, rounded
 from caffe_fuse.targets import TARGETS
 
 
@@ -25,7 +25,7 @@ def test_the_targets_that_the_tools_of_vendors_stand_for() -> None:
 
 
 def test_no_target_hides_a_policy() -> None:
-    assert set() == set(TARGETS) & set(POLICIES)
+    assert set() == set(TARGETS) & set(GENERIC)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from .. import __version__
 from ..activations import Activation, Activations
 from ..diagnosis import STATES, BlobChannels, Diagnosis
 from ..emit import Written
-from ..half import Policy
 from ..passes import Refused, Rewrite
 from ..rescale import Unrepaired
+from ..rounding import HalfPolicy
 from .report import Checked, Report
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _plain(value: Any) -> Any:
     return _number(value) if isinstance(value, float) else value
 
 
-def half_document(policy: Policy, **nets: Diagnosis) -> Dict[str, Any]:
+def half_document(policy: HalfPolicy, **nets: Diagnosis) -> Dict[str, Any]:
     """nets: by moment. Of each a row for each blob, and how many channels are in each state."""
     result: Dict[str, Any] = {"policy": policy.name}
     result.update({name: [_half_row(blob) for blob in found.rows] for name, found in nets.items()})

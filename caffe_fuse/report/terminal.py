@@ -87,8 +87,7 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     for row in half.rows:
         for name in ("count", *CLASSES):
             sums[name] += getattr(row.stats, name)
-    saturates = half.policy.rounding.overflow == "saturate"
-    words = {"overflow": "overflow (clipped to 65504)"} if saturates else {}
+    words = {"overflow": "overflow (clipped to 65504)"} if half.policy.saturates else {}
     found = [f"{sums[name]:,} {words.get(name, name)}" for name in CLASSES if sums[name]]
     place = f"{counted(sums['count'], 'number')} in {counted(len(half.rows), 'blob')}"
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {place}"]
