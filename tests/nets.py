@@ -5,9 +5,11 @@ A fold in memory skips the proof that `save` makes: what these tests find, they 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+import h5py
 import numpy as np
 import truth
 from reference.files import message_class, read_net
@@ -99,6 +101,18 @@ def _fill(record: Any, arrays: Sequence[np.ndarray]) -> None:
         blob = record.blobs.add()
         blob.shape.dim.extend(array.shape)
         blob.data.extend(array.ravel().tolist())
+
+
+def hdf5(blobs: Mapping[str, Mapping[int, np.ndarray]]) -> bytes:
+    """HDF5 weights: a group for each layer, a dataset for each of its blobs."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        data = file.create_group("data")
+        for name, arrays in blobs.items():
+            group = data.create_group(name)
+            for place, array in arrays.items():
+                group.create_dataset(str(place), data=array)
+    return content.getvalue()
 
 
 def records(content: bytes) -> Dict[str, Any]:

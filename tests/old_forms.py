@@ -13,6 +13,7 @@ from reference.files import message_class, stored_blob
 
 # With the names that forks have given to types that BVLC Caffe has in V2 only
 V1_NAMES = {
+    "AbsVal": "ABSVAL",
     "BatchNorm": "BATCH_NORM",
     "Bias": "BIAS",
     "Concat": "CONCAT",
@@ -20,11 +21,15 @@ V1_NAMES = {
     "Deconvolution": "DECONVOLUTION",
     "Dropout": "DROPOUT",
     "Eltwise": "ELTWISE",
+    "Flatten": "FLATTEN",
     "InnerProduct": "INNER_PRODUCT",
+    "Pooling": "POOLING",
     "Power": "POWER",
     "ReLU": "RELU",
     "Scale": "SCALE",
     "Sigmoid": "SIGMOID",
+    "Slice": "SLICE",
+    "TanH": "TANH",
 }
 _FORKS_NUMBER = b"\x28\x2f"  # type = 47, of no enum that BVLC Caffe has had
 
@@ -32,6 +37,7 @@ _INPUT = re.compile(
     rb'layer \{\s*name: "\w+"\s*type: "Input"\s*top: ("\w+")\s*input_param \{ shape (\{[^}]*\}) \}\s*\}'
 )
 _LAYER = re.compile(rb'^layer \{(\s*name: "\w+"\s*type: )"(\w+)"', re.MULTILINE)
+_OLD_LAYER = re.compile(rb'^layers \{(\s*name: "\w+"\s*type: )(\w+)', re.MULTILINE)
 _PARAM = re.compile(rb'param \{ name: ("\w+") \}')
 
 
@@ -40,6 +46,13 @@ def as_v1(prototxt: bytes) -> bytes:
     text = _INPUT.sub(rb"input: \1\ninput_shape \2", prototxt)
     text = _PARAM.sub(rb"param: \1", text)
     return _LAYER.sub(lambda match: b"layers {" + match[1] + V1_NAMES[match[2].decode()].encode(), text)
+
+
+def as_v2(prototxt: bytes) -> bytes:
+    """The text that `as_v1` gave as V2 again."""
+    types = {name.encode(): type_name for type_name, name in V1_NAMES.items()}
+    text = re.sub(rb'param: ("\w+")', rb"param { name: \1 }", prototxt)
+    return _OLD_LAYER.sub(lambda match: b'layer {%b"%b"' % (match[1], types[match[2]].encode()), text)
 
 
 def as_v1_weights(content: bytes) -> bytes:

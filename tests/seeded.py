@@ -9,6 +9,7 @@ from typing import Dict, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import truth
+from reference import Trace, trace
 
 import caffe_fuse
 from caffe_fuse import passes
@@ -35,22 +36,51 @@ def fold(path: Path, shapes: Mapping[str, Shape], for_the_judge: Mapping[bytes, 
     for_the_judge: what it cannot read in the text before and after, and what it reads instead.
     """
     model = caffe_fuse.load(path, input_shapes=shapes)
-    seeds: Dict[Blob, ArrayBlob] = {}
-    before = decide(model.net.with_layers([numbered(layer, seeds) for layer in model.net.layers])).net
-    progress = passes.run(before)
-    dropped = dropped_layers(before, model.excluded, progress.rewrites)
-    text = model.document.render(edits(model.document, before, progress.net, dropped))
     random = np.random.RandomState(1)
     inputs = {name: (random.rand(*shape) * 2 - 1).astype(np.float32) for name, shape in shapes.items()}
     text_before = path.read_bytes()
-    for foreign, known in for_the_judge.items():
-        text_before, text = text_before.replace(foreign, known), text.replace(foreign, known)
     # Blobs that only layers of another phase make.
     unread = b"".join(b'input: "%b" ' % name.encode() for name in model.net.inputs if not is_input(text_before, name))
-    stored = [{layer.name: arrays(layer) for layer in net.layers if layer.blobs} for net in (before, progress.net)]
-    compared = truth.compare(unread + text_before, stored[0], unread + text, stored[1], inputs)
+
+    def judged(text: bytes) -> bytes:
+        for foreign, known in for_the_judge.items():
+            text = text.replace(foreign, known)
+        return unread + text
+
+    seeds: Dict[Blob, ArrayBlob] = {}
+    drawn = decide(model.net.with_layers([numbered(layer, seeds) for layer in model.net.layers])).net
+    before = gentle(drawn, trace(judged(text_before), stored(drawn), inputs))
+    progress = passes.run(before)
+    dropped = dropped_layers(before, model.excluded, progress.rewrites)
+    text = model.document.render(edits(model.document, before, progress.net, dropped))
+    compared = truth.compare(judged(text_before), stored(before), judged(text), stored(progress.net), inputs)
     refused = {each.layer.name: each.reason for each in progress.refusals.values()}
     return Seeded(before, progress.net, refused, compared)
+
+
+def gentle(net: Net, ran: Trace) -> Net:
+    """The net with smaller weights where what it computes would saturate a Sigmoid or a Softmax.
+
+    Saturated, they are steps: which side of one a number is on is decided by the rounding of large numbers.
+    """
+    steps = {layer.name for layer in net.layers if layer.type in ("Sigmoid", "Softmax", "TanH")}
+    factors: Dict[str, np.float32] = {}
+    for each in (each for kept in ran.versions.values() for each in kept if each.layer in steps):
+        for blob, number in each.bottoms:
+            bottom = ran.versions[blob][number]
+            factors[bottom.layer] = np.float32(4 / max(4, bottom.magnitude))
+
+    def changed(layer: Layer) -> Layer:
+        if layer.name not in factors or layer.type not in ("Convolution", "InnerProduct"):
+            return layer
+        smaller = [ArrayBlob(blob.array() * factors[layer.name]) for blob in layer.blobs]
+        return dataclasses.replace(layer, blobs=tuple(smaller))
+
+    return net.with_layers([changed(layer) for layer in net.layers])
+
+
+def stored(net: Net) -> Dict[str, Sequence[np.ndarray]]:
+    return {layer.name: arrays(layer) for layer in net.layers if layer.blobs}
 
 
 def is_input(prototxt: bytes, name: str) -> bool:

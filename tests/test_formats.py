@@ -14,6 +14,7 @@ import truth
 from caffemodel_bytes import field, layer, singles
 from conftest import TESTS
 from hypothesis import given
+from nets import hdf5
 from reference import run
 from reference.files import message_class, read_net, read_weights
 from strategies_nets import nets as any_nets
@@ -43,17 +44,6 @@ def loaded(folder: Path, prototxt: bytes, weights: bytes) -> caffe_fuse.Model:
 def converted(folder: Path, prototxt: bytes, weights: bytes, **options: Any) -> Tuple[bytes, bytes]:
     result = caffe_fuse.fuse(loaded(folder, prototxt, weights), half_policy="off", allow_bn=True, **options)
     return saved(result, folder)
-
-
-def hdf5(blobs: Dict[str, Dict[int, np.ndarray]]) -> bytes:
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        data = file.create_group("data")
-        for name, arrays in blobs.items():
-            group = data.create_group(name)
-            for place, array in arrays.items():
-                group.create_dataset(str(place), data=array)
-    return content.getvalue()
 
 
 def datasets(content: bytes) -> Dict[str, Dict[int, np.ndarray]]:

@@ -11,10 +11,10 @@ import fnmatch
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, Mapping, Tuple
 
 import numpy as np
-from reference import Version, trace
+from reference import Place, Trace, Version, trace
 from reference.files import Weights
 
 FOLDER = Path(__file__).resolve().parent / "data" / "caffe_truth"
@@ -68,6 +68,11 @@ class Difference:
     error: float
     bound: float
 
+    @property
+    def share(self) -> float:
+        """The error as a share of its bound."""
+        return self.error / self.bound if self.error else 0.0
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -85,14 +90,14 @@ class Comparison:
     @property
     def worst(self) -> float:
         """The largest error as a share of its bound."""
-        return max(each.error / each.bound if each.error else 0.0 for each in self.differences)
+        return max(each.share for each in self.differences)
 
 
 def bound(own_error: float, magnitude: float) -> float:
     """How far a blob of a folded net may be from the float64 value of the original.
 
     4 times what the original net itself loses in float32, plus 4 ulp (float32) of the largest magnitude that
-    the blob had, before the ReLU that ends in it if there is one.
+    the blob had, before the ReLU that ends in it if there is one. `bounds` carries it on.
     """
     return 4 * own_error + 4 * ulp(magnitude)
 
@@ -112,33 +117,56 @@ def compare(
 ) -> Comparison:
     """Runs both nets in float32 and the first in float64, and compares the last value of every blob.
 
+    What the float64 run decides (the place of a maximum, say) is decided in the others: where two numbers are as near
+    as a rounding, it is chance, and the numbers in front of it are compared.
+
     Raises ValueError where nothing is left to compare, CaffeAbort where Caffe would stop at one of the nets.
     """
-    traced = trace(before_prototxt, before_weights, inputs, phase)
-    exact = traced.versions
-    rounded = trace(before_prototxt, before_weights, inputs, phase, np.float32).last()
-    after = trace(after_prototxt, after_weights, inputs, phase, np.float32).versions
-    differences, unknown = [], []
-    for blob, kept in exact.items():
-        if blob not in after:
-            continue
-        if kept[-1].value is None:
-            unknown.append(blob)
-        else:
-            differences.append(_difference(kept[-1], rounded[blob], after[blob][-1].value))
+    exact = trace(before_prototxt, before_weights, inputs, phase)
+    decisions = exact.decisions()
+    rounded = trace(before_prototxt, before_weights, inputs, phase, np.float32, decisions=decisions)
+    after = trace(after_prototxt, after_weights, inputs, phase, np.float32, decisions=decisions).versions
+    allowed = bounds(exact, rounded)
+    shared = [blob for blob in exact.versions if blob in after]
+    differences = [
+        Difference(blob, _distance(exact.versions[blob][-1], after[blob][-1]), allowed[blob])
+        for blob in shared
+        if blob in allowed
+    ]
     if not differences:
         raise ValueError("the two nets have no blob in common that can be computed")
-    vanished = tuple(sorted(set(exact) - set(after)))
-    return Comparison(tuple(differences), vanished, tuple(unknown), traced.unknown_layers)
+    vanished = tuple(sorted(set(exact.versions) - set(after)))
+    unknown = tuple(blob for blob in shared if blob not in allowed)
+    return Comparison(tuple(differences), vanished, unknown, exact.unknown_layers)
 
 
-def _difference(exact: Version, rounded: np.ndarray, after: Optional[np.ndarray]) -> Difference:
-    assert exact.value is not None
-    own_error = largest_error(exact.value, rounded)
-    if not np.isfinite(own_error):
-        raise ValueError(f"the original net itself does not survive float32 at blob {exact.blob}")
-    error = float("inf") if after is None else largest_error(exact.value, after)
-    return Difference(exact.blob, error, bound(own_error, exact.magnitude))
+def bounds(exact: Trace, *rounded: Trace) -> Dict[str, float]:
+    """The bound of every blob that is known, from a run of the original in float64 and one or more in float32.
+
+    Behind a layer that only moves numbers, cuts them off or saturates it is no less than what the bound in front of it
+    allows there. Raises ValueError where the original itself does not survive float32.
+    """
+    known: Dict[Place, float] = {}
+
+    def of(place: Place) -> float:
+        if place not in known:
+            blob, number = place
+            version = exact.versions[blob][number]
+            own = max(_distance(version, each.versions[blob][number]) for each in rounded)
+            carried = (version.slope * of(bottom) for bottom in version.bottoms)
+            known[place] = max([bound(own, version.magnitude), *carried])
+        return known[place]
+
+    found = {blob: of((blob, len(kept) - 1)) for blob, kept in exact.versions.items() if kept[-1].value is not None}
+    for blob, allowed in found.items():
+        if not np.isfinite(allowed):
+            raise ValueError(f"the original net itself does not survive float32 at blob {blob}")
+    return found
+
+
+def _distance(exact: Version, rounded: Version) -> float:
+    known = exact.value is not None and rounded.value is not None
+    return largest_error(exact.value, rounded.value) if known else float("inf")  # type: ignore[arg-type]
 
 
 def largest_error(expected: np.ndarray, actual: np.ndarray) -> float:

@@ -11,9 +11,9 @@ floating-point type, float64 for the truth, float32 to see how much a net's own 
 from __future__ import annotations
 
 from . import arrange, elementwise, forks, normalise, pooling, recurrent, weighted
-from .net import Trace, Version, run, trace
+from .net import Place, Trace, Version, run, trace
 from .rules import LAYERS, CaffeAbort
 
 FAMILIES = (arrange, elementwise, forks, normalise, pooling, recurrent, weighted)
 
-__all__ = ["FAMILIES", "LAYERS", "CaffeAbort", "Trace", "Version", "run", "trace"]
+__all__ = ["FAMILIES", "LAYERS", "CaffeAbort", "Place", "Trace", "Version", "run", "trace"]

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .files import Record, Weights, read_net, read_weights, stored_blob
-from .rules import LAYERS, LEARNING, CaffeAbort, Layer, NotComputed, Stored
+from .rules import LAYERS, LEARNING, CaffeAbort, Forward, Layer, NotComputed, Stored
 
 Owner = Tuple[int, int]  # a layer's place in the net, a blob's place in the layer
+Place = Tuple[str, int]  # a blob, and which of its values
+Decisions = Mapping[Tuple[str, str], np.ndarray]  # by layer and blob
+
+# Which tops of a layer are decisions.
+_DECIDED = {"ArgMax": (0,), "Threshold": (0,), "Accuracy": (0, 1), "Pooling": (1,)}
+# Layers that move numbers, cut them off or saturate: whether a float32 run shows its error behind them is chance.
+# The largest sum of |d top / d bottom|; of a Softmax it is 2p(1 - p).
+_SLOPES = {
+    "Softmax": 0.5,
+    "Sigmoid": 0.25,
+    **dict.fromkeys(("AbsVal", "Clip", "ReLU", "ReLU6", "TanH"), 1.0),
+    **dict.fromkeys(("Concat", "Crop", "Dropout", "Flatten", "Permute", "Reshape", "Slice", "Split"), 1.0),
+}
 
 # A net runs in float64 and in float32, and reading a long text takes longer than a small picture.
 _parsed = lru_cache(maxsize=2)(read_net)
@@ -26,6 +39,9 @@ class Version:
     layer: str  # the layer that wrote it, "" for an input of the net
     value: Optional[np.ndarray]
     magnitude: float  # the largest |value|; of a ReLU's top, the largest |value| of its bottom
+    decided: bool = False  # it jumps where its bottom moves by a rounding: a place, a class, a 0 or a 1
+    slope: float = 0.0  # how much of a difference in `bottoms` comes out at most, where that is known
+    bottoms: Tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -38,6 +54,11 @@ class Trace:
     def last(self) -> Dict[str, np.ndarray]:
         """The last value of every blob that is known."""
         return {name: kept[-1].value for name, kept in self.versions.items() if kept[-1].value is not None}
+
+    def decisions(self) -> Decisions:
+        """The values that jump where their bottoms move by a rounding."""
+        every = (each for kept in self.versions.values() for each in kept)
+        return {(each.layer, each.blob): each.value for each in every if each.decided and each.value is not None}
 
 
 def run(
@@ -61,11 +82,15 @@ def trace(
     dtype: Any = np.float64,
     level: int = 0,
     stages: Sequence[str] = (),
+    decisions: Optional[Decisions] = None,
+    table: Mapping[str, Forward] = LAYERS,
 ) -> Trace:
     """Runs a net once.
 
     `weights`: a caffemodel, an HDF5 file, or arrays by layer. `inputs`: a value for each input of the net;
-    tops of data layers are taken from here, too. `dtype`: the type that every layer computes in.
+    tops of data layers are taken from here, too. `dtype`: the type that every layer computes in. `decisions`: those of
+    another run, which are kept: two runs that differ by roundings can be compared behind them. `table`: the function of
+    each layer type.
     Raises CaffeAbort where Caffe would stop.
     """
     net = _parsed(prototxt)
@@ -77,7 +102,7 @@ def trace(
     for name in net.input:
         versions[name] = [_version(name, "", inputs[name].astype(dtype))]
     for layer in layers:
-        _step(layer, inputs, versions, unknown)
+        _step(layer, inputs, versions, unknown, decisions or {}, table)
     return Trace(versions, tuple(unknown))
 
 
@@ -177,16 +202,27 @@ def _targets(
 
 
 def _step(
-    layer: Layer, inputs: Mapping[str, np.ndarray], versions: Dict[str, List[Version]], unknown: List[str]
+    layer: Layer,
+    inputs: Mapping[str, np.ndarray],
+    versions: Dict[str, List[Version]],
+    unknown: List[str],
+    decisions: Decisions,
+    table: Mapping[str, Forward],
 ) -> None:
     """Runs one layer; what an unknown layer writes is None."""
     parameter = layer.parameter
+    places = tuple((name, len(versions[name]) - 1) for name in parameter.bottom)
     bottoms = [versions[name][-1] for name in parameter.bottom]
-    tops = _tops(layer, [bottom.value for bottom in bottoms], inputs, unknown)
-    for name, value in zip(parameter.top, tops):
+    tops = _tops(layer, [bottom.value for bottom in bottoms], inputs, unknown, table)
+    for index, (name, value) in enumerate(zip(parameter.top, tops)):
         # The rounding of a ReLU's top is that of the numbers before it was cut
         before = bottoms[0].magnitude if parameter.type == "ReLU" else None
-        versions.setdefault(name, []).append(_version(name, parameter.name, value, before))
+        made = _version(name, parameter.name, decisions.get((parameter.name, name), value), before)
+        if index in _DECIDED.get(parameter.type, ()):
+            made = replace(made, decided=True)
+        if parameter.type in _SLOPES:
+            made = replace(made, slope=_SLOPES[parameter.type], bottoms=places)
+        versions.setdefault(name, []).append(made)
 
 
 def _tops(
@@ -194,12 +230,13 @@ def _tops(
     bottoms: Sequence[Optional[np.ndarray]],
     inputs: Mapping[str, np.ndarray],
     unknown: List[str],
+    table: Mapping[str, Forward],
 ) -> Sequence[Optional[np.ndarray]]:
     parameter = layer.parameter
     nothing: List[Optional[np.ndarray]] = [None] * len(parameter.top)
     if not parameter.bottom and any(name in inputs for name in parameter.top):
         return [inputs[name].astype(layer.dtype) if name in inputs else None for name in parameter.top]
-    if parameter.type not in LAYERS:
+    if parameter.type not in table:
         unknown.append(parameter.name)
         return nothing
     if layer.file_count and parameter.type not in LEARNING:  # Caffe: net.cpp:752
@@ -208,7 +245,7 @@ def _tops(
     if len(known) < len(bottoms):
         return nothing
     try:
-        tops = LAYERS[parameter.type](layer, known)
+        tops = table[parameter.type](layer, known)
     except NotComputed:
         unknown.append(parameter.name)
         return nothing

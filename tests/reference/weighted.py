@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 import numpy as np
 
@@ -159,6 +159,24 @@ def im2col(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 @layer_type("InnerProduct", learns=True)
 def inner_product(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Caffe: inner_product_layer.cpp:16-47, 71-73."""
+    return _product(layer, bottoms, np.matmul)
+
+
+def inner_product_in_order(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """Adds one number after the other, as a BLAS may do; one that adds in blocks rounds less."""
+
+    def added(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        total = np.zeros((len(values), weight.shape[1]), values.dtype)
+        for place, row in enumerate(weight):
+            total += values[:, place : place + 1] * row
+        return total
+
+    return _product(layer, bottoms, added)
+
+
+def _product(
+    layer: Layer, bottoms: List[np.ndarray], multiply: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> List[np.ndarray]:
     p = layer.parameter.inner_product_param
     bottom = bottoms[0]
     axis = canonical(p.axis, bottom.ndim)
@@ -166,7 +184,7 @@ def inner_product(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     weight_shape = (inputs, p.num_output) if p.transpose else (p.num_output, inputs)
     blobs = layer.blobs(weight_shape, *[(p.num_output,)] * p.bias_term, fillers=_fillers(layer, p))
     weight = blobs[0] if p.transpose else blobs[0].T
-    top = bottom.reshape(-1, inputs) @ weight
+    top = multiply(bottom.reshape(-1, inputs), weight)
     if p.bias_term:
         top = top + blobs[1]
     return [top.reshape((*bottom.shape[:axis], p.num_output))]
