@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Its wheel of Caffe is for Python 3.8 alone.
+ORACLE := .venv-oracle
+PYTHON38 ?=
 
-.PHONY: demo test lint fuzz mutants bench proto clean
+.PHONY: demo test test-anywhere lint fuzz mutants oracle bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -13,6 +16,10 @@ demo: $(VENV)/demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+# Long: the tests once for each of several processors that BLAS, NumPy and OpenCV are told to see.
+test-anywhere: $(VENV)/test
+	$(BIN)/python tests/anywhere.py -n 2
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
@@ -26,6 +33,9 @@ fuzz: $(VENV)/test
 mutants: $(VENV)/test
 	$(BIN)/python tests/mutants.py
 
+# A real Caffe 1.0 for the CPU, as the judge of random nets: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
+oracle: $(ORACLE)/ready
+
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/fuse_speed.py
 	$(BIN)/python benchmarks/forward_speed.py
@@ -35,7 +45,7 @@ proto: $(VENV)/test
 	$(BIN)/python proto/compile.py
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/demo: setup.cfg
 	$(PYTHON) -m venv $(VENV)
@@ -45,4 +55,14 @@ $(VENV)/demo: setup.cfg
 $(VENV)/test: setup.cfg
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@
+
+$(ORACLE)/ready:
+	@for python in $(PYTHON38) python3.8 $(HOME)/.pyenv/versions/3.8.*/bin/python; do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then echo "no Python 3.8 here, which real Caffe needs: make oracle PYTHON38=/path/to/python3.8" >&2; exit 1; fi; \
+	"$$found" -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install -q kendryte-caffe protobuf==3.20.3
+	GLOG_minloglevel=2 $(ORACLE)/bin/python -c 'import caffe; print("Caffe", caffe.__version__)'
 	touch $@

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds, or the network once")
+
+
+def pytest_report_header() -> str:
+    return f"seed of today's random nets: {todays_seed()}"
+
+
+def todays_seed() -> int:
+    """20260131 on the last of January 2026."""
+    return int(date.today().strftime("%Y%m%d"))
 
 
 @pytest.fixture(scope="session")

@@ -93,4 +93,6 @@ def _options(choices: Seeded, prototxt: bytes) -> Dict[str, Any]:
 def caffe_reads(prototxt: bytes) -> bool:
     """Whether real Caffe knows all types of the net: of V1 it has a list, and BatchNorm and Scale are not in it."""
     labels = message_class("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
-    return all(name in labels and labels[name].number < 40 for name in re.findall(r"type: ([A-Z_]\w+)", prototxt.decode()))
+    return all(
+        name in labels and labels[name].number < 40 for name in re.findall(r"type: ([A-Z_]\w+)", prototxt.decode())
+    )
