@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import generations, names, schema
 from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
 from .net import Layer, Net
+from .state import State, in_phase, state_of, takes_part
 from .textproto import Document, Message, Scalar
 from .weights.model import WeightFile
 from .wording import counted
-
-
-class State(NamedTuple):
-    """Which of the layers take part (Caffe: NetState, net.cpp:261-353)."""
-
-    phase: str = "TEST"
-    level: int = 0
-    stages: FrozenSet[str] = frozenset()
 
 
 class Built(NamedTuple):
@@ -42,11 +34,12 @@ def build(
         raise InputError(
             "there is no layer in it", where=document.path, remedy="give the deploy prototxt of a Caffe net"
         )
-    included = [_in_phase(layer, state) for layer in everything if _takes_part(layer, state)]
+    state, warnings = state_of(document, state)
+    included = [in_phase(layer, state) for layer in everything if takes_part(layer, state)]
     taking_part = {layer.index for layer in included}
     excluded = tuple(layer for layer in everything if layer.index not in taking_part)
     inputs = _net_inputs(document)
-    warnings = _mixed(everything)
+    warnings += _mixed(everything)
     for name, maker in _made_elsewhere(included, excluded, inputs).items():
         inputs[name] = None
         warnings.append(
@@ -108,39 +101,6 @@ def read_layers(document: Document) -> List[Layer]:
         line, _ = document.position(field.start)
         found.append(Layer(place, typed.message, typed.unknown, field, document.where(field.start), line))
     return found
-
-
-def _in_phase(layer: Layer, state: State) -> Layer:
-    """A layer inherits the net's phase (Caffe: net.cpp Init)."""
-    if layer.parameter.HasField("phase"):
-        return layer
-    parameter = schema.copy_of(layer.parameter)
-    parameter.phase = schema.PHASES[state.phase]
-    return dataclasses.replace(layer, parameter=parameter)
-
-
-def _takes_part(layer: Layer, state: State) -> bool:
-    include, exclude = layer.parameter.include, layer.parameter.exclude
-    if include and exclude:
-        raise InputError(
-            f"layer {layer.name} has both include and exclude rules",
-            where=layer.where,
-            remedy="Caffe allows one kind; remove the other",
-        )
-    if include:
-        return any(_meets(rule, state) for rule in include)
-    return not any(_meets(rule, state) for rule in exclude)
-
-
-def _meets(rule: Any, state: State) -> bool:
-    """Caffe: net.cpp:291-353 StateMeetsRule."""
-    if rule.HasField("phase") and rule.phase != schema.PHASES[state.phase]:
-        return False
-    if rule.HasField("min_level") and state.level < rule.min_level:
-        return False
-    if rule.HasField("max_level") and state.level > rule.max_level:
-        return False
-    return state.stages.issuperset(rule.stage) and not state.stages.intersection(rule.not_stage)
 
 
 def _net_inputs(document: Document) -> Dict[str, Shape]:

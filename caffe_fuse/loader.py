@@ -8,10 +8,11 @@ from operator import index
 from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union
 
 from . import textproto
-from .build import State, build
+from .build import build
 from .errors import InputError, TextError
 from .model import Model
 from .names import listed
+from .state import State
 from .textproto import Document
 from .weights import WeightFile, read_weights
 from .weights.recognise import HEAD_SIZE, explain

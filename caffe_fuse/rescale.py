@@ -18,6 +18,7 @@ from .effects import Effects, channels_of
 from .half import measure
 from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
+from .layers.shapes import known_axis, rank_of
 from .losses import Loss, losses
 from .net import Layer, Net, Value
 from .passes import Rewrite
@@ -110,13 +111,13 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
     found: List[Rewrite] = []
     for layer in source.layers:
         if layer.index in powers and layer.index not in done:
-            shape = source.shapes[source.tops(layer)[0]]
-            settings = layer.parameter.bias_param if layer.type == "Bias" else layer.parameter.scale_param
-            rank = 4 if shape is None else len(shape)
-            axis = settings.axis % rank
+            bottom, rank = source.shapes[source.bottoms(layer)[0]], rank_of(source.shapes[source.tops(layer)[0]])
             if layer.row is not None and layer.row.absorb is not None:
-                axis = layer.row.absorb.channel_axis(layer.parameter, rank)
-            rule = "fold" if layer.row is not None and layer.row.absorb is not None else "merge"
+                rule, axis = "fold", layer.row.absorb.channel_axis(layer.parameter, bottom)
+            else:
+                settings = layer.parameter.bias_param if layer.type == "Bias" else layer.parameter.scale_param
+                rule, axis = "merge", known_axis(settings.axis, bottom)
+            assert axis is not None  # no power passes through a layer whose axis is not known
             found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
     return found
 

@@ -64,7 +64,7 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     magnitudes = np.ascontiguousarray(np.broadcast_to(spread, sizes))
     blobs = [np.abs(blob.array()).astype(np.float32) for blob in layer.blobs]
     (top,) = row.forward(parameter, blobs, [magnitudes])
-    axis = row.absorb.channel_axis(parameter, top.ndim)
+    axis = row.absorb.channel_axis(parameter, sizes)
     layout = row.absorb.layout(parameter, layer.blobs[0].shape)
     others = tuple(place for place in range(top.ndim) if place != axis)
     return SumBound(layer.name, layout.size // layout.channels, np.asarray(top.max(others)))
@@ -73,7 +73,7 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
 def _least(type_name: str, parameter: Any, shape: Tuple[Optional[int], ...]) -> Optional[Tuple[Optional[int], ...]]:
     """One image, no larger than a window needs to lie inside it somewhere."""
     if type_name == "InnerProduct":
-        return (1, *shape[1:])
+        return (1, *shape[1:]) if axis_of(parameter.inner_product_param.axis, len(shape)) else None
     settings = parameter.convolution_param
     if axis_of(settings.axis, len(shape)) != 1:
         return None

@@ -30,6 +30,7 @@ class Mutant(NamedTuple):
 
 
 FOLD = "tests/test_fold.py::"
+FINDS = "tests/test_finds.py::"
 VALUES = "tests/test_written_values.py::test_every_number_of_a_recorded_net_is_rounded_once"
 NORM = "tests/test_batch_norm.py::"
 READ, DIALECT, TABLE = (f"layers/batch_norm/{name}.py" for name in ("read", "dialect", "table"))
@@ -38,6 +39,27 @@ DIAGNOSIS = "tests/test_diagnosis.py"
 FORMATS, HDF5, OUTPUTS = "emit/formats.py", "weights/hdf5.py", "emit/outputs.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
+    Mutant(
+        "the axis of an InnerProduct counted on its top",
+        WEIGHTED,
+        "known_axis(getattr(parameter, settings_name).axis, bottom)",
+        "known_axis(getattr(parameter, settings_name).axis, bottom and bottom[:-1])",
+        FINDS + "test_ip_negative_axis_counts_on_its_bottom",
+    ),
+    Mutant(
+        "an unknown rank taken for 4",
+        "layers/shapes.py",
+        "        return axis if axis >= 0 else None\n",
+        "        return axis % 4\n",
+        FINDS + "test_an_axis_from_the_end_of_an_unknown_rank_absorbs_nothing",
+    ),
+    Mutant(
+        "the stages of the net's own state not read",
+        "state.py",
+        "stages=asked.stages.union(own.stage)",
+        "stages=asked.stages",
+        FINDS + "test_the_stages_of_the_net_itself_count",
+    ),
     Mutant(
         "what a device clips to 65504 is safe",
         "classes.py",
@@ -434,7 +456,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "the rules of phases ignored",
-        "build.py",
+        "state.py",
         '    if rule.HasField("phase") and rule.phase != schema.PHASES[state.phase]:\n',
         '    if rule.HasField("phase") and rule.phase is None:\n',
         FOLD + "test_a_twin_for_training_goes_with_its_batch_norm",

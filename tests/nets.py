@@ -17,10 +17,11 @@ from reference.net import is_included
 
 import caffe_fuse
 from caffe_fuse import textproto
-from caffe_fuse.build import State, build
+from caffe_fuse.build import build
 from caffe_fuse.emit import plan
 from caffe_fuse.model import Model
 from caffe_fuse.result import Result
+from caffe_fuse.state import State
 from caffe_fuse.weights import read_weights
 from caffe_fuse.weights.writer import write
 from caffe_fuse.wire import Source

@@ -10,9 +10,10 @@ from reference.files import read_net
 from reference.net import is_included
 
 from caffe_fuse import textproto
-from caffe_fuse.build import State, build
+from caffe_fuse.build import build
 from caffe_fuse.errors import InputError
 from caffe_fuse.net import Net, Value
+from caffe_fuse.state import State
 
 
 def built(prototxt: bytes, **shapes: Tuple[int, ...]) -> Net:

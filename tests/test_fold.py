@@ -9,7 +9,7 @@ import pytest
 from nets import Fused, batch_norm, convolution, fuse, layer, numbers, records, scale, text
 
 from caffe_fuse import schema
-from caffe_fuse.build import State
+from caffe_fuse.state import State
 
 SHAPE = (2, 4, 5, 6)
 TRAIN = State(phase="TRAIN")

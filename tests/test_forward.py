@@ -12,11 +12,11 @@ import reference
 import truth
 
 import caffe_fuse
-from caffe_fuse.build import State
 from caffe_fuse.errors import InputError
 from caffe_fuse.forward import PRECISIONS, Precision, Unavailable, compute, is_source, run_net
 from caffe_fuse.net import Net, Value
 from caffe_fuse.rounding import HalfPolicy
+from caffe_fuse.state import State
 
 FLOAT32, FLOAT64 = PRECISIONS["float32"], PRECISIONS["float64"]
 # The largest difference to Caffe, relative to the largest number of the blob. The largest that is found is 6.6e-7

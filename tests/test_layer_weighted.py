@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -187,9 +188,12 @@ def test_weights_of_a_shape_that_does_not_fit_have_no_layout(text, shape):
 
 
 def test_the_channel_axis_is_the_one_of_the_parameter():
-    texts = (CONVOLUTION % "axis: -3", TWO_OUTPUTS % "axis: 2", CONVOLUTION % "")
-    found = [layers.row(layer(text).type).absorb.channel_axis(layer(text), 4) for text in texts]
-    assert [1, 2, 1] == found
+    """A negative axis counts on the bottom, whose rank an InnerProduct does not keep."""
+    texts = (CONVOLUTION % "axis: -3", TWO_OUTPUTS % "axis: 2", TWO_OUTPUTS % "axis: -2", CONVOLUTION % "")
+    parameters = [layer(text) for text in texts]
+    axes = [partial(layers.row(each.type).absorb.channel_axis, each) for each in parameters]
+    assert [1, 2, 2, 1] == [axis((2, 4, 3, 5)) for axis in axes]
+    assert [None, 2, None, 1] == [axis(None) for axis in axes]
 
 
 def owners(kind, shape, groups, transposed):

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..schema import PHASES
 from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
-from .shapes import agreed, axis_of, like_bottom, require
+from .shapes import agreed, axis_of, known_axis, like_bottom, require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,11 +72,10 @@ def _channel_axis(settings: Any, blob: NDArray[Any], bottom: Shape) -> Union[int
     long = [place - blob.ndim for place, dim in enumerate(blob.shape) if dim != 1]
     if not long:
         return IDENTITY.axis
-    rank = None if bottom is None else len(bottom)
-    if rank is None and (settings.axis < 0 or settings.num_axes == -1):
-        return Refusal("the number of axes of its bottom is not known, and its own count from the end")
-    first = settings.axis if rank is None else axis_of(settings.axis, rank)
-    end = first + settings.num_axes if settings.num_axes != -1 else (rank or 0)
+    first = known_axis(settings.axis, bottom)
+    if first is None or (bottom is None and settings.num_axes == -1):
+        return Refusal("how many axes its bottom has is not known, and its own count from the end: see --input-shape")
+    end = first + settings.num_axes if bottom is None or settings.num_axes != -1 else len(bottom)
     if len(long) > 1 or end + long[0] < first:
         return Refusal(f"its blob of shape {'x'.join(map(str, blob.shape))} covers more than one axis")
     return end + long[0]

@@ -16,7 +16,7 @@ import numpy as np
 from ..scaled import Layout
 from ..schema import PHASES
 from .row import BlobShapes, Shapes
-from .shapes import axis_of
+from .shapes import axis_of, known_axis
 
 Labels = np.ndarray  # int64
 
@@ -131,10 +131,9 @@ def _crop(setting: Setting) -> Optional[Moved]:
 def _concat(setting: Setting) -> Optional[Moved]:
     settings = setting.parameter.concat_param
     axis = settings.concat_dim if settings.HasField("concat_dim") else settings.axis
-    if axis < 0:
-        if setting.tops[0] is None:
-            return None
-        axis = axis_of(axis, len(setting.tops[0]))
+    axis = known_axis(axis, setting.tops[0])
+    if axis is None:
+        return None
     if any(channels is not None and channels.axis != axis for channels in setting.channels):
         return _tied(setting)
     parts: List[Labels] = []
@@ -256,9 +255,9 @@ def _convolution(setting: Setting, transposed: bool = False, depthwise: bool = F
 
 def _inner_product(setting: Setting) -> Optional[Moved]:
     settings, shape = setting.parameter.inner_product_param, setting.bottoms[0]
-    if not _is_plain(setting, settings) or (settings.axis < 0 and shape is None):
+    axis = known_axis(settings.axis, shape)
+    if not _is_plain(setting, settings) or axis is None:
         return None
-    axis = settings.axis if shape is None else axis_of(settings.axis, len(shape))
     first, second = setting.blobs[0][-2:]
     if settings.transpose:
         rows, columns = Layout(1, first, second, 1), Layout(1, 1, first, second)
@@ -289,10 +288,7 @@ def _one_axis(setting: Setting, settings: Any, count: int) -> Optional[int]:
     """The axis of a Scale or Bias with one number for each index of it, and no second bottom."""
     if len(setting.channels) != 1 or len(setting.blobs) != count or len(setting.blobs[0]) != 1:
         return None
-    shape = setting.bottoms[0]
-    if shape is None:
-        return int(settings.axis) if settings.axis >= 0 else None
-    return axis_of(settings.axis, len(shape))
+    return known_axis(settings.axis, setting.bottoms[0])
 
 
 HOMOGENEOUS: Dict[str, Homogeneous] = {

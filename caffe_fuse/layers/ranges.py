@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optiona
 import numpy as np
 
 from .row import Affine, LayerType, Shape, Shapes
-from .shapes import axis_of
+from .shapes import axis_of, known_axis
 
 if TYPE_CHECKING:
     from .row import Arrays, Doubles
@@ -196,17 +196,20 @@ def _joined(ranges: Sequence[Range]) -> Range:
 def _concat(passage: Passage) -> List[Range]:
     settings = passage.parameter.concat_param
     axis = settings.concat_dim if settings.HasField("concat_dim") else settings.axis
-    if not _is_channels(axis, passage.bottoms[0]):
+    is_channels = _is_channels(axis, passage.bottoms[0])
+    if is_channels is False:
         return [_joined(passage.ranges)]
     parts = [_by_channel(found, shape) for found, shape in zip(passage.ranges, passage.bottoms)]
-    if None in parts:
+    if is_channels is None or None in parts:
         return [_joined([found.whole() for found in passage.ranges])]
     lows, highs = zip(*(part for part in parts if part is not None))
     return [Range(np.concatenate(lows), np.concatenate(highs))]
 
 
-def _is_channels(axis: int, shape: Shape) -> bool:
-    return axis == 1 if shape is None else axis_of(axis, len(shape)) == 1
+def _is_channels(axis: int, shape: Shape) -> Optional[bool]:
+    """None where only a rank that is not known would tell."""
+    found = known_axis(axis, shape)
+    return None if found is None else found == 1
 
 
 def _by_channel(found: Range, shape: Shape) -> Optional[Range]:
@@ -222,9 +225,10 @@ def _slice(passage: Passage) -> List[Range]:
     settings, (x,) = passage.parameter.slice_param, passage.ranges
     axis = settings.slice_dim if settings.HasField("slice_dim") else settings.axis
     counts = [None if shape is None or len(shape) < 2 else shape[1] for shape in passage.tops]
-    if x.channels == 1 or not _is_channels(axis, passage.bottoms[0]):
+    is_channels = _is_channels(axis, passage.bottoms[0])
+    if x.channels == 1 or is_channels is False:
         return [x] * len(counts)
-    if None in counts:
+    if is_channels is None or None in counts:
         return [x.whole()] * len(counts)
     ends = list(accumulate(count or 0 for count in counts))
     return [Range(x.lows[first:end], x.highs[first:end]) for first, end in zip([0, *ends], ends)]
@@ -289,7 +293,10 @@ def _crop(passage: Passage) -> List[Range]:
 
 def _tile(passage: Passage) -> List[Range]:
     settings, (x,) = passage.parameter.tile_param, passage.ranges
-    if x.channels == 1 or not _is_channels(settings.axis, passage.bottoms[0]):
+    is_channels = _is_channels(settings.axis, passage.bottoms[0])
+    if is_channels is None:
+        return [x.whole()]
+    if x.channels == 1 or not is_channels:
         return [x]
     return [Range(np.tile(x.lows, settings.tiles), np.tile(x.highs, settings.tiles))]
 

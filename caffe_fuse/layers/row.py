@@ -110,7 +110,8 @@ class Absorbed(NamedTuple):
 class Absorber(NamedTuple):
     """How a layer with weights takes in the affine behind it.
 
-    channel_axis(parameter, rank of the top): the axis of the output channels
+    channel_axis(parameter, bottom shape): the axis of the output channels, which counts on the bottom; None where that
+        depends on a rank that is not known
     channels(parameter): how many output channels there are
     layout(parameter, weight shape): where a channel's weights lie; InputError for a shape that does not fit
     has_bias(parameter)
@@ -120,7 +121,7 @@ class Absorber(NamedTuple):
         `layout`, so that a proof by it sees a wrong layout
     """
 
-    channel_axis: Callable[[Any, int], int]
+    channel_axis: Callable[[Any, Shape], Optional[int]]
     channels: Callable[[Any], int]
     layout: Callable[[Any, Sequence[int]], Layout]
     has_bias: Callable[[Any], bool]

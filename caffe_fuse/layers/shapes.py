@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Sequence, Tuple
+from typing import Any, Iterable, Optional, Sequence, Tuple
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, Dims, Shape, Shapes
+
+MAX_AXES = 32  # Caffe: blob.hpp kMaxBlobAxes
 
 
 def require(bottoms: Shapes, count: int) -> Sequence[Shape]:
@@ -35,6 +37,18 @@ def axis_of(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise InputError(f"axis {axis} is outside its bottom of {rank} axes")
     return axis % rank
+
+
+def known_axis(axis: int, shape: Shape) -> Optional[int]:
+    """The axis, also of a shape that is not known; None where only its rank would tell, as for one from the end."""
+    if shape is None:
+        return axis if axis >= 0 else None
+    return axis_of(axis, len(shape))
+
+
+def rank_of(shape: Shape) -> int:
+    """The number of axes; where it is not known the most that there can be, which every axis fits in."""
+    return MAX_AXES if shape is None else len(shape)
 
 
 def text(shape: Shape) -> str:

@@ -18,7 +18,7 @@ from ..scaled import Layout, ScaledBlob
 from ..wording import counted
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
-from .shapes import agreed, axis_of, require, size
+from .shapes import agreed, axis_of, known_axis, require, size
 from .sliding import matmul
 from .window import Window, rank_of_space, windows
 
@@ -230,7 +230,7 @@ def _absorber(
     columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]],
 ) -> Absorber:
     return Absorber(
-        channel_axis=lambda parameter, rank: axis_of(getattr(parameter, settings_name).axis, rank),
+        channel_axis=lambda parameter, bottom: known_axis(getattr(parameter, settings_name).axis, bottom),
         channels=lambda parameter: int(getattr(parameter, settings_name).num_output),
         layout=layout,
         has_bias=lambda parameter: bool(getattr(parameter, settings_name).bias_term),

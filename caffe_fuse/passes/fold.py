@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import half
 from ..layers.row import Absorbed, Absorber, Affine, Refusal
+from ..layers.shapes import rank_of
 from ..net import Layer, Net
 from ..scaled import ScaledBlob
 from .chain import Link, compose, follow, only_writers, trimmed, vanished
@@ -54,9 +55,8 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
         if layer.row is None or layer.row.absorb is None or not layer.tops:
             continue
         absorber = layer.row.absorb
-        shape = net.shapes[net.tops(layer)[0]]
-        rank = 4 if shape is None else len(shape)
-        axis = absorber.channel_axis(layer.parameter, rank)
+        rank = rank_of(net.shapes[net.tops(layer)[0]])
+        axis = absorber.channel_axis(layer.parameter, net.shapes[net.bottoms(layer)[0]])
         for top in net.tops(layer):
             links, reasons = follow(net, top, axis, absorber.channels(layer.parameter), kept)
             refusals += reasons
@@ -64,13 +64,15 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
             obstacle = _obstacle(layer, axis, kept) if links else None
             if obstacle:
                 refusals += [Refused(link.layer, "fold", obstacle) for link in links]
-            elif links:
+            elif links and axis is not None:
                 matches[layer.index] = Match(layer, absorber, tuple(links), compose(links), axis, rank)
     return matches, refusals
 
 
-def _obstacle(layer: Layer, axis: int, kept: AbstractSet[str]) -> Optional[str]:
+def _obstacle(layer: Layer, axis: Optional[int], kept: AbstractSet[str]) -> Optional[str]:
     """Why the weight layer itself can absorb nothing."""
+    if axis is None:
+        return f"how many axes {layer} reads is not known, and its own counts from the end: see --input-shape"
     if axis == 0:
         return f"the output channels of {layer} are axis 0, the batch"
     if layer.name in kept:

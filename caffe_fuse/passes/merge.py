@@ -17,6 +17,7 @@ import numpy as np
 from ..blob import ArrayBlob
 from ..generations import V2
 from ..layers.row import Affine, Refusal
+from ..layers.shapes import rank_of
 from ..net import Layer, Net, Value
 from ..schema import copy_of
 from ..wording import Remedy
@@ -109,9 +110,7 @@ def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union
         parameter.scale_param.axis = affine.axis
     after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
     gone = vanished(net, members, [link.affine for link in links[1:]])
-    shape = net.shapes[source]
-    rank = affine.axis + 1 if shape is None else len(shape)
-    return Rewrite("merge", tuple(members), after, gone, affine.axis, rank, reason)
+    return Rewrite("merge", tuple(members), after, gone, affine.axis, rank_of(net.shapes[source]), reason)
 
 
 def _overwritten(net: Net, source: Value, members: Sequence[Layer], norm: Layer) -> bool:

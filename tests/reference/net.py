@@ -94,6 +94,7 @@ def trace(
     Raises CaffeAbort where Caffe would stop.
     """
     net = _parsed(prototxt)
+    stages = (*stages, *net.state.stage)  # Caffe: net.cpp, the constructor adds to those of the file
     parameters = [layer for layer in net.layer if is_included(layer, phase, level, stages)]
     _check_wiring(net.input, parameters)
     layers = _bind(parameters, weights, phase == "TEST", np.dtype(dtype))
