@@ -12,6 +12,7 @@ from typing import Callable, NoReturn, Optional, Sequence
 from . import commands, interrupts
 from .arguments import parsed
 from .errors import CaffeFuseError
+from .printing import complain
 
 INTERRUPTED = 130
 
@@ -42,26 +43,22 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         command: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{options.command}")
         return command(options)
     except CaffeFuseError as error:
-        _complain(str(error))
+        complain(*error.lines)
         return error.exit_status
     except KeyboardInterrupt:
-        _complain("interrupted")
+        complain("interrupted")
         return INTERRUPTED
     except OSError as error:
-        _complain(f"the system refused: {error}")
+        complain(f"the system refused: {error}")
         return 3
     except MemoryError as error:
-        _complain(f"the memory is too small: {error}")
+        complain(f"the memory is too small: {error}")
         return 3
     except Exception:
-        _complain(f"internal error; please report {_saved_traceback()}")
+        complain(f"internal error; please report {_saved_traceback()}")
         return 3
     finally:
         interrupts.settled()
-
-
-def _complain(message: str) -> None:
-    print(f"caffe-fuse: error: {message}", file=sys.stderr)
 
 
 def _saved_traceback() -> str:

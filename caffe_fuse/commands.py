@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
-from . import given
+from . import given, printing
 from .errors import InputError, UnsafeResult
 from .wording import counted
 
@@ -94,7 +93,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
     found = calibrate(model, (read() for read in watched))
     _write_report(options.output, found.to_json(), (*model.paths, *given.also_read(options)))
     summary = f"recorded   {counted(len(found.values), 'blob')}, {counted(found.samples, 'sample')}"
-    _print(options, f"{summary}\nwrote      {options.output}\n", model.warnings)
+    _print(options, [summary, f"wrote      {options.output}"], model.warnings)
     return 0
 
 
@@ -252,17 +251,8 @@ def _write_report(path: str, text: str, others: Sequence[str]) -> None:
         outputs.commit()
 
 
-def _print(options: argparse.Namespace, text: str, warnings: Sequence[str]) -> None:
+def _print(options: argparse.Namespace, lines: Sequence[str], warnings: Sequence[str]) -> None:
     for warning in warnings:
-        print(f"caffe-fuse: warning: {warning}", file=sys.stderr)
-    if options.quiet:
-        return
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
-        from .report.terminal import coloured
-
-        text = coloured(text)
-    try:
-        print(text, end="", flush=True)
-    except BrokenPipeError:
-        # The reader has seen enough (`show | head`). Python would complain again when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        printing.warn(warning)
+    if not options.quiet:
+        printing.report(lines)

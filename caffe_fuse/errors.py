@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 
 class CaffeFuseError(Exception):
@@ -19,6 +19,11 @@ class CaffeFuseError(Exception):
         self.remedy = remedy
         message = what if where is None else f"{where}: {what}"
         super().__init__(message if remedy is None else f"{message}; {remedy}")
+
+    @property
+    def lines(self) -> Tuple[str, ...]:
+        """The message, in the lines in which it is shown."""
+        return (str(self),)
 
 
 class InputError(CaffeFuseError):
@@ -41,12 +46,13 @@ class TextError(InputError):
         self.line = line
         self.column = column
 
-    def __str__(self) -> str:
+    @property
+    def lines(self) -> Tuple[str, ...]:
         message = super().__str__()
-        if not self.line:
-            return message
-        indent = "".join(c if c == "\t" else " " for c in self.line[: self.column - 1])
-        return f"{message}\n  {self.line}\n  {indent}^"
+        return (message, f"  {self.line}", f"  {' ' * (self.column - 1)}^") if self.line else (message,)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UnsafeResult(CaffeFuseError):

@@ -27,6 +27,15 @@ def settled() -> None:
     _settled.set()
 
 
+def is_settled() -> bool:
+    return _settled.is_set()
+
+
+def hush() -> None:
+    """What is still printed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
 @contextmanager
 def deferred() -> Iterator[None]:
     """A signal that comes meanwhile takes effect at the end. Only the main thread is ever interrupted by one."""
@@ -49,5 +58,4 @@ def deferred() -> Iterator[None]:
 def _interrupt(number: int, frame: Any) -> None:
     if not _settled.is_set():
         raise KeyboardInterrupt
-    # Whoever reads our pipe may keep us waiting: the rest goes nowhere, and the status tells what was done.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    hush()  # whoever reads our pipe may keep us waiting; the status tells what was done

@@ -1,6 +1,7 @@
 """Names of layers, blobs and stages: bytes to Caffe, text to us.
 
-A byte that is no UTF-8 reads as `\\xNN`: protobuf takes no surrogates.
+A byte that is no UTF-8 reads as `\\xNN`: protobuf takes no surrogates. Where a name has these four letters itself, its
+backslash reads as `\\x5c`: two names never read the same.
 """
 
 from __future__ import annotations
@@ -8,16 +9,17 @@ from __future__ import annotations
 import re
 from typing import Iterable, Tuple, Union
 
-_BYTE = re.compile(rb"\\x([89a-f][0-9a-f])")
+ESCAPED = r"x(?:5c|[89a-f][0-9a-f])"  # what is behind the backslash
+_ESCAPE, _BACKSLASH = (re.compile(pattern.encode()) for pattern in (rf"\\{ESCAPED}", rf"\\(?={ESCAPED})"))
 
 
 def decode(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+    return _BACKSLASH.sub(rb"\\x5c", name).decode("utf-8", "backslashreplace")
 
 
 def encode(name: str) -> bytes:
     """The bytes that `decode` read."""
-    return _BYTE.sub(lambda match: bytes.fromhex(match.group(1).decode()), name.encode())
+    return _ESCAPE.sub(lambda match: bytes.fromhex(match.group()[2:].decode()), name.encode())
 
 
 def listed(given: Union[str, Iterable[str]]) -> Tuple[str, ...]:

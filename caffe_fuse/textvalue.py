@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import List, NamedTuple, Tuple
 
 from .errors import TextError
+from .wording import shown
 
 SPACE = rb"[ \t\r\n\f\v]*"
 BLANK = SPACE + rb"(?:\#[^\n]*(?:\n" + SPACE + rb"|\Z))*"
@@ -41,8 +42,7 @@ _EXCERPT = 40
 
 def excerpt(found: bytes) -> str:
     """What stands in the text, for a message: one line, not too long, printable."""
-    shown = found[:_EXCERPT] + (b"..." if len(found) > _EXCERPT else b"")
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown.decode("utf-8", "replace"))
+    return shown((found[:_EXCERPT] + (b"..." if len(found) > _EXCERPT else b"")).decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,8 @@ class Text:
 
 
 def _printable(line: bytes) -> str:
-    """The caret stands right under tabs too, but not under what a terminal obeys."""
-    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line.decode("utf-8", "replace"))
+    """As wide as it is on a terminal, for the caret."""
+    return shown(line.decode("utf-8", "replace").replace("\t", " "))
 
 
 class Scalar(NamedTuple):

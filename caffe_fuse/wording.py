@@ -4,6 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence, Tuple
 
+VERDICT = "verdict    "  # how its line begins
+
+
+def shown(text: str) -> str:
+    """One line for a terminal: what does not print as itself, such as a line end or a mark of direction, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 
 def counted(count: int, noun: str) -> str:
     """1 blob, 2 blobs, 1,000 blobs."""

@@ -37,6 +37,7 @@ READ, DIALECT, TABLE = (f"layers/batch_norm/{name}.py" for name in ("read", "dia
 AFFINE, WEIGHTED, SCALED = "layers/affine.py", "layers/weighted.py", "scaled.py"
 DIAGNOSIS = "tests/test_diagnosis.py"
 FORMATS, HDF5, OUTPUTS = "emit/formats.py", "weights/hdf5.py", "emit/outputs.py"
+PRINTED = "tests/test_printing.py::test_no_command_prints_what_a_terminal_obeys_nor_a_line_more"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
@@ -775,6 +776,27 @@ MUTANTS: Tuple[Mutant, ...] = (
         "            interrupts.settled()\n",
         "",
         "tests/test_interrupts.py::test_the_status_says_what_is_there",
+    ),
+    Mutant(
+        "a name speaks to the terminal",
+        "printing.py",
+        "    printed = [shown(line) for line in lines]\n",
+        "    printed = list(lines)\n",
+        PRINTED,
+    ),
+    Mutant(
+        "a warning has lines of its own",
+        "printing.py",
+        "_write(sys.stderr, [shown(line) for line in",
+        "_write(sys.stderr, [line for line in",
+        PRINTED,
+    ),
+    Mutant(
+        "letters are taken for an escaped byte",
+        "names.py",
+        '_BACKSLASH.sub(rb"\\\\x5c", name)',
+        "name",
+        "tests/test_names.py::test_letters_that_look_like_an_escaped_byte_stay_letters",
     ),
 )
 

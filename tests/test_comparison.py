@@ -283,7 +283,7 @@ def test_other_detections_for_rounding_alone_are_told() -> None:
     assert {"d": "how many numbers it has depends on rounding: 1x1x2x7, 1x1x2x7, 1x1x1x7"} == found.unavailable
     (answer,) = found.before
     assert ("d", True, 0) == (answer.blob, bool(np.isnan(answer.snr)), answer.not_finite)
-    assert "in half    A d: more or fewer numbers; 0 1 0.7998" in verify_report(found)
+    assert any(line.startswith("in half    A d: more or fewer numbers; 0 1 0.7998") for line in verify_report(found))
     assert "nan" == verification(found)["half"]["before"][0]["snr"]
 
 
@@ -292,7 +292,7 @@ def test_other_detections_for_rounding_alone_are_told() -> None:
 )
 def test_answers_that_are_not_shown_are_counted(outputs: int, last: str) -> None:
     model = model_of(text(*(layer(f"o{place}", "AbsVal", "x", f"o{place}") for place in range(outputs))), {})
-    lines = [line for line in verify_report(caffe_fuse.verify(model, model)).splitlines() if "in half" in line]
+    lines = [line for line in verify_report(caffe_fuse.verify(model, model)) if "in half" in line]
     assert lines[-1].startswith(f"in half    {last}")
     assert 16 == sum(" o" in line and "SNR" in line for line in lines)
 

@@ -231,7 +231,7 @@ def test_without_a_report_no_channel_of_a_healthy_net_is_looked_at(monkeypatch: 
 
     monkeypatch.setattr(diagnosis, "by_channel", refuse)
     report = fused("half-variance-overflow").report
-    assert "verdict    safe" in fold_report(report, (), False)
+    assert any(line.startswith("verdict    safe") for line in fold_report(report, (), False))
 
 
 def test_the_terminal_names_the_worst_channels_with_their_cause() -> None:

@@ -172,6 +172,15 @@ def test_names_are_escaped_as_the_text_wants_it() -> None:
     assert () == fused.violations()
 
 
+@pytest.mark.parametrize("odd", [r"s\\xe9", r"\000\033[31m\177", r"\\x5c"], ids=["letters", "controls", "backslash"])
+def test_a_name_that_would_be_another_one_unescaped_is_escaped(odd: str) -> None:
+    relu = layer("r", "ReLU", odd, "r")
+    fused = fuse(text(convolution(), batch_norm(top=odd), relu))
+    assert relu == fused.lines[1]
+    assert () == fused.violations()
+    assert fused.lines[0].isprintable()
+
+
 def test_a_name_that_is_not_utf8_stays_the_same_bytes() -> None:
     before = text(convolution(), batch_norm(top="NAME"), layer("r", "ReLU", "NAME", "r"))
     blobs = caffemodel(before, numbers(before))

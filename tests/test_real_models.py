@@ -303,7 +303,7 @@ def test_the_plan_of_a_definition_is_what_was_counted(shared: Path, name: str) -
         assert UNREADABLE[name] in str(caught.value)
         return
     model = caffe_fuse.load(path)
-    assert len(model.net.layers) + 1 == len(plan_report(model).splitlines())
+    assert len(model.net.layers) + 1 == len(plan_report(model))
     progress = passes.run(model.net)
     rules = {"fold": 0, "merge": 0}
     for rewrite in progress.rewrites:

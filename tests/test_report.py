@@ -394,13 +394,13 @@ def test_a_long_list_is_cut_unless_all_is_asked_for() -> None:
     prototxt = nets.text(*pairs)
     report = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))).report
     reasons = [f"  b{n}: it reads the output of ReLU r{n}, which cannot absorb it" for n in range(10)]
-    assert reasons == fold_report(report, (), True).splitlines()[2:12]
-    assert [*reasons[:8], "  ... and 2 more (-v lists them)"] == fold_report(report, (), False).splitlines()[2:11]
+    assert reasons == fold_report(report, (), True)[2:12]
+    assert [*reasons[:8], "  ... and 2 more (-v lists them)"] == fold_report(report, (), False)[2:11]
 
 
 def test_sizes_that_neither_the_net_nor_weights_tell_are_not_invented() -> None:
     layers = [nets.convolution(), nets.layer("l", "Mystery", "c", "l"), nets.batch_norm("b", "l", "b")]
-    plan = plan_report(nets.model("\n".join(['input: "x"', *layers]).encode(), None)).splitlines()
+    plan = plan_report(nets.model("\n".join(['input: "x"', *layers]).encode(), None))
     assert "c  Convolution  x -> c (?x6x?x?)  (6x?x3x3) (6)" == plan[0]
     assert plan[2].startswith("b  BatchNorm    l -> b (?)        (?) (?) (1)    becomes a Scale: ")
 

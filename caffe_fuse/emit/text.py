@@ -8,12 +8,15 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
-from .. import schema
+from .. import names, schema
 from ..errors import InternalError
 from ..generations import V0, V1, v0
 from ..net import Layer, Net
 from ..textedit import append, insert, remove, replace, replace_field
 from ..textproto import Document, Edit, Field, Message, Scalar
+
+_BACKSLASH = re.compile(rf"\\(?!{names.ESCAPED})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
@@ -138,12 +141,16 @@ def _scalar(value: Any, quote: str) -> bytes:
         return b"true" if value else b"false"
     if isinstance(value, str):
         mark = quote if quote in "\"'" else '"'
-        # schema.read gives bytes that are not UTF-8 as \xNN: written so, they are these bytes again.
-        escaped = re.sub(r"\\(?!x[89a-f][0-9a-f])", r"\\\\", value).replace(mark, "\\" + mark).replace("\n", "\\n")
-        return (mark + escaped + mark).encode()
+        return (mark + _escaped(value).replace(mark, "\\" + mark) + mark).encode()
     if isinstance(value, bytes):
         return b'"' + b"".join(b"\\%03o" % byte for byte in value) + b'"'
     return str(value).encode()
+
+
+def _escaped(text: str) -> str:
+    """A byte that names.decode escaped is that byte again. Control characters would end the string, or worse."""
+    escaped = _BACKSLASH.sub(r"\\\\", text).replace("\n", "\\n")
+    return _CONTROL.sub(lambda match: f"\\{ord(match.group()):03o}", escaped)
 
 
 def _is_message(value: Any) -> bool:

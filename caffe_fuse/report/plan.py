@@ -9,10 +9,10 @@ from ..bind import expected_shapes
 from ..layers.row import Shape
 from ..model import Model
 from ..net import Layer, Net
-from ..wording import counted
+from ..wording import counted, shown
 
 
-def plan_report(model: Model) -> str:
+def plan_report(model: Model) -> List[str]:
     """One line a layer: name, type, bottoms -> tops with shapes, weights, and its fate."""
     progress = passes.run(model.net)
     fate: Dict[int, str] = {}
@@ -36,7 +36,7 @@ def plan_report(model: Model) -> str:
         f"{counted(len(model.net.layers), 'layer')}{excluded}: {folded} fold, "
         f"{counted(merged, 'chain')} to become a Scale, {len(progress.refusals)} stay"
     )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _merged(layer: Layer, rewrite: passes.Rewrite) -> str:
@@ -56,7 +56,7 @@ def _row(net: Net, layer: Layer, blob_shapes: Sequence[Shape], fate: str) -> Lis
     tops = ", ".join(f"{value.blob} {_dims(net.shapes[value])}" for value in net.tops(layer))
     wires = f"{', '.join(layer.bottoms)} -> {tops}" if layer.bottoms else f"-> {tops}"
     blobs = " ".join(map(_dims, blob_shapes))
-    return [layer.name, layer.type, wires, blobs, fate]
+    return [shown(cell) for cell in (layer.name, layer.type, wires, blobs, fate)]
 
 
 def _dims(shape: Shape) -> str:

@@ -13,7 +13,7 @@ from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
 from ..verdict import CALIBRATE, Problem
-from ..wording import counted
+from ..wording import VERDICT, counted
 from .report import Checked, Report
 
 if TYPE_CHECKING:
@@ -24,13 +24,12 @@ if TYPE_CHECKING:
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
-_COLOURS = {"safe": 32, "the same": 32, "NOT": 31, "the nets DIFFER": 31}  # of a verdict that begins so; others yellow
 # Whose answers in half precision there are: of a fold, of a fold that was repaired, of any two nets.
 _FOLDED, _REPAIRED, _TWO = ("before", "", "folded"), ("before", "folded", "repaired"), ("A", "", "B")
 SHOWN = 8  # lines of a list, unless -v asks for all
 
 
-def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
+def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[str]:
     lines = _folded(report.folded, verbose) + _converted(report.converted, verbose)
     lines += _refused(report, verbose)
     if report.dropped:
@@ -46,36 +45,26 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> str:
     files = ""
     if report.problems:
         files = "; written all the same (--force)" if outputs else "; no model file was written"
-    return "\n".join([*lines, *_ending(report.problems, report.verdict + files, report.next)]) + "\n"
+    return [*lines, *_ending(report.problems, report.verdict + files, report.next)]
 
 
-def check_report(checked: Checked, verbose: bool) -> str:
+def check_report(checked: Checked, verbose: bool) -> List[str]:
     lines = half_lines("half", checked.half, verbose) + channel_lines(checked.channels, verbose)
     lines += activation_lines(checked.activations, checked.inputs, verbose)
-    return "\n".join([*lines, *_ending(checked.problems, checked.verdict, checked.next)]) + "\n"
+    return [*lines, *_ending(checked.problems, checked.verdict, checked.next)]
 
 
 def _ending(problems: Sequence[Problem], verdict: str, steps: Sequence[str]) -> List[str]:
     """Why it is not safe, the verdict, and what to do about it."""
     reasons = [f"not safe   {problem}" for problem in problems]
-    return [*reasons, f"verdict    {verdict}", *(f"next       {step}" for step in steps)]
+    return [*reasons, VERDICT + verdict, *(f"next       {step}" for step in steps)]
 
 
-def coloured(text: str) -> str:
-    """With a verdict that stands out on a terminal."""
-    head, word, rest = text.rpartition("verdict    ")
-    if not word:
-        return text
-    verdict, end, steps = rest.partition("\n")
-    colour = next((number for start, number in _COLOURS.items() if verdict.startswith(start)), 33)
-    return f"{head}{word}\033[{colour}m{verdict}\033[0m{end}{steps}"
-
-
-def upgrade_report(done: Upgrade) -> str:
+def upgrade_report(done: Upgrade) -> List[str]:
     lines = [f"{title:<10} {each}" for title, every in (("net", done.net), ("weights", done.weights)) for each in every]
     if not lines:
         lines = ["unchanged  there is nothing of an old form in it: the bytes are the same"]
-    return "\n".join([*lines, *(f"wrote      {path}" for path in done.written)]) + "\n"
+    return [*lines, *(f"wrote      {path}" for path in done.written)]
 
 
 def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
@@ -145,7 +134,7 @@ def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     return f"{place}: {share}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
 
 
-def run_report(found: Mapping[str, Any], output: Optional[str]) -> str:
+def run_report(found: Mapping[str, Any], output: Optional[str]) -> List[str]:
     """A line for each blob; for one with a row of classes the largest of them, too."""
     lines: List[str] = []
     for name, array in found.items():
@@ -158,7 +147,7 @@ def run_report(found: Mapping[str, Any], output: Optional[str]) -> str:
             lines += [f"  {_top(row)}" for row in array.reshape(len(array), -1)[:SHOWN]]
     if output:
         lines.append(f"wrote      {output}")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _top(row: Any) -> str:
@@ -191,9 +180,9 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
     return lines
 
 
-def verify_report(found: Verification) -> str:
+def verify_report(found: Verification) -> List[str]:
     verdict = "the same net: what differs is rounding" if found.equal else "the nets DIFFER"
-    return "\n".join([*verification_lines(found, _TWO), f"verdict    {verdict}"]) + "\n"
+    return [*verification_lines(found, _TWO), VERDICT + verdict]
 
 
 def _answer(answer: HalfAnswer) -> str:
@@ -241,12 +230,12 @@ def _refused(report: Report, verbose: bool) -> List[str]:
     groups: Dict[Any, List[Refused]] = {}
     for refused in report.refused:
         groups.setdefault((refused.reason, refused.remedy, verbose and refused.layer.index), []).append(refused)
-    lines: List[str] = []
+    items: List[List[str]] = []
     for (first, *others), remedy in ((group, group[0].remedy) for group in groups.values()):
         more = f" and {len(others)} more" if others else ""
-        step = "" if remedy is None else f"\n    {remedy.short}"
-        lines.append(f"  {first.layer.where} {first.layer}{more}: {first.reason}{step}")
-    return [f"refused    {_kinds([refused.layer for refused in report.refused])}", *_shortened(lines, verbose)]
+        reason = f"  {first.layer.where} {first.layer}{more}: {first.reason}"
+        items.append([reason] if remedy is None else [reason, f"    {remedy.short}"])
+    return [f"refused    {_kinds([refused.layer for refused in report.refused])}", *_first(items, verbose)]
 
 
 def _vanished(report: Report, verbose: bool) -> List[str]:
@@ -299,16 +288,21 @@ def _count(rewrites: Sequence[Rewrite]) -> str:
 
 
 def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
-    if verbose or len(lines) <= SHOWN:
-        return list(lines)
-    return [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more (-v lists them)"]
+    return _first([[line] for line in lines], verbose)
+
+
+def _first(items: Sequence[Sequence[str]], verbose: bool) -> List[str]:
+    """The lines of the first few items, and how many more there are; with -v of all."""
+    lines = [line for item in (items if verbose else items[:SHOWN]) for line in item]
+    if verbose or len(items) <= SHOWN:
+        return lines
+    return [*lines, f"  ... and {len(items) - SHOWN} more (-v lists them)"]
 
 
 __all__: Tuple[str, ...] = (
     "activation_lines",
     "channel_lines",
     "check_report",
-    "coloured",
     "fold_report",
     "half_lines",
     "run_report",
