@@ -28,6 +28,7 @@ FLOAT32 = np.dtype("<f4")
 FLOAT64 = np.dtype("<f8")
 
 Reader = Callable[["Blob"], Iterator[np.ndarray]]
+Taker = Callable[["Blob", np.ndarray], np.ndarray]
 
 
 class _Buffers(threading.local):
@@ -79,18 +80,21 @@ class Blob:
         flat = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
         return flat.reshape(self.shape)
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        """The elements at sorted flat indices (int64, 1-D) as float64; reads only the chunks they lie in."""
-        raise NotImplementedError
+    def take(self, indices: np.ndarray, take: Optional[Taker] = None) -> np.ndarray:
+        """The elements at sorted flat indices (int64, 1-D) as float64; reads only the chunks they lie in.
 
-    def keep(self, indices: np.ndarray) -> None:
-        """The elements at these sorted flat indices are kept when they go by: `take` then need not read them."""
+        take: how a recipe takes those of its base, for a caller that has them.
+        """
+        return self._take(indices, Blob.take if take is None else take)
 
     def in_type(self, dtype: np.dtype) -> Blob:
         """The same numbers as float16, float32 or float64; those of a recipe are rounded to it at once."""
         return self if dtype == self.dtype else CastBlob(self, dtype, self.shape)
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
+        raise NotImplementedError
+
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
         raise NotImplementedError
 
 
@@ -131,8 +135,6 @@ class StoredBlob(Blob):
         self._where = where or source.name
         self._firsts = [0, *accumulate(span.length for span in spans)]
         self._array: Optional[np.ndarray] = None
-        self._wanted = np.empty(0, np.int64)
-        self._kept: Optional[np.ndarray] = None
         if not missing and self._firsts[-1] != self.count:
             raise InputError(
                 f"holds {self._firsts[-1]} numbers, but its shape {list(self.shape)} needs {self.count}",
@@ -157,35 +159,22 @@ class StoredBlob(Blob):
         if self._array is not None:
             yield self._array.reshape(-1)
             return
-        kept = np.empty(len(self._wanted), self.dtype)
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
-            for first, wanted in zip(range(0, self.count, CHUNK), self._parts(self._wanted)):
+            for first in range(0, self.count, CHUNK):
                 chunk = buffer[: self.count - first]
                 self._fill(first, chunk)
-                kept[wanted] = chunk[self._wanted[wanted] - first]
                 yield chunk
-        self._kept = kept
 
-    def keep(self, indices: np.ndarray) -> None:
-        self._wanted, self._kept = indices, None
-
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        if self._kept is not None and np.array_equal(indices, self._wanted):
-            return self._kept.astype(FLOAT64)
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
         self._require_numbers()
         result = np.empty(len(indices), FLOAT64)
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
-            for first, wanted in zip(range(0, self.count, CHUNK), self._parts(indices)):
+            for first, wanted in zip(range(0, self.count, CHUNK), by_chunk(indices, self.count)):
                 if wanted.start < wanted.stop:
                     chunk = buffer[: self.count - first]
                     self._fill(first, chunk)
                     result[wanted] = chunk[indices[wanted] - first]
         return result
-
-    def _parts(self, indices: np.ndarray) -> List[slice]:
-        """Which of the sorted indices lie in each chunk."""
-        edges = np.searchsorted(indices, np.arange(0, self.count + CHUNK, CHUNK)).tolist()
-        return [slice(*pair) for pair in zip(edges, edges[1:])]
 
     def _require_numbers(self) -> None:
         if self.missing:
@@ -231,7 +220,7 @@ class ArrayBlob(Blob):
         for first in range(0, self.count, CHUNK):
             yield cast(self._flat[first : first + CHUNK], self.dtype)
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
         result: np.ndarray = cast(self._flat[indices], self.dtype).astype(FLOAT64)
         return result
 
@@ -247,12 +236,15 @@ class CastBlob(Blob):
         for chunk in read(self.base):
             yield cast(chunk, self.dtype)
 
-    def keep(self, indices: np.ndarray) -> None:
-        self.base.keep(indices)
-
-    def take(self, indices: np.ndarray) -> np.ndarray:
-        result: np.ndarray = cast(self.base.take(indices), self.dtype).astype(FLOAT64)
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
+        result: np.ndarray = cast(take(self.base, indices), self.dtype).astype(FLOAT64)
         return result
+
+
+def by_chunk(indices: np.ndarray, count: int) -> List[slice]:
+    """Which of the sorted indices lie in each chunk of `count` elements."""
+    edges = np.searchsorted(indices, np.arange(0, count + CHUNK, CHUNK)).tolist()
+    return [slice(*pair) for pair in zip(edges, edges[1:])]
 
 
 def cast(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:

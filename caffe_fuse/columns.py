@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .blob import Blob
+    from .measures import Measures
     from .net import Layer
 
 SAMPLES = 16  # weights of a channel; more take longer than the fold itself
@@ -44,23 +45,23 @@ def columns(layer: Layer) -> Optional[NDArray[np.int64]]:
     return layer.row.absorb.columns(layer.parameter, layer.blobs[0].shape, SAMPLES, Chance(layer.index))
 
 
-def keep(layers: Iterable[Layer]) -> None:
+def want(layers: Iterable[Layer], measures: Measures) -> None:
     """The weights that `weights_at` will ask for are kept when they go by."""
     for layer in layers:
         places = columns(layer)
         if places is not None:
             flat = places.reshape(-1)
-            layer.blobs[0].keep(flat if _ascend(flat) else np.sort(flat))
+            measures.want(layer.blobs[0], flat if _ascend(flat) else np.sort(flat))
 
 
-def weights_at(blob: Blob, places: NDArray[np.int64]) -> NDArray[np.float64]:
+def weights_at(blob: Blob, places: NDArray[np.int64], measures: Measures) -> NDArray[np.float64]:
     """The numbers at the places that `columns` gave, in their shape."""
     flat = places.reshape(-1)
     if _ascend(flat):
-        return blob.take(flat).reshape(places.shape)
+        return measures.take(blob, flat).reshape(places.shape)
     order = np.argsort(flat, kind="stable")
     found = np.empty(flat.size)
-    found[order] = blob.take(flat[order])
+    found[order] = measures.take(blob, flat[order])
     return found.reshape(places.shape)
 
 

@@ -12,6 +12,7 @@ from .dialects import decide, with_stored_statistics
 from .emit import dropped_layers
 from .errors import InputError
 from .half import HalfReport
+from .measures import Measures
 from .model import Model
 from .names import listed
 from .prediction import SIGMAS
@@ -76,9 +77,10 @@ def fuse(
     model = replace(model, net=with_stored_statistics(model.net, keep)) if use_global_stats else model
     _check_rescale(model, rescale, keep_blobs)
     assumptions = assume(model.net, sigmas, ranges, half_sums)
-    columns.keep(model.net.layers)
-    before = analyse_net(model.net, policy)
-    progress = passes.run(model.net, frozenset(keep))
+    measures = Measures()
+    columns.want(model.net.layers, measures)
+    before = analyse_net(model.net, policy, measures)
+    progress = passes.run(model.net, frozenset(keep), measures)
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
     repair = None
@@ -91,6 +93,7 @@ def fuse(
             keep_blobs=frozenset(keep_blobs),
             largest=assumptions.largest(progress.net, progress.rewrites),
             policy=policy,
+            measures=measures,
         )
     net = progress.net if repair is None else repair.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
@@ -101,6 +104,7 @@ def fuse(
         model.net,
         assumptions,
         progress,
+        measures,
         before,
         policy,
         frozenset(strict),
@@ -117,7 +121,7 @@ def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") ->
     """What half precision makes of each weight blob of the net."""
     policy = policy_of(half_policy)
     _check_options(model, (), (), policy)
-    return analyse_net(model.net, policy)
+    return analyse_net(model.net, policy, Measures())
 
 
 def check(
@@ -129,13 +133,15 @@ def check(
     half_sums: bool = False,
 ) -> Checked:
     """What the command `check` tells of a model; what a fold would do to its channels is told as their cause."""
-    found = check_half(model, half_policy=half_policy)
+    policy, measures = policy_of(half_policy), Measures()
+    _check_options(model, (), (), policy)
+    found = analyse_net(model.net, policy, measures)
     activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
     remedy = verdict.folding(model.net, found.policy)
     return Checked(
         inputs=model.paths,
         half=found,
-        channels=Diagnosis(model.net, found, causes(passes.run(model.net).rewrites)),
+        channels=Diagnosis(model.net, found, measures, causes(passes.run(model.net, measures=measures).rewrites)),
         activations=activations,
         warnings=model.warnings,
         problems=(

@@ -15,6 +15,7 @@ from .effects import NO_EFFECT, Effects, channels_of, layout_of
 from .half import HalfReport, HalfRow
 from .layers.row import Refusal
 from .losses import losses, overflowing
+from .measures import Measures
 from .net import Layer, Net
 from .passes import Rewrite
 from .passes.merge import is_batch_norm
@@ -78,14 +79,14 @@ class BlobChannels(NamedTuple):
     channels: Tuple[Channel, ...]
 
 
-def analyse_net(net: Net, policy: HalfPolicy) -> HalfReport:
+def analyse_net(net: Net, policy: HalfPolicy, measures: Measures) -> HalfReport:
     """What half precision makes of each blob of a net, in the order of `Diagnosis.rows`."""
     entries = [
         (layer.name, number, blob, channels_of(layer, number))
         for layer in net.layers
         for number, blob in enumerate(layer.blobs)
     ]
-    return half.analyse(entries, policy)
+    return half.analyse(entries, policy, measures)
 
 
 def counted_states(channels: Iterable[Tuple[Any, Channel]]) -> Counter[str]:
@@ -118,16 +119,23 @@ def _variance(norm: Layer) -> Optional[np.ndarray]:
 class Diagnosis:
     """Of one net. Nothing is read before it is asked for, and then once.
 
-    report: the net as `analyse_net` sees it. why: what made its channels, by the index of the layer. lost: what half
-    precision loses beside the numbers that are not finite, for `worst`; None where nobody has looked.
+    report: the net as `analyse_net` sees it. measures: what is known of its blobs. why: what made its channels, by the
+    index of the layer. lost: what half precision loses beside the numbers that are not finite, for `worst`; None where
+    nobody has looked.
     """
 
     def __init__(
-        self, net: Net, report: HalfReport, why: Mapping[int, Cause], lost: Optional[Sequence[Lost]] = None
+        self,
+        net: Net,
+        report: HalfReport,
+        measures: Measures,
+        why: Mapping[int, Cause],
+        lost: Optional[Sequence[Lost]] = None,
     ) -> None:
         self._layers = {layer.index: layer for layer in net.layers}
         self._net = net
         self._report = report
+        self._measures = measures
         self._why = why
         self._lost = lost
         places = [(layer.index, number) for layer in net.layers for number in range(len(layer.blobs))]
@@ -180,7 +188,9 @@ class Diagnosis:
     def _suspects(self) -> Dict[Place, Sequence[int]]:
         if not self._places:
             return {}
-        lost = losses(self._net.layers, policy=self._report.policy) if self._lost is None else self._lost
+        lost = self._lost
+        if lost is None:
+            lost = losses(self._net.layers, policy=self._report.policy, measures=self._measures)
         found: Dict[Place, Sequence[int]] = {
             (each.layer.index, each.blob): list(each.channels) for each in lost if isinstance(each.blob, int)
         }

@@ -15,6 +15,7 @@ import numpy as np
 from .blob import FLOAT16, FLOAT32, Blob
 from .columns import SAMPLES, Chance, columns, weights_at
 from .errors import InternalError
+from .measures import Measures
 from .net import Layer
 from .passes import Rewrite
 
@@ -37,18 +38,25 @@ class Outputs(NamedTuple):
     size: Vector
 
 
-def prove(rewrite: Rewrite, written: Sequence[Blob], powers: Optional[LayerPowers] = None) -> None:
+def prove(
+    rewrite: Rewrite,
+    written: Sequence[Blob],
+    powers: Optional[LayerPowers] = None,
+    measures: Optional[Measures] = None,
+) -> None:
     """Raises InternalError when the written blobs do not do what the layers before did.
 
-    powers: those of two by which its bottoms and tops are multiplied now, for each channel.
+    powers: those of two by which its bottoms and tops are multiplied now, for each channel. measures: what is known of
+    the blobs before.
     """
+    known = measures or Measures()
     chance = Chance(~rewrite.after.index & 0xFFFFFF)
     first = rewrite.before[0]
     places = columns(first)
     if rewrite.rule == "fold" and places is not None:
         inputs = chance.random((1, places.shape[1])) + 0.5  # none near 0: it would hide its weight
         new_inputs = inputs if powers is None else inputs * powers.of_inputs(first, places)
-        old, new = _weighted(first.blobs, places, inputs), _weighted(written, places, new_inputs)
+        old, new = _weighted(first.blobs, places, inputs, known), _weighted(written, places, new_inputs, known)
         chain = rewrite.before[1:]
     else:
         values = chance.random((written[0].count,)) + 0.5
@@ -72,9 +80,11 @@ def prove(rewrite: Rewrite, written: Sequence[Blob], powers: Optional[LayerPower
         )
 
 
-def _weighted(blobs: Sequence[Blob], places: NDArray[np.int64], inputs: NDArray[np.float64]) -> Outputs:
+def _weighted(
+    blobs: Sequence[Blob], places: NDArray[np.int64], inputs: NDArray[np.float64], known: Measures
+) -> Outputs:
     """What the weights at `places` (channels, samples) give with inputs that fit those, and the bias."""
-    products = inputs * weights_at(blobs[0], places)
+    products = inputs * weights_at(blobs[0], places, known)
     bias = blobs[1].array().astype(np.float64).reshape(-1) if len(blobs) > 1 else np.zeros(len(places))
     return Outputs(products.sum(axis=1) + bias, np.abs(products).sum(axis=1) + np.abs(bias))
 

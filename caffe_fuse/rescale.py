@@ -15,11 +15,11 @@ import numpy as np
 from .balance import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
 from .blob import Blob
 from .effects import Effects, channels_of
-from .half import measure
 from .layerpowers import LayerPowers
 from .layers.homogeneous import Scaled
 from .layers.shapes import known_axis, rank_of
 from .losses import Loss, losses
+from .measures import Measures
 from .net import Layer, Net, Value
 from .passes import Rewrite
 from .peaks import Peaks
@@ -88,21 +88,22 @@ def rescale(
     keep_blobs: AbstractSet[str] = frozenset(),
     largest: Optional[Mapping[Value, np.ndarray]] = None,
     policy: HalfPolicy = IEEE,
+    measures: Optional[Measures] = None,
 ) -> Optional[Repair]:
     """The net with powers of two moved so that it suits half precision; None where nothing asks for it.
 
     needed: only where a number overflows, or may, or a channel of weights loses too much; otherwise wherever that makes
     anything better. kept: layers whose numbers stay. keep_blobs: blobs whose values stay. largest: by value, the
     largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. policy: by which a
-    channel loses too much. Reads the weights.
+    channel loses too much. measures: what is known of the blobs. Reads the weights.
     Raises InputError for numbers that cannot be read.
     """
-    largest = largest or {}
+    largest, measures = largest or {}, measures or Measures()
     is_large = any((found >= OVERFLOW).any() for found in largest.values())
-    if needed and not is_large and not losses(net.layers, policy=policy):
+    if needed and not is_large and not losses(net.layers, policy=policy, measures=measures):
         return None
     groups = grouped(net, excluded, kept, keep_blobs)
-    return Rescaling(net, groups, largest, policy).repair(needed)
+    return Rescaling(net, groups, largest, policy, measures).repair(needed)
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
@@ -126,10 +127,16 @@ class Rescaling:
     """A net whose groups can be given powers of two."""
 
     def __init__(
-        self, net: Net, groups: Groups, largest: Mapping[Value, np.ndarray], policy: HalfPolicy = IEEE
+        self,
+        net: Net,
+        groups: Groups,
+        largest: Mapping[Value, np.ndarray],
+        policy: HalfPolicy = IEEE,
+        measures: Optional[Measures] = None,
     ) -> None:
         self.net = net
         self._policy = policy
+        self._measures = measures or Measures()
         self.groups = groups
         self._last: Tuple[np.ndarray, Net, List[Loss]] = (np.zeros(0), net, [])
         self.blocks: Dict[Tuple[int, int], Block] = {}
@@ -157,7 +164,7 @@ class Rescaling:
             pinned = {loss.layer.index for loss in hopeless if not self._groups_of(loss)} & lost
             patient = len(given_up) < PATIENCE
             given_up |= (pinned or {max(lost)}) if patient else lost
-        missed = [*map(self._unrepaired, filter(_is_of_half, left)), *self._unrepaired_tops(powers)]
+        missed = [*map(self._unrepaired, filter(self._is_of_half, left)), *self._unrepaired_tops(powers)]
         if not powers.any() and not missed:
             return None
         return Repair(
@@ -198,7 +205,7 @@ class Rescaling:
         if not np.array_equal(self._last[0], powers):
             net = self.rescaled(powers)
             effect = partial(self.effects.of_errors, powers=powers)
-            self._last = (powers, net, losses(net.layers, effect, self._policy))
+            self._last = (powers, net, losses(net.layers, effect, self._policy, self._measures))
         return self._last[1:]
 
     def _is_block(self, loss: Loss) -> bool:
@@ -255,6 +262,11 @@ class Rescaling:
                     found[index] = LayerPowers(sides[0], sides[-1])
         return found
 
+    def _is_of_half(self, loss: Loss) -> bool:
+        """Whether half precision loses something: NaN and infinity are none the better for float32."""
+        stats = self._measures.of(loss.layer.blobs[loss.blob])
+        return stats.nan + stats.inf == 0 or stats.overflow > 0 or loss.channels.size > loss.overflow.size
+
     def _unrepaired(self, loss: Loss) -> Unrepaired:
         channels = loss.channels.tolist() if channels_of(loss.layer, loss.blob) is not None else ()
         return Unrepaired(loss.layer, loss.blob, tuple(channels), bool(loss.overflow.size), self._reason(loss))
@@ -281,12 +293,6 @@ class Rescaling:
     def _why(self, labels: np.ndarray) -> str:
         reasons = dict.fromkeys(self.groups.reason(label) for label in labels.tolist())
         return next((reason for reason in reasons if reason), "the layers behind it have no room for it")
-
-
-def _is_of_half(loss: Loss) -> bool:
-    """Whether half precision loses something: NaN and infinity are none the better for float32."""
-    stats = measure(loss.layer.blobs[loss.blob])
-    return stats.nan + stats.inf == 0 or stats.overflow > 0 or loss.channels.size > loss.overflow.size
 
 
 def _within(families: Sequence[np.ndarray], active: AbstractSet[int]) -> List[np.ndarray]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from . import half, verdict
+from . import verdict
 from .activations import Activations, Assumptions, Fold, expected
 from .bind import bind
 from .blob import Blob
@@ -16,6 +16,7 @@ from .emit import Outputs, Pending, Written, edits, failure, in_half, planned
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .loader import PathLike
+from .measures import Measures
 from .model import Model
 from .net import Layer, Net
 from .passes import Progress, Refused, Rewrite
@@ -41,6 +42,7 @@ class Result:
     original: Net
     assumptions: Assumptions
     progress: Progress
+    measures: Measures
     before: HalfReport
     half_policy: HalfPolicy
     strict: FrozenSet[str]
@@ -65,7 +67,7 @@ class Result:
     @cached_property
     def report(self) -> Report:
         """What was folded, converted and refused, and what half precision makes of it."""
-        after = analyse_net(self.model.net, self.half_policy)
+        after = analyse_net(self.model.net, self.half_policy, self.measures)
         rewrites = sorted(self.progress.rewrites, key=lambda rewrite: rewrite.after.index)
         refused = sorted(self.progress.refusals.values(), key=lambda refused: refused.layer.index)
         exponents = {} if self.repair is None else self.repair.values
@@ -80,8 +82,10 @@ class Result:
             dropped=self.model.dropped,
             before=self.before,
             after=after,
-            before_channels=Diagnosis(self.original, self.before, why, ()),
-            after_channels=Diagnosis(self.model.net, after, why, None if self.rescale == "never" else left),
+            before_channels=Diagnosis(self.original, self.before, self.measures, why, ()),
+            after_channels=Diagnosis(
+                self.model.net, after, self.measures, why, None if self.rescale == "never" else left
+            ),
             rescaled={} if self.repair is None else self.repair.blobs,
             unrepaired=left,
             activations=activations,
@@ -169,7 +173,7 @@ class Result:
         format = _format_of(self.weights_format)
         original, entries = planned(self.model, weights, prune=self.prune, format=format.name, blob_type=self.blob_type)
         try:
-            format.write(original, entries, numbers.write, half.metered)
+            format.write(original, entries, numbers.write, self.measures.watched)
             numbers.sync_soon()
         except OSError as error:
             raise failure(error, numbers.target) from error
@@ -191,7 +195,7 @@ class Result:
     def _not_half(self) -> List[Layer]:
         """The layers because of which blob_type="float16" cannot be had."""
         layers = [layer for layer in self.model.net.layers if self.blob_type == "float16" and in_half(layer)]
-        return [layer for layer in layers if not all(half.measure(blob).safe for blob in layer.blobs)]
+        return [layer for layer in layers if not all(self.measures.of(blob).safe for blob in layer.blobs)]
 
     def prove_written(self, path: str) -> None:
         """Proves each rewritten layer on the numbers of a weight file."""
@@ -205,7 +209,7 @@ class Result:
         for rewrite in (*rewrites, *rescaled_alone(self.model.source, powers, rewrites)):
             if rewrite.after.name not in stored:
                 raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
-            prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index))
+            prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index), self.measures)
 
 
 def stem_of(prefix: PathLike) -> str:

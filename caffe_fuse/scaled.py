@@ -7,7 +7,7 @@ from typing import Iterator, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from .blob import CHUNK, FLOAT32, FLOAT64, Blob, Reader, borrowed, cast
+from .blob import CHUNK, FLOAT32, FLOAT64, Blob, Reader, Taker, borrowed, cast
 from .errors import InternalError
 
 
@@ -100,9 +100,9 @@ class ScaledBlob(Blob):
                 position += len(chunk)
                 yield target
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
         with np.errstate(all="ignore"):
-            product = self.base.take(indices) * self.factors[self.layout.channel(indices)]
+            product = take(self.base, indices) * self.factors[self.layout.channel(indices)]
             for layout, factors in self.further:
                 product *= factors[layout.channel(indices)]
             rounded: np.ndarray = cast(product, self.dtype).astype(FLOAT64)

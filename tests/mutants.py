@@ -605,8 +605,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "what activations need ignored",
         "rescale.py",
-        "    largest = largest or {}\n",
-        "    largest = {}\n",
+        "    largest, measures = largest or {}, measures or Measures()\n",
+        "    largest, measures = {}, measures or Measures()\n",
         "tests/test_rescale.py::test_ranges_of_activations_count_as_well",
     ),
     Mutant(

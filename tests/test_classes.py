@@ -7,11 +7,11 @@ from typing import Dict
 import numpy as np
 import pytest
 
-from caffe_fuse import half
 from caffe_fuse.blob import ArrayBlob
 from caffe_fuse.calibration import Recorded
 from caffe_fuse.channels import by_channel
 from caffe_fuse.classes import CLASSES, classify
+from caffe_fuse.measures import Measures
 from caffe_fuse.meter import Meter, stats_of
 from caffe_fuse.rounding import IEEE, rounded
 from caffe_fuse.scaled import Layout
@@ -95,6 +95,6 @@ def test_a_calibration_counts_the_same(expected: Dict[str, int]) -> None:
 
 @pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"off"}))
 def test_what_is_too_large_is_so_on_every_device(policy: str, expected: Dict[str, int]) -> None:
-    found = counts(half.measure_under(ArrayBlob(VALUES), POLICIES[policy]))
+    found = counts(Measures().under(ArrayBlob(VALUES), POLICIES[policy]))
     large = ("overflow", "clipped", "nan", "inf", "zeros")
     assert {name: expected[name] for name in large} == {name: found[name] for name in large}

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-import weakref
 from typing import Dict, Optional
 
 import numpy as np
@@ -10,7 +8,8 @@ from pieces import Pieces
 from test_meter import expected_stats
 
 from caffe_fuse import half
-from caffe_fuse.blob import CHUNK, ArrayBlob
+from caffe_fuse.blob import CHUNK, ArrayBlob, CastBlob
+from caffe_fuse.measures import Measures
 from caffe_fuse.meter import BlobStats, Worst
 from caffe_fuse.rounding import rounded
 from caffe_fuse.scaled import Layout, ScaledBlob
@@ -19,7 +18,7 @@ from caffe_fuse.targets import POLICIES
 
 def test_metering_passes_the_same_numbers_on() -> None:
     values = np.random.RandomState(3).standard_normal(1000).astype(np.float32)
-    chunks = [chunk.copy() for chunk in half.metered(Pieces(values, 300))]
+    chunks = [chunk.copy() for chunk in Measures().watched(Pieces(values, 300))]
     assert [300, 300, 300, 100] == [len(chunk) for chunk in chunks]
     assert values.tobytes() == np.concatenate(chunks).tobytes()
 
@@ -27,22 +26,25 @@ def test_metering_passes_the_same_numbers_on() -> None:
 def test_after_metering_measuring_reads_nothing() -> None:
     values = np.resize(np.array([1, 7e4, 1e-9], np.float32), 5000)
     blob = Pieces(values, 2000)
-    for _ in half.metered(blob):
+    measures = Measures()
+    for _ in measures.watched(blob):
         pass
-    assert repr(expected_stats(values)) == repr(half.measure(blob))
+    assert repr(expected_stats(values)) == repr(measures.of(blob))
     assert 1 == blob.reads
 
 
 def test_metering_that_stops_half_way_leaves_no_stats() -> None:
     values = np.resize(np.array([1, 7e4, 1e-9], np.float32), 5000)
     blob = Pieces(values, 2000)
-    next(half.metered(blob))
-    assert repr(expected_stats(values)) == repr(half.measure(blob))
+    measures = Measures()
+    next(measures.watched(blob))
+    assert repr(expected_stats(values)) == repr(measures.of(blob))
 
 
 def test_a_blob_is_read_once_to_be_measured_twice() -> None:
     blob = Pieces(np.ones(5, np.float32), 2)
-    assert half.measure(blob) is half.measure(blob)
+    measures = Measures()
+    assert measures.of(blob) is measures.of(blob)
     assert 1 == blob.reads
 
 
@@ -50,25 +52,41 @@ def test_metering_a_scaled_blob_measures_its_base_in_the_same_reading() -> None:
     base = Pieces(np.repeat(np.array([3, 4e4, 5, 6e-8], np.float32), 2000), 3000)
     scaled = ScaledBlob(base, Layout(1, 1, 2, 4000), np.array([2.0, 0.25]))
     product = np.repeat(np.array([6, 8e4, 1.25, 1.5e-8], np.float32), 2000)
-    assert repr(expected_stats(product)) == repr(half.measure(scaled))
-    assert repr(expected_stats(base.values)) == repr(half.measure(base))
+    measures = Measures()
+    assert repr(expected_stats(product)) == repr(measures.of(scaled))
+    assert repr(expected_stats(base.values)) == repr(measures.of(base))
     assert 1 == base.reads
 
 
-def test_stats_do_not_keep_their_blob_alive() -> None:
-    blob = ArrayBlob(np.ones(3, np.float32))
-    half.measure(blob)
-    watch = weakref.ref(blob)
-    del blob
-    gc.collect()
-    assert watch() is None
+def test_elements_that_are_wanted_are_kept_as_they_go_by() -> None:
+    """Of the base of a recipe in another type, too; for other elements the blob is read again."""
+    stored = Pieces(np.arange(9000, dtype=np.float32), 2000)
+    blob = CastBlob(stored, np.dtype(np.float16), (3, 3000))
+    scaled = ScaledBlob(blob, Layout(1, 1, 3, 3000), np.array([2.0, 3.0, 4.0]))
+    measures, places = Measures(), np.array([5, 1999, 2000, 8999])
+    measures.want(blob, places)
+    for _ in measures.watched(scaled):
+        pass
+    assert 1 == stored.reads
+    assert [5.0, 1999.0, 2000.0, 9000.0] == measures.take(blob, places).tolist()  # 8999 is no half
+    assert [10.0, 3998.0, 4000.0, 36000.0] == measures.take(scaled, places).tolist()
+    assert 1 == stored.reads
+
+
+def test_a_reading_that_stops_half_way_keeps_nothing() -> None:
+    blob, places = Pieces(np.arange(9000, dtype=np.float32), 2000), np.array([5, 8999])
+    measures = Measures()
+    measures.want(blob, places)
+    next(measures.watched(blob))
+    with pytest.raises(NotImplementedError):  # it asks the blob, which cannot
+        measures.take(blob, places)
 
 
 def test_a_report_has_a_row_for_each_blob_in_the_order_given() -> None:
     weights, bias = ArrayBlob(np.array([[1, 2], [3, 7e4]], np.float32)), ArrayBlob(np.ones(2, np.float32))
     report = half.analyse([("conv2", 0, weights, Layout(1, 1, 2, 2)), ("conv1", 1, bias, None)])
     assert [("conv2", 0), ("conv1", 1)] == [(row.layer, row.blob) for row in report.rows]
-    assert [half.measure(weights), half.measure(bias)] == [row.stats for row in report.rows]
+    assert [Measures().of(each) for each in (weights, bias)] == [row.stats for row in report.rows]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +129,7 @@ def test_the_policy_off_reads_nothing_and_finds_nothing() -> None:
 
 
 def under(name: str, values: np.ndarray) -> BlobStats:
-    return half.measure_under(ArrayBlob(values), POLICIES[name])
+    return Measures().under(ArrayBlob(values), POLICIES[name])
 
 
 @pytest.mark.parametrize(

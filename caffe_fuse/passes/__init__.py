@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Callable, Tuple
+from typing import AbstractSet, Callable, Optional, Tuple
 
+from ..measures import Measures
 from ..net import Net
 from .activation import join_activations, part_activations
 from .fold import fold_affines
@@ -22,9 +23,9 @@ PIPELINE: Tuple[Callable[[Progress], Progress], ...] = (
 )
 
 
-def run(net: Net, kept: AbstractSet[str] = frozenset()) -> Progress:
-    """Applies the PIPELINE. `kept` names layers that stay exactly as they are."""
-    progress = Progress(net, frozenset(kept))
+def run(net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None) -> Progress:
+    """Applies the PIPELINE. kept: names of layers that stay as they are. measures: what is known of the blobs."""
+    progress = Progress(net, frozenset(kept), measures or Measures())
     for apply in PIPELINE:
         progress = apply(progress)
     return progress

@@ -18,9 +18,9 @@ from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Tupl
 
 import numpy as np
 
-from .. import half
 from ..layers.row import Absorbed, Absorber, Affine, Refusal
 from ..layers.shapes import rank_of
+from ..measures import Measures
 from ..net import Layer, Net
 from ..scaled import ScaledBlob
 from .chain import Link, compose, follow, only_writers, trimmed, vanished
@@ -39,7 +39,7 @@ class Match(NamedTuple):
 def fold_affines(progress: Progress) -> Progress:
     matches, refusals = _find(progress.net, progress.kept)
     while True:
-        answers = {index: _rewrite(progress.net, match, matches) for index, match in matches.items()}
+        answers = {index: _rewrite(progress, match, matches) for index, match in matches.items()}
         refused = {index: answer for index, answer in answers.items() if isinstance(answer, Refusal)}
         if not refused:
             return progress.after([answer for answer in answers.values() if isinstance(answer, Rewrite)], refusals)
@@ -87,8 +87,8 @@ def _obstacle(layer: Layer, axis: Optional[int], kept: AbstractSet[str]) -> Opti
     return None
 
 
-def _rewrite(net: Net, match: Match, matches: Dict[int, Match]) -> Union[Rewrite, Refusal]:
-    layer = match.layer
+def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Union[Rewrite, Refusal]:
+    net, layer = progress.net, match.layer
     members = [layer, *(link.layer for link in match.links)]
     stranger = _different_sharer(net, match, matches)
     if stranger is not None:
@@ -98,7 +98,7 @@ def _rewrite(net: Net, match: Match, matches: Dict[int, Match]) -> Union[Rewrite
     absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine)
     if isinstance(absorbed, Refusal):
         return absorbed
-    if not _is_finite(absorbed, match.affine):
+    if not _is_finite(absorbed, match.affine, progress.measures):
         return Refusal(f"the folded weights of {layer} would not be finite in float32")
     parameter = absorbed.parameter
     parameter.top[0] = members[-1].tops[0]
@@ -124,13 +124,13 @@ def _equal(one: Affine, other: Affine) -> bool:
     return np.array_equal(one.scale, other.scale) and np.array_equal(one.shift, other.shift)
 
 
-def _is_finite(absorbed: Absorbed, affine: Affine) -> bool:
+def _is_finite(absorbed: Absorbed, affine: Affine, measures: Measures) -> bool:
     """The product of the largest numbers bounds all; only if that is too large every product is looked at."""
     weights: Sequence[ScaledBlob] = [blob for blob in absorbed.blobs if isinstance(blob, ScaledBlob)]
     gain = float(np.max(np.abs(affine.scale)))
     limit = float(np.finfo(np.float32).max)
     for blob in weights:
-        found = half.measure(blob.base)
+        found = measures.of(blob.base)
         if not found.nan and not found.inf and found.max_abs * gain <= limit:
             continue
         if not all(np.isfinite(chunk).all() for chunk in blob.chunks()):

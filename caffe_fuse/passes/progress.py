@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..layers.row import Refusal
+from ..measures import Measures
 from ..net import Layer, Net
 from ..wording import Remedy
 
@@ -43,8 +44,11 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
+    """measures: what is known of the blobs."""
+
     net: Net
     kept: FrozenSet[str] = frozenset()
+    measures: Measures = field(default_factory=Measures)
     rewrites: Tuple[Rewrite, ...] = ()
     refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
     parted: Mapping[int, Layer] = field(default_factory=dict)  # layers as they were with an activation inside, by index

@@ -16,7 +16,7 @@ from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from .. import names
-from ..blob import CHUNK, FLOAT16, FLOAT32, FLOAT64, Blob, Reader, Span, StoredBlob, borrowed
+from ..blob import CHUNK, FLOAT16, FLOAT32, FLOAT64, Blob, Reader, Span, StoredBlob, Taker, borrowed
 from ..errors import CaffeFuseError, InputError
 from ..wire import Source
 from .hdf5_writer import NESTED, write
@@ -241,7 +241,7 @@ class DatasetBlob(Blob):
                     dataset.read(within, space, chunk, h5py.h5t.py_create(self.dtype))
                 yield chunk
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
         result = np.empty(len(indices), FLOAT64)
         first = 0
         for chunk in self.chunks():

@@ -7,7 +7,7 @@ from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Un
 
 import numpy as np
 
-from caffe_fuse.blob import FLOAT32, Blob, Reader
+from caffe_fuse.blob import FLOAT32, Blob, Reader, Taker
 from caffe_fuse.errors import InputError
 from caffe_fuse.wire import Source
 
@@ -19,7 +19,7 @@ class Absent(Blob):
         super().__init__((0,), FLOAT32)
         self._where = where
 
-    def take(self, indices: np.ndarray) -> np.ndarray:
+    def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
         raise self.error()
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
