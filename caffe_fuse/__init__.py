@@ -34,7 +34,7 @@ __all__ = [
 if TYPE_CHECKING:
     from .activations import Activations, predict
     from .calibration import Calibration, calibrate, read_ranges
-    from .comparison import Verification, verify
+    from .comparison import verify
     from .convert import check_half, fuse
     from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
     from .forward import Precision
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .result import Result
     from .rounding import HalfPolicy
     from .running import run
+    from .verification import Verification
 
 _HOMES = {
     "Activations": "activations",
@@ -51,7 +52,7 @@ _HOMES = {
     "Calibration": "calibration",
     "calibrate": "calibration",
     "read_ranges": "calibration",
-    "Verification": "comparison",
+    "Verification": "verification",
     "verify": "comparison",
     "Result": "result",
     "check_half": "convert",

@@ -83,6 +83,7 @@ def _add_fuse(commands: Any) -> None:
         help="rescaling leaves the values of this blob alone",
     )
     fuse.add_argument("--verify", action="store_true", help="run both nets; status 1 and no model if they differ")
+    _add_min_snr(fuse)
     _add_inputs(fuse)
     _add_half_policy(fuse)
     _add_activations(fuse)
@@ -136,11 +137,27 @@ def _add_verify(commands: Any) -> None:
         default="half",
         help="half (default): tell what both answer in half precision, too",
     )
+    _add_min_snr(verify)
     _add_half_policy(verify)
     verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
-    _add_input_shape(verify)
+    verify.add_argument(
+        "--tolerance",
+        type=float,
+        metavar="R",
+        help="what share of a blob's largest magnitude the nets may be apart (else what rounding makes)",
+    )
+    _add_state(verify)
     _add_inputs(verify)
     _add_quiet(verify)
+
+
+def _add_min_snr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--min-snr",
+        type=float,
+        metavar="DB",
+        help="status 1 if an output in half has a smaller SNR, or another top class",
+    )
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -178,14 +195,15 @@ def _add_upgrade(commands: Any) -> None:
 def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
     parser.add_argument("net", metavar="NET", help="the prototxt")
     parser.add_argument("weights", metavar="WEIGHTS", nargs=None if weights_needed else "?", help="the caffemodel")
+    _add_state(parser)
+
+
+def _add_state(parser: argparse.ArgumentParser) -> None:
+    """How a net is read."""
     parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="which layers take part (TEST)")
     parser.add_argument("--level", type=int, default=0, metavar="N", help="the level in the layers' rules (0)")
     parser.add_argument("--stage", action="append", default=[], metavar="S", help="a stage in the layers' rules")
-    _add_input_shape(parser)
     parser.add_argument("--bn-dialect", metavar="NAME", help="whose BatchNorm it is, where the files do not tell")
-
-
-def _add_input_shape(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--input-shape",
         action="append",

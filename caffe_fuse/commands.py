@@ -15,6 +15,8 @@ def run_fuse(options: argparse.Namespace) -> int:
     from .convert import fuse
     from .report.terminal import fold_report
 
+    if options.min_snr is not None and not options.verify:
+        raise InputError("--min-snr is about the answers of --verify", remedy="give both")
     model = given.loaded(options)
     prefix = given.prefix(options.output, model.document.path)
     reports = _reports(options)
@@ -34,7 +36,7 @@ def run_fuse(options: argparse.Namespace) -> int:
         **given.assumptions(options),
     )
     if options.verify:
-        result = result.verified(given.inputs(options, model), seed=options.seed)
+        result = result.verified(given.inputs(options, model), min_snr=options.min_snr, seed=options.seed)
     written: Tuple[str, ...] = ()
     if options.dry_run:
         result.save_reports(reports, inputs=given.also_read(options))
@@ -165,28 +167,33 @@ def run_run(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     from .comparison import verify
-    from .loader import load
     from .report.terminal import verify_report
 
     _check_folders(options.report)
-    shapes = given.input_shapes(options.input_shape)
-    first = load(options.net_a, options.weights_a, input_shapes=shapes)
-    second = load(options.net_b, options.weights_b, input_shapes=shapes)
-    inputs = given.inputs(options, first)
-    half_policy = options.half_policy if options.precision == "half" else "off"
-    rescaled = given.rescaled(options.rescaled)
-    found = verify(first, second, inputs, rescaled=rescaled, half_policy=half_policy, seed=options.seed)
-    status = 0 if found.equal else 1
+    first = given.loaded_from(options.net_a, options.weights_a, options)
+    second = given.loaded_from(options.net_b, options.weights_b, options)
+    found = verify(
+        first,
+        second,
+        given.inputs(options, first),
+        rescaled=given.rescaled(options.rescaled),
+        half_policy=options.half_policy if options.precision == "half" else "off",
+        min_snr=options.min_snr,
+        tolerance=options.tolerance,
+        seed=options.seed,
+    )
+    status = 1 if found.problems else 0
     warnings = [*first.warnings, *second.warnings]
     outputs = {value.blob for value in first.net.outputs}
-    if not options.rescaled and outputs.isdisjoint(row.blob for row in found.rows if not row.equal) and status:
+    different = {row.blob for row in found.rows if not row.equal}
+    if different and not options.rescaled and outputs.isdisjoint(different):
         warnings.append("only blobs inside differ: if fuse rescaled the second net, give its report with --rescaled")
     if options.report:
         from .report.document import verify_to_json
 
         paths = (*first.paths, *second.paths)
         _write_report(options.report, verify_to_json(paths, found, status), (*paths, *given.also_read(options)))
-    _print(options, verify_report(found), warnings)
+    _print(options, verify_report(found, first.paths), warnings)
     return status
 
 

@@ -6,8 +6,14 @@ that ends in it:
 
     max |second32 - first64|  <=  4 max |first32 - first64| + 4 ulp(size)
 
-An ideal fold stays at half of that bound. A number that is NaN or the same infinity in both nets is no difference. What
-a half Caffe or a device would answer is reported beside it and judges nothing.
+That noise is one of many that rounding could have made, and where a blob is small it may be next to nothing by luck. So
+a blob that is farther off is in doubt only. Then the second net runs again with other weights: each is one unit in the
+last place of its type larger or smaller, at random. And it may be as far off as this:
+
+    max |second32 - first64|  <=  4 max |moved32 - second32|
+
+If the first net has a number that is NaN or the same infinity, the second one may. What a half Caffe or a device would
+answer is told beside it.
 """
 
 from __future__ import annotations
@@ -16,16 +22,21 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple
 
 import numpy as np
 
+from .agreement import Kind, apart, cosine, kinds, largest, snr
+from .answers import Output, half_answers
 from .errors import InputError
-from .forward import PRECISIONS, Precision, Unavailable, compute, run_net
+from .forward import PRECISIONS, Precision, Unavailable, compute
 from .layers.shapes import text
 from .model import Model
 from .net import Net, Value
+from .noise import moved
 from .powers import grouped
 from .rescale import Exponents
 from .rounding import HalfPolicy
 from .running import checked, require_weights, seeded
 from .targets import policy_of
+from .verdict import CALIBRATE, batch_norms, folding
+from .verification import BlobDifference, Verification
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,77 +45,7 @@ if TYPE_CHECKING:
 
 NOISE, UNITS = 4.0, 4.0
 LARGEST = 2.0**127  # the power of two that begins the largest float32 numbers: beyond, they have no spacing
-
-
-class BlobDifference(NamedTuple):
-    """One blob of both nets. layer: of the first net, that makes it. max_abs: the largest difference in float32.
-
-    relative: max_abs over the blob's largest magnitude. bound: how large max_abs may be. snr: in dB, inf where nothing
-    differs. top1: whether the largest number of each row is at the same place; None where the rows have no classes.
-    """
-
-    blob: str
-    layer: str
-    max_abs: float
-    relative: float
-    bound: float
-    cosine: float
-    snr: float
-    top1: Optional[bool]
-
-    @property
-    def equal(self) -> bool:
-        return self.max_abs <= self.bound
-
-    @property
-    def share(self) -> float:
-        """max_abs as a share of the bound; where that is 0 or infinite, 1 or 0 says whether it is beyond."""
-        return self.max_abs / self.bound if 0 < self.bound < np.inf else float(self.max_abs > self.bound)
-
-
-class HalfAnswer(NamedTuple):
-    """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few.
-
-    Where there are more or fewer numbers, as of detections, snr is NaN.
-    """
-
-    blob: str
-    snr: float
-    top1: Optional[bool]
-    not_finite: int
-    numbers: Tuple[float, ...]
-
-
-class Verification(NamedTuple):
-    """rows: in the order of the first net. unavailable: common blobs that were not compared, with the reason.
-
-    before, after: what the two nets answer in half precision; unrepaired: the second one without its range repair.
-    """
-
-    rows: Tuple[BlobDifference, ...]
-    unavailable: Mapping[str, str]
-    before: Tuple[HalfAnswer, ...]
-    after: Tuple[HalfAnswer, ...]
-    unrepaired: Tuple[HalfAnswer, ...] = ()
-
-    @property
-    def equal(self) -> bool:
-        return all(row.equal for row in self.rows)
-
-    @property
-    def in_half(self) -> Tuple[Tuple[HalfAnswer, ...], ...]:
-        """What is told in half precision: of the first net, of the second one before its repair, and of the second."""
-        return self.before, self.unrepaired, self.after
-
-    @property
-    def first_difference(self) -> Optional[BlobDifference]:
-        """Where the nets part."""
-        return next((row for row in self.rows if not row.equal), None)
-
-    @property
-    def worst(self) -> BlobDifference:
-        """The blob that is nearest to its bound, or farthest beyond."""
-        return max(self.rows, key=lambda row: row.share)
+MOVED = ((1, 2, 3), (4, 5, 6), (7, 8, 9))  # the seeds of the runs with moved weights; the later only if doubt remains
 
 
 def verify(
@@ -115,42 +56,72 @@ def verify(
     rescaled: Optional[Mapping[str, Sequence[int]]] = None,
     unrepaired: Optional[Model] = None,
     half_policy: Union[str, HalfPolicy] = "ieee",
+    min_snr: Optional[float] = None,
+    tolerance: Optional[float] = None,
     seed: int = 0,
 ) -> Verification:
     """Compares every blob whose name both nets have, its last value; nets without such a blob by their outputs in turn.
 
     inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
     the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
-    treats halves for which the answers are told; "off" for no answers.
-    Raises InputError for inputs or exponents that do not fit, for a policy that is none, where a net has no weights,
-    and where nothing can be compared.
+    treats halves for which the answers are told; "off" for no answers. min_snr: in dB, what each answer of the second
+    net in half has to have, and its top class. tolerance: what share of a blob's largest magnitude the nets may be
+    apart, instead of what rounding makes.
+    Raises InputError for inputs or exponents that do not fit, for a policy or a number that is none, where a net has
+    no weights, and where nothing can be compared.
     """
     for model in (first, second):
         require_weights(model)
     policy = policy_of(half_policy)
+    _check(policy, min_snr, tolerance)
     values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
-    pairs = _pairs(first.net, second.net)
-    rows, unavailable = _compared(first.net, second.net, values, pairs, _exponents(second.net, rescaled or {}))
-    if not rows:
-        reason = next(iter(unavailable.values()), "the nets have no blob in common")
+    pair = _Pair(first.net, second.net, values, _names(first.net, second.net), _exponents(second.net, rescaled or {}))
+    compared = _compared(pair, tolerance)
+    if not compared.rows:
+        reason = next(iter(compared.unavailable.values()), "the nets have no blob in common")
         raise InputError(f"nothing can be compared: {reason}", where=first.document.path)
+    rows = tuple(compared.rows if tolerance is not None else _settled(pair, compared.rows))
     if not policy.checked:
-        return Verification(tuple(rows), unavailable, (), ())
-    outputs = [blob for blob in dict.fromkeys(value.blob for value in first.net.outputs) if blob in pairs]
-    truth = run_net(first.net, values, PRECISIONS["float64"], outputs).values
-    own = {blob: blob for blob in outputs if blob in truth}
-    others = {blob: pairs[blob] for blob in own}
+        return Verification(rows, compared.unavailable, tolerance=tolerance)
     precision = Precision("half", half=policy)
     return Verification(
-        tuple(rows),
-        unavailable,
-        _half_answers(first.net, precision, values, truth, own),
-        _half_answers(second.net, precision, values, truth, others),
-        () if unrepaired is None else _half_answers(unrepaired.net, precision, values, truth, others),
+        rows,
+        compared.unavailable,
+        half_answers(first.net, 0, precision, values, compared.outputs),
+        half_answers(second.net, 1, precision, values, compared.outputs),
+        () if unrepaired is None else half_answers(unrepaired.net, 1, precision, values, compared.outputs),
+        min_snr,
+        tolerance,
+        folding(second.net, policy) if batch_norms(second.net) else CALIBRATE,
     )
 
 
-def _pairs(first: Net, second: Net) -> Dict[str, str]:
+def _check(policy: HalfPolicy, min_snr: Optional[float], tolerance: Optional[float]) -> None:
+    if min_snr is not None and not policy.checked:
+        raise InputError("a least SNR is about answers in half precision", remedy="have them told")
+    if min_snr is not None and np.isnan(min_snr):
+        raise InputError("a least SNR of nan is none", remedy="for example 40")
+    if tolerance is not None and not 0 <= tolerance < np.inf:
+        raise InputError(f"a tolerance of {tolerance:g} is none", remedy="for example 1e-3, of the largest magnitude")
+
+
+class _Pair(NamedTuple):
+    """names: what each blob of the first net is called in the second. rescaled: by the names of the second."""
+
+    first: Net
+    second: Net
+    inputs: Mapping[str, Array]
+    names: Mapping[str, str]
+    rescaled: Mapping[str, Exponents]
+
+
+class _Compared(NamedTuple):
+    rows: List[BlobDifference]
+    unavailable: Dict[str, str]
+    outputs: List[Output]
+
+
+def _names(first: Net, second: Net) -> Dict[str, str]:
     """What each blob of the first net is called in the second."""
     names = {name: name for name in first.blob_names if name in set(second.blob_names) and name not in first.inputs}
     made = [value.blob for layer in first.layers if layer.bottoms for value in first.tops(layer)]
@@ -168,33 +139,43 @@ def _exponents(net: Net, rescaled: Mapping[str, Sequence[int]]) -> Dict[str, Exp
     return {name: Exponents(axes.get(name, 1), tuple(found)) for name, found in rescaled.items()}
 
 
-def _compared(
-    first: Net, second: Net, inputs: Mapping[str, Array], pairs: Mapping[str, str], rescaled: Mapping[str, Exponents]
-) -> Tuple[List[BlobDifference], Dict[str, str]]:
-    """A blob is kept only until all three runs have made it."""
-    exact = _last_values(first, inputs, "float64", pairs)
-    own = _last_values(first, inputs, "float32", pairs)
-    others = _last_values(second, inputs, "float32", {name: name for name in pairs.values()})
+def _compared(pair: _Pair, tolerance: Optional[float]) -> _Compared:
+    """A blob is kept only until all three runs have made it; those of outputs for what half makes of them."""
+    first, kind_of = pair.first, kinds(pair.first)
+    exact = _last_values(first, pair.inputs, "float64", pair.names)
+    own = _last_values(first, pair.inputs, "float32", pair.names)
+    others = _last_values(pair.second, pair.inputs, "float32", {name: name for name in pair.names.values()})
     waiting: Dict[str, Tuple[Any, Any, float]] = {}
-    found: Dict[str, BlobDifference] = {}
+    rows: Dict[str, BlobDifference] = {}
     unavailable: Dict[str, str] = {}
-    names = {other: name for name, other in pairs.items()}
+    outputs: Dict[str, Output] = {}
+    firsts = {other: name for name, other in pair.names.items()}
+    ends = {value.blob for value in first.outputs}
     for other_name, other, _ in others:
-        name = names[other_name]
+        name = firsts[other_name]
         while name not in waiting:
             (key, truth, size), (_, noisy, _) = next(exact), next(own)
             waiting[key] = (truth, noisy, size)
         truth, noisy, size = waiting.pop(name)
-        computed = (truth, noisy, other)
+        computed, kind = (truth, noisy, other), kind_of[name]
         reason = next((each.reason for each in computed if isinstance(each, Unavailable)), None)
+        if reason is None and name in ends:
+            outputs[name] = Output((name, other_name), kind, truth, noisy)
         if reason is not None:
             unavailable[name] = reason
-        elif _is_open(first, name) and len({each.shape for each in computed}) > 1:
+        elif not kind.is_detections and _is_open(first, name) and len({each.shape for each in computed}) > 1:
             shapes = ", ".join(text(each.shape) for each in computed)
             unavailable[name] = f"how many numbers it has depends on rounding: {shapes}"
         else:
-            found[name] = _difference(first, name, truth, noisy, other, size, rescaled.get(other_name))
-    return [found[name] for name in first.blob_names if name in found], unavailable
+            found = _unscaled(pair, other_name, other)
+            row = _difference(kind, truth, noisy, found, size)
+            rows[name] = row if tolerance is None else row._replace(bound=tolerance * largest(truth))
+    order = list(first.blob_names)
+    return _Compared(
+        [rows[name] for name in order if name in rows],
+        unavailable,
+        [outputs[name] for name in dict.fromkeys(value.blob for value in first.outputs) if name in outputs],
+    )
 
 
 def _is_open(net: Net, name: str) -> bool:
@@ -211,7 +192,7 @@ def _last_values(
     sizes: Dict[Value, float] = {}
     for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
         layer = net.producer(value)
-        size = 0.0 if isinstance(computed, Unavailable) else _largest(computed)
+        size = 0.0 if isinstance(computed, Unavailable) else largest(computed)
         if layer is not None and layer.type == "ReLU":
             size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))
         sizes[value] = size
@@ -219,96 +200,63 @@ def _last_values(
             yield value.blob, computed, size
 
 
-@np.errstate(all="ignore")  # what overflowed or is NaN has its own verdict
-def _difference(
-    net: Net, name: str, truth: Array, noisy: Array, other: Array, size: float, exponents: Optional[Exponents]
-) -> BlobDifference:
-    if other.shape != truth.shape:
-        raise InputError(f"blob {name} is {text(truth.shape)} in one net and {text(other.shape)} in the other")
-    found = other.astype(np.float64)
-    if exponents is not None:
-        axis, powers = exponents
-        if len(powers) not in found.shape[axis : axis + 1]:
-            raise InputError(
-                f"blob {name} is {text(found.shape)}, and {len(powers)} channels of it are said to be rescaled",
-                remedy="give the report of the fuse that made the second net",
-            )
-        found = np.ldexp(found, -np.expand_dims(powers, tuple(range(1, found.ndim - axis))))
-    held = np.isfinite(noisy) == np.isfinite(truth)  # what overflows in float32 as such is asked of no other net
-    max_abs, noise = (_apart(numbers[held], truth[held]) for numbers in (found, noisy))
-    largest = _largest(truth)
-    maker = next(layer for layer in reversed(net.layers) if name in layer.tops)
+def _unscaled(pair: _Pair, name: str, numbers: Array) -> Array:
+    """The numbers of a blob of the second net as they were before its repair."""
+    exponents = pair.rescaled.get(name)
+    if exponents is None:
+        return numbers
+    axis, powers = exponents
+    if len(powers) not in numbers.shape[axis : axis + 1]:
+        raise InputError(
+            f"blob {name} is {text(numbers.shape)}, and {len(powers)} channels of it are said to be rescaled",
+            remedy="give the report of the fuse that made the second net",
+        )
+    unscaled: Array = np.ldexp(
+        numbers.astype(np.float64), -np.expand_dims(powers, tuple(range(1, numbers.ndim - axis)))
+    )
+    return unscaled
+
+
+def _difference(kind: Kind, truth: Array, noisy: Array, found: Array, size: float) -> BlobDifference:
+    beside, own = kind.beside(found, truth), kind.beside(noisy, truth)
+    held: Any = True  # what overflows in float32 as such is asked of no other net
+    if not kind.is_detections:
+        held = np.isfinite(own.found) == np.isfinite(own.truth)
+    max_abs, noise = (apart(each.found, np.where(held, each.truth, each.found)) for each in (beside, own))
+    magnitude = largest(beside.truth)
     return BlobDifference(
-        name,
-        maker.name,
+        kind.blob,
+        kind.layer.name,
         max_abs,
-        max_abs / largest if largest else 0.0,
+        max_abs / magnitude if magnitude else 0.0,
         NOISE * noise + UNITS * float(np.spacing(np.float32(min(size, LARGEST)))),
-        _cosine(found, truth),
-        _snr(found, truth),
-        _top1(found, truth),
+        cosine(beside.found, beside.truth),
+        snr(beside.found, beside.truth),
+        kind.same_top_class(found, truth),
+        beside.unmatched,
     )
 
 
-def _apart(found: Array, truth: Array) -> float:
-    """The largest difference; infinite where only one of two numbers is finite."""
-    apart = np.abs(found - truth)
-    unknown = np.isnan(apart)
-    if unknown.any():
-        same = (found == truth) | (np.isnan(found) & np.isnan(truth))
-        apart[unknown] = np.where(same[unknown], 0.0, np.inf)
-    return float(np.max(apart, initial=0.0))
+def _settled(pair: _Pair, rows: List[BlobDifference]) -> List[BlobDifference]:
+    """With wider bounds for blobs in doubt: weights move until none is left, or the runs are done."""
+    for seeds in MOVED:
+        if all(row.equal for row in rows):
+            break
+        noise = _moved_noise(pair, {pair.names[row.blob]: row.blob for row in rows if not row.equal}, seeds)
+        rows = [row._replace(bound=max(row.bound, NOISE * noise.get(row.blob, 0.0))) for row in rows]
+    return rows
 
 
-def _largest(numbers: Array) -> float:
-    """The largest magnitude of the finite numbers."""
-    return float(np.max(np.abs(numbers), initial=0.0, where=np.isfinite(numbers)))
-
-
-def _half_answers(
-    net: Net,
-    precision: Precision,
-    inputs: Mapping[str, Array],
-    truth: Mapping[str, Array],
-    names: Mapping[str, str],
-) -> Tuple[HalfAnswer, ...]:
-    """names: what the outputs of the first net are called in this one."""
-    values = run_net(net, inputs, precision, list(names.values())).values
-    answers = []
-    for name, own in names.items():
-        if own in values:
-            found = values[own].astype(np.float64)
-            is_same_size = found.shape == truth[name].shape
-            answers.append(
-                HalfAnswer(
-                    name,
-                    _snr(found, truth[name]) if is_same_size else np.nan,
-                    _top1(found, truth[name]) if is_same_size else None,
-                    int(found.size - np.count_nonzero(np.isfinite(found))),
-                    tuple(float(number) for number in found.reshape(-1)[:5]),
-                )
-            )
-    return tuple(answers)
-
-
-def _cosine(found: Array, truth: Array) -> float:
-    with np.errstate(all="ignore"):
-        lengths = float(np.linalg.norm(found) * np.linalg.norm(truth))
-        return float(np.vdot(found, truth)) / lengths if lengths else 1.0
-
-
-def _snr(found: Array, truth: Array) -> float:
-    """10 log10 of the energy of `truth` over that of the difference; -inf where a number is not finite."""
-    if not np.isfinite(found).all():
-        return -np.inf
-    with np.errstate(all="ignore"):
-        noise = float(np.sum(np.square(found - truth)))
-        return float(10 * np.log10(np.sum(np.square(truth)) / noise)) if noise else np.inf
-
-
-def _top1(found: Array, truth: Array) -> Optional[bool]:
-    """Of rows (N, C) or (N, C, 1, 1) with several classes."""
-    if truth.ndim < 2 or truth.shape[1] < 2 or truth.size != truth.shape[0] * truth.shape[1]:
-        return None
-    rows = (len(truth), -1)
-    return bool(np.array_equal(found.reshape(rows).argmax(axis=1), truth.reshape(rows).argmax(axis=1)))
+def _moved_noise(pair: _Pair, doubted: Mapping[str, str], seeds: Sequence[int]) -> Dict[str, float]:
+    """How far each blob goes at most when the weights of the second net move; by its name in the first."""
+    kind_of = kinds(pair.first)
+    nets = [pair.second, *(moved(pair.second, seed) for seed in seeds)]
+    found: Dict[str, float] = {}
+    for (name, still, _), *others in zip(*(_last_values(net, pair.inputs, "float32", doubted) for net in nets)):
+        kind = kind_of[doubted[name]]
+        for _, other, _ in others:
+            if not isinstance(other, Unavailable) and (kind.is_detections or other.shape == still.shape):
+                both = kind.beside(_unscaled(pair, name, other), _unscaled(pair, name, still))
+                finite = np.isfinite(both.found) & np.isfinite(both.truth)
+                found[kind.blob] = max(found.get(kind.blob, 0.0), apart(both.found[finite], both.truth[finite]))
+    return found

@@ -14,11 +14,16 @@ ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
 
 
 def loaded(options: argparse.Namespace) -> Any:
+    return loaded_from(options.net, options.weights, options)
+
+
+def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -> Any:
+    """The model of two files, read as the options say."""
     from .loader import load
 
     return load(
-        options.net,
-        options.weights,
+        net,
+        weights,
         phase=options.phase,
         level=options.level,
         stages=options.stage,

@@ -12,7 +12,7 @@ from .activations import Activations, Assumptions, Fold, expected
 from .bind import bind
 from .blob import Blob
 from .diagnosis import Diagnosis, analyse_net, causes
-from .emit import Outputs, Pending, Written, edits, failure, in_half, planned
+from .emit import Outputs, Pending, Written, edits, failure, in_half, planned, stored
 from .errors import InputError, InternalError, UnsafeResult
 from .half import HalfReport
 from .loader import PathLike
@@ -26,10 +26,9 @@ from .rescale import Repair, rescaled_alone
 from .rounding import HalfPolicy
 from .weights import FORMATS, Format, read_weights
 from .wire import Source
-from .wording import counted
 
 if TYPE_CHECKING:
-    from .comparison import Verification
+    from .verification import Verification
 
 Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
 
@@ -89,7 +88,7 @@ class Result:
             rescaled={} if self.repair is None else self.repair.blobs,
             unrepaired=left,
             activations=activations,
-            warnings=(*self.model.warnings, *_new_layers(self.model), *_overflows(after, self.verification)),
+            warnings=(*self.model.warnings, *_new_layers(self.model)),
             problems=self._problems(after, refused, activations),
             remaining=tuple(verdict.batch_norms(self.model.net)),
             verification=self.verification,
@@ -106,20 +105,27 @@ class Result:
             *verdict.demanded(self.strict, after, len(refused), self.rescale),
             *verdict.unstorable(self._not_half()),
             *verdict.seen_to_overflow(activations, after.policy, repairing),
-            *_differences(self.verification),
+            *(() if self.verification is None else self.verification.problems),
         )
 
-    def verified(self, inputs: Optional[Mapping[str, Any]] = None, *, seed: int = 0) -> Result:
-        """The same with the two nets compared on inputs, as `verify` does; where they differ it is not safe."""
+    def verified(
+        self, inputs: Optional[Mapping[str, Any]] = None, *, min_snr: Optional[float] = None, seed: int = 0
+    ) -> Result:
+        """The same with the two nets compared on inputs, as `verify` does, the new one as it will be stored.
+
+        It is not safe where they differ, where an output in half has numbers that are not finite, though in float32
+        they are, and, if `min_snr` is given, where one has fewer dB than that or another top class.
+        """
         from .comparison import verify
 
         found = verify(
             replace(self.model, net=self.original),
-            self.model,
+            replace(self.model, net=stored(self.model.net, self.blob_type)),
             inputs,
             rescaled=self.report.rescaled,
             unrepaired=replace(self.model, net=self.progress.net) if self.report.rescaled else None,
             half_policy=self.half_policy,
+            min_snr=min_snr,
             seed=seed,
         )
         return replace(self, verification=found)
@@ -238,27 +244,4 @@ def _new_layers(model: Model) -> List[str]:
         f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
         for layer in model.net.layers
         if layer.behind is not None
-    ]
-
-
-def _differences(verification: Optional[Verification]) -> List[verdict.Problem]:
-    found = None if verification is None else verification.first_difference
-    if found is None:
-        return []
-    return [
-        verdict.Problem(
-            f"the nets differ, first in blob {found.blob} of layer {found.layer}: by {found.max_abs:.3g}, "
-            f"where {found.bound:.3g} would be rounding"
-        )
-    ]
-
-
-def _overflows(after: HalfReport, verification: Optional[Verification]) -> List[str]:
-    """Activations that overflow though every number of the net is a half: the verdict does not tell."""
-    answers = () if verification is None or not after.safe else verification.after
-    broken = [answer for answer in answers if answer.not_finite]
-    return [
-        f"output {answer.blob} has {counted(answer.not_finite, 'number')} not finite in half precision: activations "
-        "overflow; record their ranges with caffe-fuse calibrate, and give them with --ranges"
-        for answer in broken[:1]
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, List, NamedTuple, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from .activations import Activations
 from .half import HalfReport, HalfRow
@@ -13,6 +13,10 @@ from .rescale import Unrepaired
 from .rounding import HalfPolicy
 from .targets import TARGETS
 from .wording import Remedy, counted
+
+if TYPE_CHECKING:
+    from .answers import HalfAnswer
+    from .verification import BlobDifference
 
 BATCH_NORM = "bn"
 ACCEPT = Remedy("accept it as it is", ("fuse", "--allow-bn"))
@@ -149,3 +153,34 @@ def unstorable(layers: Sequence[Layer]) -> List[Problem]:
         return []
     what = f"float16 cannot hold the weights of {counted(len(layers), 'layer')} (first: {layers[0].name})"
     return [Problem(what, (Remedy("store them as float32: leave --blob-type float16 out"),))]
+
+
+def differing(first: Optional[BlobDifference]) -> List[Problem]:
+    """That two nets are not one. first: where they part."""
+    return [] if first is None else [Problem(f"the nets differ, first in {first}")]
+
+
+def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: Remedy) -> List[Problem]:
+    """Outputs that half precision spoils. min_snr: in dB, what each is to have; then its top class counts, too."""
+    problems: List[Problem] = []
+    lost = [answer for answer in answers if answer.lost]
+    if lost:
+        numbers = counted(lost[0].lost, "number")
+        what = f"output {lost[0].blob} has {numbers} finite in float32 and not finite in half precision{_more(lost)}"
+        problems.append(Problem(what, (remedy,)))
+    if min_snr is None:
+        return problems
+    low = [answer for answer in answers if not answer.snr >= min_snr]
+    if low:
+        what = f"output {low[0].blob} has an SNR of {low[0].snr:.1f} dB in half precision{_more(low)}"
+        problems.append(Problem(f"{what}, below the {min_snr:g} dB asked for", (remedy,)))
+    others = [answer for answer in answers if answer.top1 is False]
+    if others:
+        problems.append(
+            Problem(f"output {others[0].blob} has another top class in half precision{_more(others)}", (remedy,))
+        )
+    return problems
+
+
+def _more(answers: Sequence[HalfAnswer]) -> str:
+    return f", and {counted(len(answers) - 1, 'output')} more" if len(answers) > 1 else ""

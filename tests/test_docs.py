@@ -29,8 +29,8 @@ def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with the files that the README names."""
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / "resnet50.caffemodel")
-    for suffix, name in ((".prototxt", "deploy.prototxt"), (".caffemodel", "resnet50.caffemodel")):
-        shutil.copy(tmp_path / name, tmp_path / f"other{suffix}")
+    model = caffe_fuse.load(tmp_path / "deploy.prototxt", tmp_path / "resnet50.caffemodel")
+    caffe_fuse.fuse(model, half_policy="off").save(tmp_path / "other")
     np.savez(tmp_path / "pictures.npz", data=np.random.RandomState(7).rand(2, 3, 32, 32).astype(np.float32) * 255)
     monkeypatch.chdir(tmp_path)
     return tmp_path

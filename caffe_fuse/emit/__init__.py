@@ -1,7 +1,7 @@
 """From a net that changed to two files: edits of the text, records of the weights, and the safe way to the disk."""
 
 from .dropped import dropped_layers
-from .formats import in_half, planned
+from .formats import in_half, planned, stored
 from .outputs import Outputs, Pending, Written, check_folder, failure
 from .records import plan
 from .text import edits
@@ -17,4 +17,5 @@ __all__ = [
     "in_half",
     "plan",
     "planned",
+    "stored",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Dict, List, Sequence, Set, Tuple
 
 from .. import schema, wire
@@ -9,7 +10,7 @@ from ..bind import exact_shapes
 from ..blob import FLOAT16, FLOAT32, Blob, CastBlob, StoredBlob
 from ..errors import InputError
 from ..model import Model
-from ..net import Layer
+from ..net import Layer, Net
 from ..textproto import Scalar
 from ..weights.model import Absent, Kept, Rewritten, WeightFile
 from ..wire import Source
@@ -43,6 +44,15 @@ def in_half(layer: Layer) -> bool:
     A BatchNorm's variance, for one, would not survive.
     """
     return layer.row is not None and layer.row.absorb is not None
+
+
+def stored(net: Net, blob_type: str) -> Net:
+    """The net with the numbers that a file has where `planned` was given this type."""
+    if blob_type != "float16":
+        return net
+    return net.with_layers(
+        [replace(layer, blobs=_in_half(layer.blobs)) if in_half(layer) else layer for layer in net.layers]
+    )
 
 
 def _halved(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entry]:

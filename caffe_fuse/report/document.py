@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
 from ..activations import Activation, Activations
+from ..agreement import Ranking
 from ..diagnosis import STATES, BlobChannels, Diagnosis
 from ..emit import Written
 from ..passes import Refused, Rewrite
@@ -17,7 +18,8 @@ from ..rounding import HalfPolicy
 from .report import Checked, Report
 
 if TYPE_CHECKING:
-    from ..comparison import HalfAnswer, Verification
+    from ..answers import HalfAnswer
+    from ..verification import Verification
 
 Number = Union[int, float, str]
 
@@ -73,6 +75,8 @@ def verify_to_json(inputs: Sequence[str], found: Verification, status: int) -> s
         "tool": {"name": "caffe_fuse", "version": __version__},
         "inputs": [_file(path, path) for path in inputs],
         "verification": verification(found),
+        "problems": list(map(str, found.problems)),
+        "verdict": found.verdict,
         "status": status,
     }
     return json.dumps(content, indent=1, allow_nan=False) + "\n"
@@ -82,6 +86,8 @@ def verification(found: Verification) -> Dict[str, Any]:
     difference = found.first_difference
     return {
         "equal": found.equal,
+        "tolerance": found.tolerance,
+        "min_snr": found.min_snr,
         "first_difference": None if difference is None else {"layer": difference.layer, "blob": difference.blob},
         "blobs": [
             {name: _plain(value) for name, value in {**row._asdict(), "equal": row.equal}.items()} for row in found.rows
@@ -95,7 +101,15 @@ def verification(found: Verification) -> Dict[str, Any]:
 
 def _answer(answer: HalfAnswer) -> Dict[str, Any]:
     named = {name: _plain(value) for name, value in answer._asdict().items()}
-    return {**named, "numbers": [_number(number) for number in answer.numbers]}
+    return {
+        **named,
+        "numbers": [_number(number) for number in answer.numbers],
+        "top5": [{"half": _ranking(row.half), "float32": _ranking(row.float32)} for row in answer.top5],
+    }
+
+
+def _ranking(best: Ranking) -> List[Dict[str, Any]]:
+    return [{"class": place, "number": _number(number)} for place, number in best]
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from ..verdict import Problem, sentence, steps
 from ..wording import counted
 
 if TYPE_CHECKING:
-    from ..comparison import Verification
+    from ..verification import Verification
 
 
 class Flushed(NamedTuple):

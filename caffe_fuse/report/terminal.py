@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, 
 import numpy as np
 
 from ..activations import Activation, Activations
+from ..agreement import Ranking, ranking
 from ..diagnosis import Channel, Diagnosis, counted_states
 from ..half import HalfReport, HalfRow
 from ..net import Layer
 from ..passes import Refused, Rewrite
-from ..verdict import CALIBRATE, Problem
+from ..verdict import CALIBRATE, Problem, steps
 from ..wording import VERDICT, counted
 from .report import Checked, Report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..comparison import HalfAnswer, Verification
+    from ..answers import HalfAnswer
     from ..upgrade import Upgrade
+    from ..verification import Verification
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
@@ -54,10 +56,10 @@ def check_report(checked: Checked, verbose: bool) -> List[str]:
     return [*lines, *_ending(checked.problems, checked.verdict, checked.next)]
 
 
-def _ending(problems: Sequence[Problem], verdict: str, steps: Sequence[str]) -> List[str]:
+def _ending(problems: Sequence[Problem], verdict: str, following: Sequence[str]) -> List[str]:
     """Why it is not safe, the verdict, and what to do about it."""
     reasons = [f"not safe   {problem}" for problem in problems]
-    return [*reasons, VERDICT + verdict, *(f"next       {step}" for step in steps)]
+    return [*reasons, VERDICT + verdict, *(f"next       {step}" for step in following)]
 
 
 def upgrade_report(done: Upgrade) -> List[str]:
@@ -144,15 +146,14 @@ def run_report(found: Mapping[str, Any], output: Optional[str]) -> List[str]:
         numbers = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {finite.mean():.6g}" if finite.size else "none"
         lines.append(f"{name}  {shape}: {numbers}{broken}")
         if array.ndim > 1 and 1 < array.shape[1] == array.size // len(array):
-            lines += [f"  {_top(row)}" for row in array.reshape(len(array), -1)[:SHOWN]]
+            lines += [f"  {_ranked(ranking(row))}" for row in array.reshape(len(array), -1)[:SHOWN]]
     if output:
         lines.append(f"wrote      {output}")
     return lines
 
 
-def _top(row: Any) -> str:
-    best = np.argsort(-row, kind="stable")[:5]
-    return ", ".join(f"{place}: {row[place]:.6g}" for place in best)
+def _ranked(best: Ranking) -> str:
+    return ", ".join(f"{place}: {number:.6g}" for place, number in best)
 
 
 def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
@@ -166,35 +167,47 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
         name, reason = next(iter(found.unavailable.items()))
         lines.append(f"not run    {counted(len(found.unavailable), 'blob')} (first: {name}: {reason})")
     width = max(map(len, whose))
+    rows = {answer.blob: _telling_row(answer) for answer in found.after}
     for title, answers in zip(whose, found.in_half):
-        lines += [f"in half    {title:<{width}} {_answer(answer)}" for answer in answers[:SHOWN]]
+        lines += [f"in half    {title:<{width}} {_answer(each, rows.get(each.blob, 0))}" for each in answers[:SHOWN]]
+    for each in found.before[:SHOWN]:
+        if each.top5:
+            row = rows.get(each.blob, 0)
+            lines.append(f"in float32 {whose[0]:<{width}} {_place(each, row)}: {_ranked(each.top5[row].float32)}")
     hidden = len(found.before) - SHOWN
     if hidden > 0:
         lines.append(f"in half    ... and {counted(hidden, 'output')} more of each (--report lists them)")
-    difference = found.first_difference
-    if difference is not None:
-        lines.append(
-            f"differ     first in blob {difference.blob} of layer {difference.layer}: by {difference.max_abs:.3g}, "
-            f"where {difference.bound:.3g} would be rounding"
-        )
     return lines
 
 
-def verify_report(found: Verification) -> List[str]:
-    verdict = "the same net: what differs is rounding" if found.equal else "the nets DIFFER"
-    return [*verification_lines(found, _TWO), VERDICT + verdict]
+def verify_report(found: Verification, files: Sequence[str]) -> List[str]:
+    """files: of the first net, for the command that comes next."""
+    ending = _ending(found.problems, found.verdict, steps(found.problems, files))
+    return [*verification_lines(found, _TWO), *ending]
 
 
-def _answer(answer: HalfAnswer) -> str:
-    numbers = " ".join(f"{number:.4g}" for number in answer.numbers)
+def _telling_row(answer: HalfAnswer) -> int:
+    """The first row of classes with another one on top, else the first."""
+    return next((place for place, row in enumerate(answer.top5) if row.half[0][0] != row.float32[0][0]), 0)
+
+
+def _answer(answer: HalfAnswer, row: int) -> str:
     if answer.not_finite:
         kept = f"{counted(answer.not_finite, 'number')} not finite"
     elif answer.snr != answer.snr:
         kept = "more or fewer numbers"
     else:
-        kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB"
+        kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB, off by {answer.max_abs:.3g}"
+    if answer.unmatched:
+        kept += f", {counted(answer.unmatched, 'detection')} in one of the two only"
     top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", another top class"
-    return f"{answer.blob}: {kept}{top1}; {numbers}"
+    numbers = _ranked(answer.top5[row].half) if answer.top5 else " ".join(f"{each:.4g}" for each in answer.numbers)
+    return f"{_place(answer, row)}: {kept}{top1}; {numbers}"
+
+
+def _place(answer: HalfAnswer, row: int) -> str:
+    """The output, and which of its rows is shown."""
+    return answer.blob if len(answer.top5) < 2 else f"{answer.blob} (row {row} of {len(answer.top5)})"
 
 
 def _half_row(row: HalfRow) -> str:
