@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from . import generations, layers
 from .blob import Blob, StoredBlob
-from .errors import InputError
+from .errors import InputError, InternalError
 from .layers.row import LayerType, Shape
 from .schema import Unknown
 from .textproto import Field, Message
@@ -134,7 +134,11 @@ class Net:
         self.wiring = _wire(self.layers, self.inputs)
 
     def with_layers(self, all_layers: Sequence[Layer]) -> Net:
-        return Net(all_layers, self.inputs, self.given_shapes)
+        """With other layers. Raises InternalError where they make no net: those that were read did."""
+        try:
+            return Net(all_layers, self.inputs, self.given_shapes)
+        except InputError as error:
+            raise InternalError(f"the layers make no net any more: {error}") from error
 
     def bottoms(self, layer: Layer) -> Tuple[Value, ...]:
         return self.wiring.bottoms[layer.index]

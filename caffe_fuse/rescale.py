@@ -21,7 +21,7 @@ from .layers.shapes import known_axis, rank_of
 from .losses import Loss, losses
 from .measures import Measures
 from .net import Layer, Net, Value
-from .passes import Rewrite
+from .passes import FOLD, MERGE, Rewrite
 from .peaks import Peaks
 from .powers import Groups, grouped
 from .rounding import IEEE, OVERFLOW, HalfPolicy
@@ -114,10 +114,10 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
         if layer.index in powers and layer.index not in done:
             bottom, rank = source.shapes[source.bottoms(layer)[0]], rank_of(source.shapes[source.tops(layer)[0]])
             if layer.row is not None and layer.row.absorb is not None:
-                rule, axis = "fold", layer.row.absorb.channel_axis(layer.parameter, bottom)
+                rule, axis = FOLD, layer.row.absorb.channel_axis(layer.parameter, bottom)
             else:
                 settings = layer.parameter.bias_param if layer.type == "Bias" else layer.parameter.scale_param
-                rule, axis = "merge", known_axis(settings.axis, bottom)
+                rule, axis = MERGE, known_axis(settings.axis, bottom)
             assert axis is not None  # no power passes through a layer whose axis is not known
             found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
     return found

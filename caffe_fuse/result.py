@@ -20,7 +20,7 @@ from .measures import Measures
 from .model import Model
 from .net import Layer, Net
 from .passes import Progress, Refused, Rewrite
-from .proof import prove
+from .passes.proof import prove
 from .report import Report
 from .rescale import Repair, rescaled_alone
 from .rounding import HalfPolicy
@@ -74,8 +74,8 @@ class Result:
         why, left = causes(rewrites), () if self.repair is None else self.repair.left
         return Report(
             inputs=self.model.paths,
-            folded=tuple(rewrite for rewrite in rewrites if rewrite.rule == "fold"),
-            converted=tuple(rewrite for rewrite in rewrites if rewrite.rule == "merge"),
+            folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
+            converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
             refused=tuple(refused),
             vanished_blobs=_vanished(self.model.net, rewrites),
             dropped=self.model.dropped,

@@ -541,7 +541,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "infinity passes the proof",
-        "proof.py",
+        "passes/proof.py",
         " < bound)",
         " <= bound)",
         "tests/test_proof.py::test_a_number_that_is_not_finite_is_found",

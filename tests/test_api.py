@@ -63,7 +63,7 @@ def test_a_library_call_prints_nothing(tmp_path: Path) -> None:
 
 def test_the_report_names_what_was_done(result: caffe_fuse.Result) -> None:
     report = result.report
-    folded = [(each.after.name, [layer.name for layer in each.before[1:]]) for each in report.folded]
+    folded = [(each.after.name, [layer.name for layer in each.absorbed]) for each in report.folded]
     assert [(f"conv{n}", [f"bn{n}", f"scale{n}"]) for n in ("0", "_s", "_a", "_b", "_c")] == folded
     assert ((), (), {}, (), (), (), ()) == (
         report.converted,

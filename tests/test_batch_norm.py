@@ -11,7 +11,7 @@ from nets import caffemodel, convolution, fuse, layer, model, numbers, records, 
 import caffe_fuse
 from caffe_fuse.dialects import NAMES
 from caffe_fuse.layers.batch_norm import DIALECTS
-from caffe_fuse.proof import prove
+from caffe_fuse.passes.proof import prove
 from caffe_fuse.state import State
 
 Affine = Tuple[np.ndarray, np.ndarray]

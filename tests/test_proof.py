@@ -13,7 +13,7 @@ import caffe_fuse
 from caffe_fuse.blob import ArrayBlob
 from caffe_fuse.errors import InternalError
 from caffe_fuse.passes import Rewrite
-from caffe_fuse.proof import prove
+from caffe_fuse.passes.proof import prove
 from caffe_fuse.rescale import rescaled_alone
 from caffe_fuse.result import Result
 

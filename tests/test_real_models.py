@@ -307,7 +307,7 @@ def test_the_plan_of_a_definition_is_what_was_counted(shared: Path, name: str) -
     progress = passes.run(model.net)
     rules = {"fold": 0, "merge": 0}
     for rewrite in progress.rewrites:
-        rules[rewrite.rule] += norms(rewrite.before)
+        rules[rewrite.rule.name] += norms(rewrite.before)
     refused = norms(refused.layer for refused in progress.refusals.values())
     actual = Counts(rules["fold"], rules["merge"], refused)
     assert expected_counts()[name] == actual

@@ -354,7 +354,7 @@ def test_the_plan_without_weights_is_what_is_done_with_them(name: str) -> None:
 
 
 def _summary(rewrites: Tuple[passes.Rewrite, ...]) -> List[Tuple[str, List[str]]]:
-    return [(rewrite.rule, [layer.name for layer in rewrite.before]) for rewrite in rewrites]
+    return [(rewrite.rule.name, [layer.name for layer in rewrite.before]) for rewrite in rewrites]
 
 
 # --- golden files ---

@@ -88,7 +88,7 @@ def is_rounded_once(written: np.ndarray, exact: np.ndarray, size: np.ndarray) ->
 def check(rewrite: Rewrite, parameters: Dict[str, Any], written: Sequence[np.ndarray]) -> None:
     members = [(parameters[each.name], [blob.array() for blob in each.blobs]) for each in rewrite.before]
     first, blobs = members[0]
-    if rewrite.rule == "merge":
+    if rewrite.rule.name == "merge":
         affine = of_chain([of_layer(*member) for member in members])
         exact = np.broadcast_arrays(affine.scale, affine.shift, affine.size)
         assert is_rounded_once(written[0], exact[0], np.abs(exact[0]))

@@ -24,7 +24,8 @@ from ..measures import Measures
 from ..net import Layer, Net
 from ..scaled import ScaledBlob
 from .chain import Link, compose, follow, only_writers, trimmed, vanished
-from .progress import Progress, Refused, Rewrite
+from .progress import Progress, Refused, Rewrite, Rule
+from .proof import from_weights
 
 
 class Match(NamedTuple):
@@ -105,7 +106,7 @@ def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Uni
     del parameter.blobs[:]
     gone = vanished(net, members, [link.affine for link in match.links])
     after = layer.rewritten(parameter, tuple(absorbed.blobs))
-    return Rewrite("fold", tuple(members), after, gone, match.axis, match.rank)
+    return Rewrite(FOLD, tuple(members), after, gone, match.axis, match.rank)
 
 
 def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Optional[Layer]:
@@ -136,3 +137,12 @@ def _is_finite(absorbed: Absorbed, affine: Affine, measures: Measures) -> bool:
         if not all(np.isfinite(chunk).all() for chunk in blob.chunks()):
             return False
     return True
+
+
+def _fate(rewrite: Rewrite, layer: Layer) -> str:
+    if layer is rewrite.target:
+        return f"absorbs {', '.join(each.name for each in rewrite.absorbed)}"
+    return f"folds into {rewrite.after.name}"
+
+
+FOLD = Rule("fold", "folded", fold_affines, _fate, from_weights)

@@ -23,7 +23,8 @@ from ..schema import copy_of
 from ..wording import Remedy
 from .chain import Link, affine_of, compose, follow, only_writers, trimmed, vanished
 from .leftover import in_front
-from .progress import Progress, Refused, Rewrite
+from .progress import Progress, Refused, Rewrite, Rule
+from .proof import from_values
 
 UPGRADE = Remedy("write the model in today's form first", ("upgrade",))
 
@@ -110,7 +111,7 @@ def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union
         parameter.scale_param.axis = affine.axis
     after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
     gone = vanished(net, members, [link.affine for link in links[1:]])
-    return Rewrite("merge", tuple(members), after, gone, affine.axis, rank_of(net.shapes[source]), reason)
+    return Rewrite(MERGE, tuple(members), after, gone, affine.axis, rank_of(net.shapes[source]), reason)
 
 
 def _overwritten(net: Net, source: Value, members: Sequence[Layer], norm: Layer) -> bool:
@@ -118,3 +119,12 @@ def _overwritten(net: Net, source: Value, members: Sequence[Layer], norm: Layer)
     inside = {layer.index for layer in members}
     writer: Optional[Layer] = net.producer(Value(source.blob, source.version + 1))
     return writer is not None and writer.index < norm.index and writer.index not in inside
+
+
+def _fate(rewrite: Rewrite, layer: Layer) -> str:
+    if layer is rewrite.target:
+        return f"becomes a {rewrite.after.type}: {rewrite.reason}"
+    return f"joins {rewrite.after.name}"
+
+
+MERGE = Rule("merge", "converted", merge_batch_norms, _fate, from_values)

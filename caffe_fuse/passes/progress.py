@@ -3,30 +3,61 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..layers.row import Refusal
 from ..measures import Measures
 from ..net import Layer, Net
 from ..wording import Remedy
+from .proof import Start, Written
+
+
+class Pass(NamedTuple):
+    """A step of the pipeline. name: for errors."""
+
+    name: str
+    apply: Callable[[Progress], Progress]
+
+
+class Rule(NamedTuple):
+    """A pass that makes one layer of several.
+
+    name, verb: how reports call the rule, and what was done to layers by it. apply: finds and rewrites, or refuses.
+    fate(rewrite, layer): what `show` says of a layer of a rewrite. start: how the proof of a rewrite begins (proof.py).
+    """
+
+    name: str
+    verb: str
+    apply: Callable[[Progress], Progress]
+    fate: Callable[[Rewrite, Layer], str]
+    start: Callable[[Rewrite, Written], Start]
 
 
 class Rewrite(NamedTuple):
     """The layers `before`, in the order of the data, became the one layer `after`.
 
-    rule: "fold" (before[0] is the weight layer that absorbed the others) or "merge" (they became one Scale).
     vanished: each blob between them, with the blob that holds its value now, or None.
     axis, rank: of the values between them; axis is that of the channels.
-    reason: for "merge", why nothing in front could absorb them.
+    reason: why no rule that costs nothing at run time could do it.
     """
 
-    rule: str
+    rule: Rule
     before: Tuple[Layer, ...]
     after: Layer
     vanished: Tuple[Tuple[str, Optional[str]], ...]
     axis: int
     rank: int
     reason: str = ""
+
+    @property
+    def target(self) -> Layer:
+        """The layer whose place `after` takes: as it was."""
+        return next(layer for layer in self.before if layer.index == self.after.index)
+
+    @property
+    def absorbed(self) -> Tuple[Layer, ...]:
+        """The others, in the order of the data."""
+        return tuple(layer for layer in self.before if layer.index != self.after.index)
 
 
 class Refused(NamedTuple):

@@ -142,19 +142,17 @@ def _folded(rewrite: Rewrite) -> Dict[str, Any]:
     return {
         "layer": rewrite.after.name,
         "type": rewrite.after.type,
-        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.before[1:]],
+        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.absorbed],
         "top": rewrite.after.tops[0],
     }
 
 
 def _converted(rewrite: Rewrite) -> Dict[str, Any]:
-    first = next(layer for layer in rewrite.before if layer.index == rewrite.after.index)
-    others = [layer for layer in rewrite.before if layer.index != rewrite.after.index]
     return {
         "layer": rewrite.after.name,
-        "from": first.type,
+        "from": rewrite.target.type,
         "to": rewrite.after.type,
-        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in others],
+        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.absorbed],
         "top": rewrite.after.tops[0],
         "reason": rewrite.reason,
     }

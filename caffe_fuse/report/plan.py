@@ -17,32 +17,20 @@ def plan_report(model: Model) -> List[str]:
     progress = passes.run(model.net)
     fate: Dict[int, str] = {}
     for rewrite in progress.rewrites:
-        for layer in rewrite.before:
-            fate[layer.index] = (
-                f"folds into {rewrite.after.name}" if rewrite.rule == "fold" else _merged(layer, rewrite)
-            )
-        if rewrite.rule == "fold":
-            absorbed = ", ".join(layer.name for layer in rewrite.before[1:])
-            fate[rewrite.after.index] = f"absorbs {absorbed}"
+        fate.update({layer.index: rewrite.rule.fate(rewrite, layer) for layer in rewrite.before})
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"
     rows = [_row(model.net, layer, _blobs(model, layer), fate.get(layer.index, "")) for layer in model.net.layers]
     widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)] + [0]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    folded = sum(len(rewrite.before) - 1 for rewrite in progress.rewrites if rewrite.rule == "fold")
-    merged = sum(rewrite.rule == "merge" for rewrite in progress.rewrites)
+    folded = sum(len(rewrite.absorbed) for rewrite in progress.rewrites if rewrite.rule.verb == "folded")
+    merged = sum(rewrite.rule.verb == "converted" for rewrite in progress.rewrites)
     excluded = f", {len(model.excluded)} of another phase" if model.excluded else ""
     lines.append(
         f"{counted(len(model.net.layers), 'layer')}{excluded}: {folded} fold, "
         f"{counted(merged, 'chain')} to become a Scale, {len(progress.refusals)} stay"
     )
     return lines
-
-
-def _merged(layer: Layer, rewrite: passes.Rewrite) -> str:
-    if layer.index == rewrite.after.index:
-        return f"becomes a Scale: {rewrite.reason}"
-    return f"joins {rewrite.after.name}"
 
 
 def _blobs(model: Model, layer: Layer) -> Sequence[Shape]:

@@ -220,11 +220,11 @@ def _half_row(row: HalfRow) -> str:
 
 
 def _folded(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
-    absorbed = [layer for rewrite in rewrites for layer in rewrite.before[1:]]
+    absorbed = [layer for rewrite in rewrites for layer in rewrite.absorbed]
     lines = [f"folded     {_kinds(absorbed) or 'nothing'}" + (f" into {_count(rewrites)}" if rewrites else "")]
     if verbose:
         for rewrite in rewrites:
-            lines.append(f"  {rewrite.after.name} <- {', '.join(layer.name for layer in rewrite.before[1:])}")
+            lines.append(f"  {rewrite.after.name} <- {', '.join(layer.name for layer in rewrite.absorbed)}")
     return lines
 
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from .blob import FLOAT16, FLOAT32, Blob
-from .columns import SAMPLES, Chance, columns, weights_at
-from .errors import InternalError
-from .measures import Measures
-from .net import Layer
-from .passes import Rewrite
+from ..blob import FLOAT16, FLOAT32, Blob
+from ..columns import SAMPLES, Chance, columns, weights_at
+from ..errors import InternalError
+from ..measures import Measures
+from ..net import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .layerpowers import LayerPowers
+    from ..layerpowers import LayerPowers
+    from .progress import Rewrite
 
     Vector = NDArray[np.float64]
 
@@ -38,37 +38,69 @@ class Outputs(NamedTuple):
     size: Vector
 
 
+class Written(NamedTuple):
+    """What a rewrite became on the disk.
+
+    blobs: of the rewritten layer, as they are read back. powers: those of two by which its bottoms and tops are
+    multiplied now, for each channel. known: what was measured of the blobs before.
+    """
+
+    blobs: Sequence[Blob]
+    powers: Optional[LayerPowers]
+    known: Measures
+
+
+class Start(NamedTuple):
+    """Where the old layers and the new one begin: what both give, and the old layers that are still to come."""
+
+    old: Outputs
+    new: Outputs
+    chain: Sequence[Layer]
+
+
+def from_weights(rewrite: Rewrite, written: Written) -> Start:
+    """A layer with weights took the others in: some of its weights of each channel meet the same inputs."""
+    layer, places = rewrite.target, columns(rewrite.target)
+    assert places is not None
+    chance = _chance(rewrite)
+    inputs = chance.random((1, places.shape[1])) + 0.5  # none near 0: it would hide its weight
+    new_inputs = inputs if written.powers is None else inputs * written.powers.of_inputs(layer, places)
+    old, new = (
+        _weighted(blobs, places, each, written.known)
+        for blobs, each in ((layer.blobs, inputs), (written.blobs, new_inputs))
+    )
+    return Start(old, new, rewrite.absorbed)
+
+
+def from_values(rewrite: Rewrite, written: Written) -> Start:
+    """The layers became one that has a number for each channel: the same values go through both."""
+    values = _chance(rewrite).random((written.blobs[0].count,)) + 0.5
+    new_values = values if written.powers is None else np.ldexp(values, written.powers.inputs)
+    after = replace(rewrite.after, blobs=tuple(written.blobs))
+    new = _through([after], Outputs(new_values, np.abs(new_values)), rewrite)
+    return Start(Outputs(values, np.abs(values)), new, rewrite.before)
+
+
+def _chance(rewrite: Rewrite) -> Chance:
+    return Chance(~rewrite.after.index & 0xFFFFFF)
+
+
 def prove(
     rewrite: Rewrite,
-    written: Sequence[Blob],
+    blobs: Sequence[Blob],
     powers: Optional[LayerPowers] = None,
     measures: Optional[Measures] = None,
 ) -> None:
     """Raises InternalError when the written blobs do not do what the layers before did.
 
-    powers: those of two by which its bottoms and tops are multiplied now, for each channel. measures: what is known of
-    the blobs before.
+    powers, measures: as in Written.
     """
-    known = measures or Measures()
-    chance = Chance(~rewrite.after.index & 0xFFFFFF)
-    first = rewrite.before[0]
-    places = columns(first)
-    if rewrite.rule == "fold" and places is not None:
-        inputs = chance.random((1, places.shape[1])) + 0.5  # none near 0: it would hide its weight
-        new_inputs = inputs if powers is None else inputs * powers.of_inputs(first, places)
-        old, new = _weighted(first.blobs, places, inputs, known), _weighted(written, places, new_inputs, known)
-        chain = rewrite.before[1:]
-    else:
-        values = chance.random((written[0].count,)) + 0.5
-        old = Outputs(values, np.abs(values))
-        new_values = values if powers is None else np.ldexp(values, powers.inputs)
-        new = _through([replace(rewrite.after, blobs=tuple(written))], Outputs(new_values, np.abs(new_values)), rewrite)
-        chain = rewrite.before
+    old, new, chain = rewrite.rule.start(rewrite, Written(blobs, powers, measures or Measures()))
     expected = _through(chain, old, rewrite)
     if powers is not None:
         expected = Outputs(*(np.ldexp(numbers, powers.outputs) for numbers in expected))
     # The new numbers are rounded once: half a unit in the last place of each term, or of the smallest number there is.
-    unit, smallest = ROUNDINGS[written[0].dtype]
+    unit, smallest = ROUNDINGS[blobs[0].dtype]
     bound = new.size * unit + SAMPLES * smallest + expected.size * FLOAT64_NOISE
     wrong = np.flatnonzero(~(np.abs(expected.values - new.values) < bound))  # so that inf is never near enough
     if wrong.size:
