@@ -14,7 +14,7 @@ from .errors import InputError
 from .layers.row import Dims
 from .net import Layer, Net
 from .weights.model import Absent, LayerRecord, WeightFile
-from .wording import counted
+from .wording import counted, few
 
 
 class _Problem(NamedTuple):
@@ -211,8 +211,7 @@ def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:
     strange = [record.name for record in weights.layers if record.blobs and record.name not in names]
     if not strange:
         return []
-    shown = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
     return [
-        f"{weights.path}: {counted(len(strange), 'layer')} with weights not in the net ({shown}), "
+        f"{weights.path}: {counted(len(strange), 'layer')} with weights not in the net ({few(strange)}), "
         "which fuse keeps as found unless --prune is given"
     ]

@@ -27,6 +27,7 @@ from .powers import Groups, grouped
 from .rounding import IEEE, OVERFLOW, HalfPolicy
 from .scaled import Scaling, scaled
 from .schema import copy_of
+from .wording import few
 
 MODES = ("needed", "always", "never")
 KEPT = 1 << 25  # exponents of so many weights may stay in memory, a byte for each kernel; others are read again
@@ -46,8 +47,7 @@ class Unrepaired(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        shown = ", ".join(map(str, self.channels[:5])) + (", ..." if len(self.channels) > 5 else "")
-        where = f" in channel {shown}" if shown else ""
+        where = f" in channel {few(self.channels)}" if self.channels else ""
         what = "overflows" if self.overflow else "loses most of its digits"
         place = f"blob {self.blob}"
         if isinstance(self.blob, str):

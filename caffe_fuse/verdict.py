@@ -12,7 +12,7 @@ from .passes.merge import is_batch_norm
 from .rescale import Unrepaired
 from .rounding import HalfPolicy
 from .targets import TARGETS
-from .wording import Remedy, counted
+from .wording import Remedy, counted, few
 
 if TYPE_CHECKING:
     from .answers import HalfAnswer
@@ -68,7 +68,7 @@ def remaining(net: Net, refusals: Iterable[Refused]) -> List[Problem]:
         return []
     indices = {layer.index for layer in left}
     known = [refused.remedy for refused in refusals if refused.layer.index in indices and refused.remedy is not None]
-    names = ", ".join(layer.name for layer in left[:5]) + (", ..." if left[5:] else "")
+    names = few(layer.name for layer in left)
     return [Problem(f"{_that_remain(len(left))}: {names}", (*dict.fromkeys(known), ACCEPT), BATCH_NORM)]
 
 
@@ -106,8 +106,7 @@ def repairing(mode: str, left: Sequence[Unrepaired]) -> Remedy:
     if mode == "never":
         return Remedy("let range repair bring them into range by powers of two: leave --rescale never out")
     names = dict.fromkeys(each.layer.name for each in left if each.overflow)
-    shown = ", ".join(list(names)[:5]) + (", ..." if len(names) > 5 else "")
-    return Remedy(f"no power of two helps: have the device keep these layers in float32: {shown}")
+    return Remedy(f"no power of two helps: have the device keep these layers in float32: {few(names)}")
 
 
 def _overflows(row: HalfRow) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import Iterable, NamedTuple, Sequence, Tuple
 
 VERDICT = "verdict    "  # how its line begins
+FEW = 5
 
 
 def shown(text: str) -> str:
@@ -17,6 +18,12 @@ def shown(text: str) -> str:
 def counted(count: int, noun: str) -> str:
     """1 blob, 2 blobs, 1,000 blobs."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def few(names: Iterable[object]) -> str:
+    """The first of them: what a message lists must not grow with the net."""
+    listed = [str(name) for name in names]
+    return ", ".join(listed[:FEW]) + (", ..." if listed[FEW:] else "")
 
 
 class Remedy(NamedTuple):

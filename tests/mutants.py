@@ -834,6 +834,13 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_interrupts.py::test_the_status_says_what_is_there",
     ),
     Mutant(
+        "every reader is told of all the others",
+        "passes/chain.py",
+        "names = few(dict.fromkeys(reader.name for reader in readers))",
+        'names = ", ".join(dict.fromkeys(reader.name for reader in readers))',
+        "tests/test_report.py::test_what_is_told_of_a_fork_grows_with_its_readers_not_with_their_square",
+    ),
+    Mutant(
         "a name speaks to the terminal",
         "printing.py",
         "    printed = [shown(line) for line in lines]\n",

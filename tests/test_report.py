@@ -23,6 +23,7 @@ from conftest import TESTS
 
 import caffe_fuse
 from caffe_fuse import cli, passes
+from caffe_fuse.report.document import to_json
 from caffe_fuse.report.plan import plan_report
 from caffe_fuse.report.terminal import fold_report
 
@@ -398,6 +399,21 @@ def test_a_long_list_is_cut_unless_all_is_asked_for() -> None:
     reasons = [f"  b{n}: it reads the output of ReLU r{n}, which cannot absorb it" for n in range(10)]
     assert reasons == fold_report(report, (), True)[2:12]
     assert [*reasons[:8], "  ... and 2 more (-v lists them)"] == fold_report(report, (), False)[2:11]
+
+
+def test_what_is_told_of_a_fork_grows_with_its_readers_not_with_their_square() -> None:
+    sizes: List[List[int]] = []
+    for count in (100, 200):
+        norms = [nets.batch_norm(f"b{n:03}", "c", f"b{n:03}") for n in range(count)]
+        prototxt = nets.text(nets.convolution(), *norms)
+        model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
+        report = caffe_fuse.fuse(model).report._replace(inputs=())
+        told = [
+            to_json(report, []),
+            *("\n".join(lines) for lines in (fold_report(report, (), True), plan_report(model))),
+        ]
+        sizes.append([len(each) for each in told])
+    assert [] == [twice / once for once, twice in zip(*sizes) if twice > 2.1 * once]
 
 
 def test_sizes_that_neither_the_net_nor_weights_tell_are_not_invented() -> None:

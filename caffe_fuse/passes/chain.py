@@ -6,7 +6,7 @@ from typing import AbstractSet, List, NamedTuple, Optional, Sequence, Tuple, Uni
 
 from ..layers.row import Affine, Refusal
 from ..net import Layer, Net, Value
-from ..wording import Remedy
+from ..wording import Remedy, few
 from .progress import Refused
 
 
@@ -108,7 +108,7 @@ def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> T
 
 
 def _several_readers(net: Net, value: Value, readers: Sequence[Layer], kept: AbstractSet[str]) -> List[Refused]:
-    names = ", ".join(dict.fromkeys(reader.name for reader in readers))
+    names = few(dict.fromkeys(reader.name for reader in readers))
     reason = f"blob {value.blob} has {len(readers)} readers: {names}"
     affine_readers = [layer for layer in readers if isinstance(affine_of(net, layer, kept), Affine)]
     return [Refused(layer, "readers", reason) for layer in affine_readers]
