@@ -22,6 +22,7 @@ sys.path[:0] = [str(PROJECT), str(PROJECT / "tests")]
 import truth  # noqa: E402
 
 import caffe_fuse  # noqa: E402
+from caffe_fuse.wording import counted  # noqa: E402
 
 Pair = Tuple[str, str]
 LARGE = 2**25  # bytes of weights: a run of such a net takes too long
@@ -46,7 +47,7 @@ def main() -> int:
                 print(f"{name_of(pair):<44}  left out: {error}")
                 continue
             alarms, runs, nets = alarms + count, runs + done, nets + 1
-    print(f"{alarms} alarms in {runs} runs of {nets} nets")
+    print(f"{counted(alarms, 'alarm')} in {counted(runs, 'run')} of {counted(nets, 'net')}")
     return int(alarms > 0)
 
 

@@ -98,7 +98,10 @@ def verify(
 
 def _check(policy: HalfPolicy, min_snr: Optional[float], tolerance: Optional[float]) -> None:
     if min_snr is not None and not policy.checked:
-        raise InputError("a least SNR is about answers in half precision", remedy="have them told")
+        raise InputError(
+            "a least SNR is about answers in half precision",
+            remedy="name a half policy, and leave --precision float32 out",
+        )
     if min_snr is not None and np.isnan(min_snr):
         raise InputError("a least SNR of nan is none", remedy="for example 40")
     if tolerance is not None and not 0 <= tolerance < np.inf:

@@ -23,7 +23,7 @@ class Matched(NamedTuple):
 
 
 def matched(found: Array, truth: Array) -> Matched:
-    """Rows (..., 7) of DetectionOutput, matched by image, class and nearest box.
+    """Rows (..., 7) of DetectionOutput, matched by image, class and nearest box, if its sides are near enough.
 
     What only one of the two has is a thing with the score 0 and the same box in the other: next to the threshold that
     is nearly so. Rows of class -1 say that nothing was found (SSD: detection_output_layer.cpp Forward_cpu).
@@ -34,7 +34,9 @@ def matched(found: Array, truth: Array) -> Matched:
     for kind in np.unique(np.concatenate([rows, others])[:, :_SCORE], axis=0):
         here, there = (list(each[np.all(each[:, :_SCORE] == kind, axis=1), _SCORE:]) for each in (rows, others))
         while here and there:
-            place, other = _nearest(here, there)
+            place, other, away = _nearest(here, there)
+            if away == np.inf:
+                break
             pairs.append((here.pop(place), there.pop(other)))
         unmatched += [(row, _unseen(row)) for row in here] + [(_unseen(row), row) for row in there]
     both = np.array([*pairs, *unmatched]).reshape(-1, 2, 5)
@@ -48,11 +50,17 @@ def _things(rows: Array) -> Array:
 
 
 @np.errstate(all="ignore")  # what is not finite is nobody's nearest
-def _nearest(here: List[Array], there: List[Array]) -> Tuple[int, int]:
-    """The two rows that are least apart, boxes and scores together: without suppression a box may come twice."""
-    apart = np.abs(np.array(here)[:, np.newaxis] - np.array(there)).sum(-1)
-    place, other = divmod(int(np.nan_to_num(apart, nan=np.inf).argmin()), len(there))
-    return place, other
+def _nearest(here: List[Array], there: List[Array]) -> Tuple[int, int, float]:
+    """The two rows that are least apart, boxes and scores together: without suppression a box may come twice.
+
+    How far they are; infinite where a side is off by more than half of the larger box: that is another thing.
+    """
+    rows, others = np.array(here)[:, np.newaxis], np.array(there)
+    apart = np.abs(rows - others)
+    sizes = np.maximum(*((each[..., 3:] - each[..., 1:3]).max(-1) for each in (rows, others)))
+    away = np.where(apart[..., 1:].max(-1) <= sizes / 2, apart.sum(-1), np.inf)
+    place, other = divmod(int(away.argmin()), len(there))
+    return place, other, float(away[place, other])
 
 
 def _unseen(row: Array) -> Array:

@@ -33,7 +33,7 @@ class _MovedBlob(Blob):
             with np.errstate(all="ignore"):
                 steps = np.spacing(numbers).astype(FLOAT32) * (2 * random.randint(0, 2, chunk.size, np.int8) - 1)
                 moved = (numbers + steps).astype(FLOAT32)
-            # 0 stays: beside it is a subnormal float32, with which processors are slow.
+            # A float32 0 stays: beside it are subnormal numbers, with which processors are slow.
             yield np.where(np.isfinite(moved) & (np.abs(moved) >= _SMALLEST), moved, numbers)
 
 

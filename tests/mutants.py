@@ -85,8 +85,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "detections are compared by their place in the list",
         "detections.py",
-        "place, other = _nearest(here, there)",
-        "place, other = 0, 0",
+        "place, other, away = _nearest(here, there)",
+        "place, other, away = 0, 0, 0.0",
         "tests/test_detections.py::test_of_one_class_the_nearest_boxes_belong_together",
     ),
     Mutant(

@@ -44,6 +44,17 @@ def test_a_thing_of_another_class_or_image_is_another_thing(other: List[float]) 
     assert 2 == matched(rows(CAT), rows(other)).unmatched
 
 
+@pytest.mark.parametrize(("shift", "unmatched"), [(0.09, 0), (0.11, 2)])
+def test_a_box_that_is_off_by_more_than_half_its_size_is_another_thing(shift: float, unmatched: int) -> None:
+    other = [0, 1, 0.9, 0.1 + shift, 0.1, 0.3 + shift, 0.3]
+    assert unmatched == matched(rows(CAT), rows(other)).unmatched
+
+
+def test_a_box_without_size_is_itself() -> None:
+    point = [0, 1, 0.9, 0.5, 0.5, 0.5, 0.5]
+    assert 0 == matched(rows(point), rows(point)).unmatched
+
+
 def test_what_only_one_has_is_of_score_0_in_the_other() -> None:
     for found, truth in ((rows(CAT), rows(CAT, DOG)), (rows(CAT, DOG), rows(CAT))):
         both = matched(found, truth)

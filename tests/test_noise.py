@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Dict, List
 
 import nets
 import numpy as np
 import pytest
+from conftest import PROJECT
 from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
@@ -16,7 +19,7 @@ from caffe_fuse import cli, comparison
 from caffe_fuse.blob import ArrayBlob
 from caffe_fuse.noise import moved
 
-SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
+SAMPLES = PROJECT / "sample_nets"
 
 
 def model_of(prototxt: bytes, blobs: Dict[str, List[np.ndarray]]) -> caffe_fuse.Model:
@@ -125,6 +128,13 @@ def test_a_wrong_fold_in_halves_is_found(tmp_path: Path, wrong: bytes) -> None:
     other = written(tmp_path, "c", NET.replace(b'top: "b" }', b'top: "b" %s }' % wrong), blobs)
     after = folded(other, tmp_path / "b")
     assert 1 == cli.main(["verify", *before, *after, "-q"])
+
+
+def test_the_script_that_counts_false_alarms_runs() -> None:
+    pair = [str(SAMPLES / f"digits_resnet{ending}") for ending in (".prototxt", ".caffemodel")]
+    command = [sys.executable, str(PROJECT / "benchmarks" / "false_alarms.py"), *pair, "--seeds", "2"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    assert "0 alarms in 2 runs of 1 net" == done.stdout.splitlines()[-1]
 
 
 def test_a_difference_says_how_many_times_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
