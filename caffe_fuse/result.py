@@ -2,61 +2,43 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from . import verdict
-from .activations import Activations, Assumptions, Fold, expected
-from .bind import bind
-from .blob import Blob
+from . import saving, verdict
+from .activations import Activations, Fold, expected
 from .diagnosis import Diagnosis, analyse_net, causes
-from .emit import Outputs, Pending, Written, edits, failure, in_half, planned, stored
-from .errors import InputError, InternalError, UnsafeResult
+from .emit import stored
+from .facts import Facts
 from .half import HalfReport
 from .loader import PathLike
-from .measures import Measures
 from .model import Model
-from .net import Layer, Net
-from .passes import Progress, Refused, Rewrite
-from .passes.proof import prove
+from .net import Net
+from .options import Options
+from .passes import Refused, Rewrite
 from .report import Report
-from .rescale import Repair, rescaled_alone
-from .rounding import HalfPolicy
-from .weights import FORMATS, Format, read_weights
-from .wire import Source
+from .saving import Reports
 
 if TYPE_CHECKING:
     from .verification import Verification
 
-Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What `fuse` gives: the new model, what was done, and `save`. original: the net before."""
+    """What `fuse` gives: the new model, what was done and under which options, and `save`."""
 
-    model: Model
-    original: Net
-    assumptions: Assumptions
-    progress: Progress
-    measures: Measures
-    before: HalfReport
-    half_policy: HalfPolicy
-    strict: FrozenSet[str]
-    allow_bn: bool
-    prune: bool
-    weights_format: str
-    blob_type: str
-    repair: Optional[Repair] = None
-    rescale: str = "never"
+    facts: Facts
+    options: Options
     verification: Optional[Verification] = None
 
+    @property
+    def model(self) -> Model:
+        return self.facts.model
+
     def __repr__(self) -> str:
-        return (
-            f"<Result {len(self.progress.rewrites)} rewritten, {len(self.progress.refusals)} refused: {self.model!r}>"
-        )
+        progress = self.facts.progress
+        return f"<Result {len(progress.rewrites)} rewritten, {len(progress.refusals)} refused: {self.model!r}>"
 
     @property
     def safe(self) -> bool:
@@ -66,44 +48,44 @@ class Result:
     @cached_property
     def report(self) -> Report:
         """What was folded, converted and refused, and what half precision makes of it."""
-        after = analyse_net(self.model.net, self.half_policy, self.measures)
-        rewrites = sorted(self.progress.rewrites, key=lambda rewrite: rewrite.after.index)
-        refused = sorted(self.progress.refusals.values(), key=lambda refused: refused.layer.index)
-        exponents = {} if self.repair is None else self.repair.values
-        activations = expected(self.assumptions, Fold(self.model.net, rewrites, exponents))
-        why, left = causes(rewrites), () if self.repair is None else self.repair.left
+        facts, net = self.facts, self.model.net
+        after = analyse_net(net, self.options.policy, facts.measures)
+        rewrites = sorted(facts.progress.rewrites, key=lambda rewrite: rewrite.after.index)
+        refused = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
+        exponents = {} if facts.repair is None else facts.repair.values
+        activations = expected(facts.assumptions, Fold(net, rewrites, exponents))
+        why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
+        looked_for = None if self.options.rescale == "never" else left
         return Report(
             inputs=self.model.paths,
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
             converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
             refused=tuple(refused),
-            vanished_blobs=_vanished(self.model.net, rewrites),
+            vanished_blobs=_vanished(net, rewrites),
             dropped=self.model.dropped,
-            before=self.before,
+            before=facts.before,
             after=after,
-            before_channels=Diagnosis(self.original, self.before, self.measures, why, ()),
-            after_channels=Diagnosis(
-                self.model.net, after, self.measures, why, None if self.rescale == "never" else left
-            ),
-            rescaled={} if self.repair is None else self.repair.blobs,
+            before_channels=Diagnosis(facts.original, facts.before, facts.measures, why, ()),
+            after_channels=Diagnosis(net, after, facts.measures, why, looked_for),
+            rescaled={} if facts.repair is None else facts.repair.blobs,
             unrepaired=left,
             activations=activations,
             warnings=(*self.model.warnings, *_new_layers(self.model)),
             problems=self._problems(after, refused, activations),
-            remaining=tuple(verdict.batch_norms(self.model.net)),
+            remaining=tuple(verdict.batch_norms(net)),
             verification=self.verification,
         )
 
     def _problems(
         self, after: HalfReport, refused: Sequence[Refused], activations: Activations
     ) -> Tuple[verdict.Problem, ...]:
-        left = () if self.repair is None else self.repair.left
-        repairing = verdict.repairing(self.rescale, left)
+        facts, options = self.facts, self.options
+        repairing = verdict.repairing(options.rescale, () if facts.repair is None else facts.repair.left)
         return (
-            *([] if self.allow_bn else verdict.remaining(self.model.net, refused)),
+            *([] if options.allow_bn else verdict.remaining(self.model.net, refused)),
             *verdict.out_of_range(after, [repairing]),
-            *verdict.demanded(self.strict, after, len(refused), self.rescale),
-            *verdict.unstorable(self._not_half()),
+            *verdict.demanded(options.strict, after, len(refused), options.rescale),
+            *verdict.unstorable(saving.layers_beyond_half(facts, options)),
             *verdict.seen_to_overflow(activations, after.policy, repairing),
             *(() if self.verification is None else self.verification.problems),
         )
@@ -119,12 +101,12 @@ class Result:
         from .comparison import verify
 
         found = verify(
-            replace(self.model, net=self.original),
-            replace(self.model, net=stored(self.model.net, self.blob_type)),
+            replace(self.model, net=self.facts.original),
+            replace(self.model, net=stored(self.model.net, self.options.blob_type)),
             inputs,
             rescaled=self.report.rescaled,
-            unrepaired=replace(self.model, net=self.progress.net) if self.report.rescaled else None,
-            half_policy=self.half_policy,
+            unrepaired=replace(self.model, net=self.facts.progress.net) if self.report.rescaled else None,
+            half_policy=self.options.policy,
             min_snr=min_snr,
             seed=seed,
         )
@@ -147,90 +129,17 @@ class Result:
         an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
         fails. Nothing is left behind then.
         """
-        targets = self.targets(prefix)
-        with Outputs((*self.model.paths, *inputs)) as outputs:
-            pages = [outputs.create(path) for path in reports or {}]
-            files = [outputs.create(target) for target in targets]
-            self._write(*files)
-            refused = bool((self.report.problems and not force) or self._not_half())
-            written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
-            if refused:
-                outputs.discard(files)
-            for page, render in zip(pages, (reports or {}).values()):
-                page.write_all(render(self.report, written).encode())
-            outputs.commit()
-        if refused:
-            remedy = "save it as float32" if self._not_half() else "save it with force=True if you must"
-            raise UnsafeResult("; ".join(map(str, self.report.problems)), remedy=remedy)
-        return targets
+        return saving.save(
+            self.facts, self.options, self.report, prefix, force=force, reports=reports or {}, inputs=inputs
+        )
 
     def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:
         """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""
-        with Outputs((*self.model.paths, *inputs)) as outputs:
-            pages = [outputs.create(path) for path in reports]
-            for page, render in zip(pages, reports.values()):
-                page.write_all(render(self.report, []).encode())
-            outputs.commit()
-
-    def _write(self, numbers: Pending, text: Pending) -> None:
-        """The two files, proved."""
-        weights = self.model.weights
-        assert weights is not None
-        format = _format_of(self.weights_format)
-        original, entries = planned(self.model, weights, prune=self.prune, format=format.name, blob_type=self.blob_type)
-        try:
-            format.write(original, entries, numbers.write, self.measures.watched)
-            numbers.sync_soon()
-        except OSError as error:
-            raise failure(error, numbers.target) from error
-        text.write_all(self.rendered())
-        if not self._not_half():
-            self.prove_written(numbers.temporary)
+        saving.save_reports(self.facts, self.report, reports, inputs=inputs)
 
     def targets(self, prefix: PathLike) -> Tuple[str, str]:
         """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
-        assert self.model.weights is not None
-        stem = stem_of(prefix)
-        return stem + _format_of(self.weights_format).suffix, stem + ".prototxt"
-
-    def rendered(self) -> bytes:
-        """The new prototxt."""
-        model = self.model
-        return model.document.render(edits(model.document, model.source, model.net, model.dropped))
-
-    def _not_half(self) -> List[Layer]:
-        """The layers because of which blob_type="float16" cannot be had."""
-        layers = [layer for layer in self.model.net.layers if self.blob_type == "float16" and in_half(layer)]
-        return [layer for layer in layers if not all(self.measures.of(blob).safe for blob in layer.blobs)]
-
-    def prove_written(self, path: str) -> None:
-        """Proves each rewritten layer on the numbers of a weight file."""
-        written = read_weights(Source(path))
-        stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
-        if self.weights_format == "hdf5":  # which holds shared numbers once
-            bound = bind(self.model.net, written, None).net
-            stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
-        powers = {} if self.repair is None else self.repair.powers
-        rewrites = self.progress.rewrites
-        for rewrite in (*rewrites, *rescaled_alone(self.model.source, powers, rewrites)):
-            if rewrite.after.name not in stored:
-                raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
-            prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index), self.measures)
-
-
-def stem_of(prefix: PathLike) -> str:
-    """PREFIX without an ending that `save` adds itself. Raises InputError for one without a name."""
-    prefix = os.fspath(prefix)
-    if os.path.basename(prefix) in ("", os.curdir, os.pardir):
-        raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
-    for ending in (".prototxt", *(format.suffix for format in FORMATS)):
-        if prefix.endswith(ending) and os.path.basename(prefix) != ending:
-            return prefix[: -len(ending)]
-    return prefix
-
-
-def _format_of(name: str) -> Format:
-    return next(format for format in FORMATS if format.name == name)
+        return saving.targets_of(self.options, prefix)
 
 
 def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:

@@ -11,7 +11,7 @@ from .emit.upgraded import UpgradedText, upgraded_text
 from .errors import InternalError
 from .generations import V2
 from .loader import PathLike, read_files
-from .result import stem_of
+from .saving import stem_of
 from .weights import FORMATS, WeightFile, read_weights
 from .weights.upgraded import UpgradedWeights, upgraded_weights
 from .wire import Source

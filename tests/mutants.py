@@ -113,7 +113,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "what is stored is not what is compared",
         "result.py",
-        "net=stored(self.model.net, self.blob_type)",
+        "net=stored(self.model.net, self.options.blob_type)",
         "net=self.model.net",
         "tests/test_noise.py::test_fuse_compares_the_numbers_as_they_are_stored",
     ),
@@ -127,8 +127,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a BatchNorm may remain",
         "result.py",
-        "[] if self.allow_bn else verdict.remaining(",
-        "[] if not self.strict else verdict.remaining(",
+        "[] if options.allow_bn else verdict.remaining(",
+        "[] if not options.strict else verdict.remaining(",
         "tests/test_verdict.py",
     ),
     Mutant(
@@ -794,7 +794,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "range repair forgets the device",
         "convert.py",
-        "            policy=policy,\n",
+        "            policy=options.policy,\n",
         "",
         "tests/test_rescale.py::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
     ),

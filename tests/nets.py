@@ -21,6 +21,7 @@ from caffe_fuse.build import build
 from caffe_fuse.emit import plan
 from caffe_fuse.model import Model
 from caffe_fuse.result import Result
+from caffe_fuse.saving import rendered
 from caffe_fuse.state import State
 from caffe_fuse.weights import read_weights
 from caffe_fuse.weights.writer import write
@@ -181,7 +182,7 @@ def fuse(
     content = weights or caffemodel(prototxt, numbers(prototxt) if blobs is None else blobs)
     options.setdefault("half_policy", "off")
     result = caffe_fuse.fuse(model(prototxt, content, state), **options)
-    return Fused((prototxt, content), result.rendered(), _written(result), result)
+    return Fused((prototxt, content), rendered(result.model), _written(result), result)
 
 
 def _written(result: Result) -> bytes:
@@ -193,5 +194,5 @@ def _written(result: Result) -> bytes:
 
     stored = result.model.weights
     assert stored is not None
-    write(stored, plan(result.model, stored, result.prune), put)
+    write(stored, plan(result.model, stored, result.options.prune), put)
     return b"".join(content[place] for place in sorted(content))

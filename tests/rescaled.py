@@ -14,6 +14,7 @@ from caffe_fuse.net import Net
 from caffe_fuse.powers import Groups, grouped
 from caffe_fuse.rescale import Rescaling
 from caffe_fuse.result import Result
+from caffe_fuse.saving import rendered
 
 Files = Tuple[bytes, bytes]
 Values = Dict[str, List[np.ndarray]]
@@ -21,8 +22,9 @@ Values = Dict[str, List[np.ndarray]]
 
 def files(result: Result, net: Net) -> Files:
     """A result's two files, with this net in its place."""
-    changed = dataclasses.replace(result, model=dataclasses.replace(result.model, net=net))
-    return changed.rendered(), nets._written(changed)
+    model = dataclasses.replace(result.model, net=net)
+    changed = dataclasses.replace(result, facts=dataclasses.replace(result.facts, model=model))
+    return rendered(changed.model), nets._written(changed)
 
 
 def spread(

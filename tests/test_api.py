@@ -14,6 +14,7 @@ import pytest
 from truth import FOLDER as TRUTH
 
 import caffe_fuse
+from caffe_fuse.saving import rendered
 
 BLOCK = TRUTH / "net-resnet-bottleneck"
 UNSAFE = TRUTH / "half-weights-last-layer"  # the last layer's weights are too large, BatchNorm or not
@@ -153,9 +154,9 @@ def test_batch_statistics_can_be_read_as_stored_ones() -> None:
     result = caffe_fuse.fuse(load(TRAINING), use_global_stats=True)
     assert (["a"], []) == ([each.after.name for each in result.report.folded], list(result.report.remaining))
     kept = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="a", allow_bn=True)
-    assert b"use_global_stats" not in kept.rendered()  # a Scale now
+    assert b"use_global_stats" not in rendered(kept.model)  # a Scale now
     left = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="n", allow_bn=True)
-    assert b"use_global_stats: false" in left.rendered()  # exactly as it is
+    assert b"use_global_stats: false" in rendered(left.model)  # exactly as it is
 
 
 def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:

@@ -472,10 +472,10 @@ def test_a_disk_that_is_full_when_the_report_is_written_leaves_no_model_behind(t
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path, number: int) -> None:
     program = (
-        "import signal, sys, time\nfrom caffe_fuse import cli, result\n"
+        "import signal, sys, time\nfrom caffe_fuse import cli, saving\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background starts without it
         "def wait(*_):\n    print('writing', flush=True)\n    time.sleep(60)\n"
-        "result.Result.prove_written = wait\n"
+        "saving.prove_written = wait\n"
         "cli.console()"
     )
     command = [sys.executable, "-c", program, "fuse", *map(str, model), "-o", str(tmp_path / "a")]
@@ -497,7 +497,7 @@ def test_an_error_of_ours_names_the_file_with_its_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("caffe_fuse.result.Result.prove_written", fail)
+    monkeypatch.setattr("caffe_fuse.saving.prove_written", fail)
     status, _, err = run("fuse", *model, "-o", tmp_path / "a")
     assert 3 == status
     trace = Path(err.strip().rsplit(" ", 1)[1])

@@ -62,7 +62,7 @@ def halves(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_what_half_makes_of_a_recorded_net_is_found_where_it_is(name: str, moment: str) -> None:
     result = fused(name, rescale="never")
-    net = result.original if moment == "before" else result.model.net
+    net = result.facts.original if moment == "before" else result.model.net
     found = getattr(result.report, f"{moment}_channels").rows
     blobs = [(layer.name, number, blob.array()) for layer in net.layers for number, blob in enumerate(layer.blobs)]
     assert [(layer, number) for layer, number, _ in blobs] == [(each.row.layer, each.row.blob) for each in found]
@@ -169,7 +169,7 @@ def test_a_number_that_is_not_finite_in_half_is_an_overflow(value: float) -> Non
 def test_the_gain_is_that_of_the_fold() -> None:
     result = made({("s", 0, 1): -1e9, ("b", 1, 1): 4.0})
     found = told(result.report.after_channels)["c", 0, 1]
-    layers = {each.name: each for each in result.original.layers}
+    layers = {each.name: each for each in result.facts.original.layers}
     _, variance, factor = (blob.array().reshape(-1) for blob in layers["b"].blobs)
     eps = np.float32(layers["b"].parameter.batch_norm_param.eps)
     expected = 1e9 / np.sqrt(float(variance[1]) / float(factor[0]) + eps)

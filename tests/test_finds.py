@@ -68,19 +68,19 @@ def test_the_folded_net_gives_what_caffe_gave(find: str) -> None:
 def test_ip_negative_axis_counts_on_its_bottom() -> None:
     answer = fused("ip_negative_axis")
     assert [("merge", "it works along axis 1, and the channels are axis 2")] == [
-        (each.rule.name, each.reason) for each in answer.result.progress.rewrites
+        (each.rule.name, each.reason) for each in answer.result.facts.progress.rewrites
     ]
 
 
 @pytest.mark.parametrize("find", FROM_THE_END)
 def test_an_axis_from_the_end_of_an_unknown_rank_absorbs_nothing(find: str) -> None:
-    (rewrite,) = fused(find).result.progress.rewrites
+    (rewrite,) = fused(find).result.facts.progress.rewrites
     assert rewrite.rule.name == "merge"
     assert "--input-shape" in rewrite.reason
 
 
 def test_an_axis_from_the_front_needs_no_rank() -> None:
-    (rewrite,) = fused("axis_unknown_rank_lone_scale").result.progress.rewrites
+    (rewrite,) = fused("axis_unknown_rank_lone_scale").result.facts.progress.rewrites
     assert rewrite.rule.name == "fold"
 
 
@@ -90,7 +90,7 @@ def test_a_given_shape_tells_the_rank(rank: int) -> None:
     find = FINDS / "axis_unknown_rank_conv"
     shape = (2, 4, 3, 6, 6)[-rank:]
     model = caffe_fuse.load(find / "net.prototxt", find / "net.caffemodel", input_shapes={"x": shape})
-    (rewrite,) = caffe_fuse.fuse(model).progress.rewrites
+    (rewrite,) = caffe_fuse.fuse(model).facts.progress.rewrites
     assert rewrite.rule.name == ("fold" if rank == 4 else "merge")
 
 
@@ -121,9 +121,9 @@ def test_a_bound_of_sums_goes_by_the_axis_of_the_bottom(axis: int) -> None:
 
 
 def test_the_stages_of_the_net_itself_count() -> None:
-    assert [each.rule.name for each in fused("state_stage").result.progress.rewrites] == ["fold"]
-    assert len(fused("state_stage").result.progress.rewrites[0].before) == 3
-    assert len(fused("state_not_stage").result.progress.rewrites[0].before) == 2
+    assert [each.rule.name for each in fused("state_stage").result.facts.progress.rewrites] == ["fold"]
+    assert len(fused("state_stage").result.facts.progress.rewrites[0].before) == 3
+    assert len(fused("state_not_stage").result.facts.progress.rewrites[0].before) == 2
 
 
 @pytest.mark.parametrize(("said", "level"), [("level: 2", 2), ("phase: TRAIN", 0)])

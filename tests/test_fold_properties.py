@@ -36,7 +36,7 @@ def test_no_batch_norm_is_left(prototxt: bytes, seed: int) -> None:
 def test_a_second_fold_changes_nothing(prototxt: bytes, seed: int) -> None:
     once = folded(prototxt, seed)
     twice = fuse(once.prototxt, weights=once.weights)
-    assert () == twice.result.progress.rewrites
+    assert () == twice.result.facts.progress.rewrites
     assert twice.before == (twice.prototxt, twice.weights)
 
 
@@ -49,7 +49,7 @@ def test_blobs_vanish_only_as_the_report_says(prototxt: bytes, seed: int) -> Non
 @given(nets(), SEEDS)
 def test_layers_that_were_refused_or_not_looked_at_stay_byte_for_byte(prototxt: bytes, seed: int) -> None:
     fused = folded(prototxt, seed)
-    rewritten = {each.name for rewrite in fused.result.progress.rewrites for each in rewrite.before}
+    rewritten = {each.name for rewrite in fused.result.facts.progress.rewrites for each in rewrite.before}
     before, after = (spelled(*pair) for pair in (fused.before, (fused.prototxt, fused.weights)))
     assert not rewritten & set(fused.refused)
     assert set(fused.refused) <= set(before) - rewritten

@@ -22,6 +22,7 @@ from strategies_nets import nets as any_nets
 import caffe_fuse
 from caffe_fuse import cli
 from caffe_fuse.blob import FLOAT16
+from caffe_fuse.saving import prove_written, rendered
 from caffe_fuse.weights import FORMATS
 
 CONVERTED = truth.names()
@@ -87,8 +88,8 @@ class TestRoundTrip:
         blobs = nets.numbers(prototxt)
         result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), weights_format="hdf5")
         first = planned_bytes(result)
-        result = caffe_fuse.fuse(nets.model(result.rendered(), first), weights_format="hdf5")
-        assert () == result.progress.rewrites
+        result = caffe_fuse.fuse(nets.model(rendered(result.model), first), weights_format="hdf5")
+        assert () == result.facts.progress.rewrites
         assert first == planned_bytes(result)
 
     def test_a_caffemodel_from_hdf5_is_the_same_net_as_the_prototxt(self, tmp_path: Path) -> None:
@@ -171,7 +172,7 @@ def planned_bytes(result: caffe_fuse.Result) -> bytes:
     weights = result.model.weights
     assert weights is not None
     original, entries = planned(
-        result.model, weights, prune=False, format=result.weights_format, blob_type=result.blob_type
+        result.model, weights, prune=False, format=result.options.weights_format, blob_type=result.options.blob_type
     )
     content: Dict[int, bytes] = {}
 
@@ -179,7 +180,7 @@ def planned_bytes(result: caffe_fuse.Result) -> bytes:
         if len(data):
             content[place] = bytes(data)
 
-    writer = next(format for format in FORMATS if format.name == result.weights_format)
+    writer = next(format for format in FORMATS if format.name == result.options.weights_format)
     writer.write(original, entries, put, lambda blob: blob.chunks())
     return b"".join(content[place] for place in sorted(content))
 
@@ -340,7 +341,7 @@ class TestHalves:
         weights = np.full((6, 4, 3, 3), 1 + 2**-11, np.float32)
         blobs = {"c": [weights], "s": [np.full(6, 1, np.float32), np.zeros(6, np.float32)]}
         model = loaded(tmp_path, prototxt, nets.caffemodel(prototxt, blobs))
-        (rewrite,) = caffe_fuse.fuse(model, half_policy="off").progress.rewrites
+        (rewrite,) = caffe_fuse.fuse(model, half_policy="off").facts.progress.rewrites
         kernel, bias = rewrite.after.blobs
         above = type(kernel)(kernel.base, kernel.layout, np.full(6, 1 + 2**-40))  # type: ignore[attr-defined, call-arg]
         assert {1.0} == set(kernel.in_type(FLOAT16).array().ravel().tolist())
@@ -412,7 +413,7 @@ class TestHalves:
         model = loaded(tmp_path, self.NET, nets.caffemodel(self.NET, nets.numbers(self.NET)))
         result = caffe_fuse.fuse(model, half_policy="off", blob_type="float16", weights_format=weights_format)
         path, _ = result.save(tmp_path / "out")
-        result.prove_written(path)
+        prove_written(result.facts, result.options, path)
         content = bytearray(Path(path).read_bytes())
         halves = result.model.net.layers[0].blobs[0].in_type(FLOAT16).array()
         start = bytes(content).index(halves.tobytes())
@@ -420,7 +421,7 @@ class TestHalves:
         content[start : start + wrong.nbytes] = wrong.tobytes()
         Path(path).write_bytes(content)
         with pytest.raises(caffe_fuse.InternalError, match="the proof of layer c failed"):
-            result.prove_written(path)
+            prove_written(result.facts, result.options, path)
 
 
 class TestOpenCV:
@@ -483,5 +484,5 @@ class TestCommand:
         formats: List[Optional[str]] = []
         net = truth.load("format-hdf5")
         for weights in (net.weights_path, net.folder / "net.caffemodel.h5"):
-            formats.append(caffe_fuse.fuse(caffe_fuse.load(net.prototxt_path, weights)).weights_format)
+            formats.append(caffe_fuse.fuse(caffe_fuse.load(net.prototxt_path, weights)).options.weights_format)
         assert ["caffemodel", "hdf5"] == formats

@@ -33,7 +33,7 @@ def folded(kind: str) -> Tuple[Rewrite, List[np.ndarray]]:
     """The one rewrite of a small net, and copies of its right numbers."""
     type_name, settings = KINDS[kind]
     fused = fuse(text(layer("c", type_name, "x", "c", settings), batch_norm(), scale(), shape=SHAPE))
-    (rewrite,) = fused.result.progress.rewrites
+    (rewrite,) = fused.result.facts.progress.rewrites
     return rewrite, [array.copy() for array in fused.arrays[rewrite.after.name]]
 
 
@@ -53,7 +53,7 @@ def test_a_scale_along_the_batch_is_proved_with_the_batch_it_is_made_for(
     settings = "convolution_param { num_output: 6 kernel_size: 2 }" if type_name == "Convolution" else ""
     along = scale(rest=f"scale_param {{ axis: 0 num_axes: {axes} bias_term: true }}")
     fused = fuse(text(layer("c", type_name, "x", "c", settings), batch_norm(), along, shape=shape))
-    (rewrite,) = fused.result.progress.rewrites
+    (rewrite,) = fused.result.facts.progress.rewrites
     assert 3 == len(rewrite.before) + (type_name == "ReLU")
     right = fused.arrays[rewrite.after.name]
     run(rewrite, right)
@@ -98,7 +98,7 @@ def test_a_large_layer_is_proved_by_samples_of_each_channel() -> None:
     big = layer("c", "InnerProduct", "x", "c", "inner_product_param { num_output: 3 }")
     prototxt = text(big, batch_norm(), shape=(1, 5000))
     fused = fuse(prototxt)
-    (rewrite,) = fused.result.progress.rewrites
+    (rewrite,) = fused.result.facts.progress.rewrites
     arrays = [array.copy() for array in fused.arrays["c"]]
     run(rewrite, arrays)
     arrays[0][2] *= np.float32(1 + 1e-3)
@@ -139,8 +139,8 @@ def rescaled_net(kind: str) -> Tuple[bytes, Result]:
     for place, array in enumerate(blobs["c"]):
         blobs["c"][place] = np.ldexp(array, 20 + np.arange(4).reshape(4, *(1,) * (array.ndim - 1))).astype(np.float32)
     result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), rescale="always")
-    assert result.repair is not None
-    assert {"c", "m"} <= {each.name for each in result.model.net.layers if each.index in result.repair.powers}
+    assert result.facts.repair is not None
+    assert {"c", "m"} <= {each.name for each in result.model.net.layers if each.index in result.facts.repair.powers}
     return prototxt, result
 
 
@@ -148,9 +148,9 @@ def rescaled_net(kind: str) -> Tuple[bytes, Result]:
 def test_rescaled_layers_pass_and_one_wrong_number_is_found(kind: str, tmp_path: Path) -> None:
     _, result = rescaled_net(kind)
     result.save(str(tmp_path / "out"), force=True)
-    assert result.repair is not None
-    powers = result.repair.powers
-    done = result.progress.rewrites
+    assert result.facts.repair is not None
+    powers = result.facts.repair.powers
+    done = result.facts.progress.rewrites
     for rewrite in (*done, *rescaled_alone(result.model.source, powers, done)):
         after = next(each for each in result.model.net.layers if each.index == rewrite.after.index)
         arrays = [blob.array() for blob in after.blobs]
@@ -169,7 +169,7 @@ def test_save_proves_what_it_has_written_and_leaves_nothing_where_that_fails(
     prototxt = text(layer("c", *("Deconvolution", "x", "c"), KINDS["deconvolution of groups"][1]), batch_norm())
     blobs = numbers(prototxt)
     result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), half_policy="off")
-    (rewrite,) = result.progress.rewrites
+    (rewrite,) = result.facts.progress.rewrites
     rewrite.after.blobs[0].factors.setflags(write=True)  # type: ignore[attr-defined]
     rewrite.after.blobs[0].factors[5] *= 1.001  # type: ignore[attr-defined]
     with pytest.raises(InternalError, match="the proof of layer c failed: channel 5"):

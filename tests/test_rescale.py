@@ -115,7 +115,7 @@ def test_options_that_do_not_fit_are_refused() -> None:
         InputError, match="keep_blobs names nothing, which is no blob of the net; caffe-fuse show lists them"
     ):
         fused("half-weights-overflow", keep_blobs=["nothing"])
-    with pytest.raises(InputError, match="rescale cannot be perhaps; choose from needed, always, never"):
+    with pytest.raises(InputError, match="there is no mode of rescale perhaps; choose from needed, always, never"):
         fused("half-weights-overflow", rescale="perhaps")
 
 

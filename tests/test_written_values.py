@@ -106,7 +106,7 @@ def check(rewrite: Rewrite, parameters: Dict[str, Any], written: Sequence[np.nda
 def check_all(fused: Fused, prototxt: bytes) -> int:
     """How many rewrites there were; each is checked."""
     parameters = {each.name: each for each in read_net(prototxt).layer}
-    rewrites: List[Rewrite] = list(fused.result.progress.rewrites)
+    rewrites: List[Rewrite] = list(fused.result.facts.progress.rewrites)
     for rewrite in rewrites:
         check(rewrite, parameters, fused.arrays[rewrite.after.name])
     return len(rewrites)
