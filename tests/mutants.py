@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Tuple
 
 PROJECT = Path(__file__).resolve().parent.parent
-COPIED = ("caffe_fuse", "tests", "setup.cfg", "pyproject.toml")
+NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "build", "dist", "demo", "*.egg-info")
 
 
 class Mutant(NamedTuple):
@@ -865,12 +865,20 @@ MUTANTS: Tuple[Mutant, ...] = (
 
 
 def copy_project(target: Path) -> None:
-    for name in COPIED:
-        source = PROJECT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        else:
-            shutil.copy(source, target / name)
+    shutil.copytree(PROJECT, target, ignore=NOT_COPIED)
+
+
+def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def check_sound(folder: Path) -> None:
+    """A test that fails without a fault as well would call every fault noticed."""
+    done = run_tests(folder, "-n", "2", *sorted({mutant.test for mutant in MUTANTS}))
+    if done.returncode:
+        raise SystemExit(f"a test fails without any fault:\n{done.stdout.decode()}")
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
@@ -881,9 +889,7 @@ def survives(mutant: Mutant, folder: Path) -> bool:
         raise SystemExit(f"mutant {mutant.name!r}: its text is not in {mutant.file} exactly once")
     path.write_text(sound.replace(mutant.old, mutant.new))
     try:
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", mutant.test]
-        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = run_tests(folder, mutant.test)
     finally:
         path.write_text(sound)
     if done.returncode not in (0, 1):
@@ -895,8 +901,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         folders = [Path(place) / str(number) for number in range(2)]
         for folder in folders:
-            folder.mkdir()
             copy_project(folder)
+        check_sound(folders[0])
         free = list(folders)
 
         def run(mutant: Mutant) -> bool:

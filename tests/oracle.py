@@ -4,7 +4,7 @@
 
 Options of `fuse` and the form of the files are drawn at random as well. The bound is that of truth.py: a float64 run of
 tests/reference decides, and the original's own error is the larger of what Caffe and tests/reference lose on it in
-float32. Without Caffe (`make oracle` installs it) tests/reference stands for it.
+float32, on the inputs and some next to them. Without Caffe (`make oracle` installs it) tests/reference stands for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from judges import Answer, Judge, Question, Reference, Values, installed
 from old_forms import as_v2
 from random_cases import Case, Files, caffe_reads, random_case
 from reference.files import read_weights
-from reference.weighted import inner_product_in_order
 
 import caffe_fuse
 from caffe_fuse.report import Report
@@ -51,7 +50,7 @@ class Tally:
     nets: int = 0
     blobs: int = 0
     counted: Counter = field(default_factory=Counter)  # type: ignore[type-arg]
-    worst: Tuple[float, int, str] = (0.0, 0, "")  # share of the bound, seed, blob
+    worst: Dict[str, Tuple[float, int, str]] = field(default_factory=dict)  # by net: share of the bound, seed, blob
     wrong: List[str] = field(default_factory=list)
 
     def add(self, case: Case, differences: Sequence[truth.Difference]) -> None:
@@ -59,15 +58,16 @@ class Tally:
         self.blobs += len(differences)
         for each in differences:
             share = each.share
-            self.worst = max(self.worst, (share, case.seed, each.blob))
+            net, _, blob = each.blob.rpartition(" ")
+            self.worst[net] = max(self.worst.get(net, (0.0, 0, "")), (share, case.seed, blob))
             if not share <= 1:
                 self.wrong.append(f"seed {case.seed}: {each.blob} is off by {each.error:.3g}, bound {each.bound:.3g}")
 
     def lines(self) -> Iterator[str]:
         yield f"{self.nets} nets, {self.blobs} blobs compared, {len(self.wrong)} wrong"
         yield ", ".join(f"{count} {what}" for what, count in sorted(self.counted.items()))
-        share, seed, blob = self.worst
-        yield f"worst share of the bound: {share:.2f} (seed {seed}, {blob})"
+        for net, (share, seed, blob) in self.worst.items():
+            yield f"worst share of the bound, {net}: {share:.2f} (seed {seed}, blob {blob})"
         yield from self.wrong
         if self.wrong:
             yield "one net again, with its files kept: python tests/oracle.py --nets 1 --seed SEED --keep FOLDER"
@@ -118,12 +118,7 @@ def differences(made: Fold, answers: Sequence[Values]) -> List[truth.Difference]
 
 
 def measured(files: Files, case: Case) -> Tuple[reference.Trace, Dict[str, float]]:
-    """The float64 run of a net, and how far a float32 run may be from it in each blob."""
-    net = in_v2(Question(*files, case.inputs))
-    in_order = {**reference.LAYERS, "InnerProduct": inner_product_in_order}
-    exact = reference.trace(*net)
-    rounded = [reference.trace(*net, dtype=np.float32, table=table) for table in (reference.LAYERS, in_order)]
-    return exact, truth.bounds(exact, *rounded)
+    return truth.measured(*in_v2(Question(*files, case.inputs)), neighbours=3)
 
 
 def in_v2(question: Question) -> Question:
@@ -162,7 +157,7 @@ def _no_halves(made: Fold) -> Iterator[truth.Difference]:
             with np.errstate(over="ignore", invalid="ignore"):  # other layers have numbers that no half holds
                 step = np.spacing(np.abs(number).astype(np.float16)).astype(np.float64)
             if not (error <= np.where(error > 0, step / 2 * (1 + 2.0**-11), 0)).all():
-                yield truth.Difference(f"in halves, blob {place} of layer {layer}", float(error.max()), truth.ulp(0))
+                yield truth.Difference(f"stored as half {layer}[{place}]", float(error.max()), truth.ulp(0))
 
 
 def judged(seeds: Sequence[int], judge: Judge, folder: Path, tally: Tally) -> None:

@@ -172,8 +172,6 @@ def test_a_policy_sees_a_long_blob_as_its_numbers_one_by_one(policy: str) -> Non
 
 def test_a_verdict_is_that_of_the_policy() -> None:
     blob = ArrayBlob(np.array([7e4, 1e-5], np.float32))
-    reports = {
-        name: half.analyse([("c", 0, blob, None)], POLICIES[name]) for name in ("ieee", "saturate", "flush")
-    }
+    reports = {name: half.analyse([("c", 0, blob, None)], POLICIES[name]) for name in ("ieee", "saturate", "flush")}
     assert {"ieee": False, "saturate": False, "flush": False} == {name: found.safe for name, found in reports.items()}
     assert [0, 0, 1] == [found.rows[0].stats.underflow for found in reports.values()]

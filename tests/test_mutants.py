@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from mutants import MUTANTS, PROJECT, Mutant
+from mutants import MUTANTS, PROJECT, Mutant, check_sound
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -17,6 +19,13 @@ def test_the_test_of_a_fault_exists(mutant: Mutant) -> None:
     path, _, name = mutant.test.partition("::")
     content = (PROJECT / path).read_text()
     assert name == "" or f"\ndef {name.partition('[')[0]}(" in content
+
+
+def test_a_test_that_fails_without_a_fault_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "test_red.py").write_text("def test_red():\n    assert not 'without a fault'\n")
+    monkeypatch.setattr("mutants.MUTANTS", [Mutant("f", "net.py", "", "", "test_red.py")])
+    with pytest.raises(SystemExit, match="without any fault"):
+        check_sound(tmp_path)
 
 
 def test_the_names_of_faults_differ() -> None:

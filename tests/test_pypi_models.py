@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any, Sequence, Tuple
 
 import numpy as np
 import pypi_models
@@ -38,7 +38,10 @@ def picture(size: int) -> np.ndarray:
     return (np.random.RandomState(1234).rand(1, 3, size, size).astype("f4") * 255 - MEAN).astype("f4")
 
 
-def opencv_answer(model: caffe_fuse.Model, value: np.ndarray) -> np.ndarray:
+DETECTED_FROM = ("mbox_loc", "mbox_conf_flatten")
+
+
+def opencv_answer(model: caffe_fuse.Model, value: np.ndarray, layers: Sequence[str] = ()) -> Any:
     """Fusion stays on: without it OpenCV 4.x answers [1, 0] on this ResNet-50. Winograd is off: it is noise."""
     cv2: Any = pytest.importorskip("cv2", reason="OpenCV is not installed")
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
@@ -46,8 +49,7 @@ def opencv_answer(model: caffe_fuse.Model, value: np.ndarray) -> np.ndarray:
     net = cv2.dnn.readNetFromCaffe(*model.paths)
     net.enableWinograd(False)
     net.setInput(value)
-    answer: np.ndarray = net.forward()
-    return answer
+    return net.forward(list(layers)) if layers else net.forward()
 
 
 @pytest.mark.slow
@@ -73,9 +75,10 @@ def test_sixty_two_of_the_resnets_first_variances_are_no_halves_and_after_the_fo
 @pytest.mark.slow
 def test_opencv_gives_for_the_folded_resnet_what_caffe_gave_for_the_original(resnet: Models) -> None:
     before, _, after = resnet
+    _, bounds = truth.measured(*(Path(path).read_bytes() for path in before.paths), {"data": picture(224)})
     original, actual = (opencv_answer(model, picture(224)) for model in (before, after))
-    assert truth.largest_error(CAFFE, actual) < 1e-5
-    assert truth.largest_error(original, actual) < 1e-5
+    assert truth.largest_error(CAFFE, actual) <= 2 * bounds["prob"]
+    assert truth.largest_error(original, actual) <= 2 * bounds["prob"]
 
 
 @pytest.mark.slow
@@ -87,7 +90,10 @@ def test_half_of_the_detectors_batch_norms_fold_and_the_others_become_scales(det
 
 @pytest.mark.slow
 def test_opencv_sees_no_difference_in_the_detector(detector: Models) -> None:
+    """Which boxes are kept, and in which order, jumps with a rounding: what they are made of is compared."""
     before, _, after = detector
-    original, actual = (opencv_answer(model, picture(300)) for model in (before, after))
-    assert original.size > 7
-    assert truth.largest_error(original, actual) < 1e-5
+    exact, bounds = truth.measured(*(Path(path).read_bytes() for path in before.paths), {"data": picture(300)})
+    original, actual = (opencv_answer(model, picture(300), DETECTED_FROM) for model in (before, after))
+    for blob, first, second in zip(DETECTED_FROM, original, actual):
+        assert exact.last()[blob].size == first.size > 10_000
+        assert truth.largest_error(first, second) <= 2 * bounds[blob]

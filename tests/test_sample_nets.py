@@ -146,8 +146,10 @@ def test_in_half_the_net_with_batch_norm_gives_one_answer_for_all_digits(
     digits, _ = held_out
     model = caffe_fuse.load(FOLDER / "digits_resnet.prototxt", FOLDER / "digits_resnet.caffemodel")
     probabilities = caffe_fuse.run(model, {"data": digits}, precision="half")["probabilities"]
-    assert 1 == len(np.unique(probabilities, axis=0))
     assert np.isfinite(probabilities).all()
+    # The order of a sum decides how the last halves round.
+    assert np.ptp(probabilities, axis=0).max() <= 4 * 2.0**-11
+    assert 1 == len(np.unique(probabilities.argmax(axis=1)))
 
 
 def test_all_variances_of_the_first_layer_of_the_digits_net_overflow_half() -> None:

@@ -131,9 +131,7 @@ def test_a_number_far_beyond_the_largest_half_is_not_safe_on_any_device(
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("value", "status"), [(65504.0, 0), (65519.0, 0), (65520.0, 1), (65535.0, 1), (1e30, 1)])
-def test_clipping_is_safe_only_as_far_as_it_is_rounding(
-    policy: str, value: float, status: int, tmp_path: Path
-) -> None:
+def test_clipping_is_safe_only_as_far_as_it_is_rounding(policy: str, value: float, status: int, tmp_path: Path) -> None:
     prototxt = text(scale("s", "x", "s"))
     blobs = [np.array([1, 2, 3, value], np.float32), np.array([1, 2, 3, 4], np.float32)]
     paths = written(tmp_path, prototxt, nets.caffemodel(prototxt, {"s": blobs}))
@@ -196,9 +194,7 @@ class Words(HTMLParser):
 
 
 @pytest.mark.parametrize("name", truth.names("half-*"))
-def test_terminal_json_and_page_count_the_same(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_terminal_json_and_page_count_the_same(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = truth.load(name)
     report, page = tmp_path / "r.json", tmp_path / "r.html"
     command = ["fuse", str(folder.prototxt_path), str(folder.weights_path), "--dry-run", "--rescale", "never"]

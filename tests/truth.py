@@ -11,11 +11,12 @@ import fnmatch
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Mapping, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 import numpy as np
-from reference import Place, Trace, Version, trace
+from reference import LAYERS, Place, Trace, Version, trace
 from reference.files import Weights
+from reference.weighted import inner_product_in_order
 
 FOLDER = Path(__file__).resolve().parent / "data" / "caffe_truth"
 
@@ -138,6 +139,42 @@ def compare(
     vanished = tuple(sorted(set(exact.versions) - set(after)))
     unknown = tuple(blob for blob in shared if blob not in allowed)
     return Comparison(tuple(differences), vanished, unknown, exact.unknown_layers)
+
+
+def measured(
+    prototxt: bytes, weights: Weights, inputs: Mapping[str, np.ndarray], neighbours: int = 0
+) -> Tuple[Trace, Dict[str, float]]:
+    """The float64 run of a net, and how far a float32 run by another program may be from it in each blob.
+
+    Such a program adds in another order. neighbours: for how many inputs some roundings away what float32 loses is
+    looked at as well; of one input it may be little by luck.
+    """
+    in_order = {**LAYERS, "InnerProduct": inner_product_in_order}
+    found: List[Tuple[Trace, Dict[str, float]]] = []
+    for seed in range(neighbours + 1):
+        near = {name: _neighbour(value, seed) for name, value in inputs.items()}
+        exact = trace(prototxt, weights, near)
+        decisions = exact.decisions()
+        rounded = (
+            trace(prototxt, weights, near, dtype=np.float32, decisions=decisions, table=table)
+            for table in (LAYERS, in_order)
+        )
+        found.append((exact, bounds(exact, *rounded)))
+    return found[0][0], {blob: max(each[blob] for _, each in found) for blob in found[0][1]}
+
+
+def _neighbour(value: np.ndarray, seed: int) -> np.ndarray:
+    """The value itself for seed 0."""
+    steps = np.random.RandomState(seed).uniform(-1, 1, value.shape) * 2.0**-18 * (seed > 0)
+    near: np.ndarray = (value * (1 + steps)).astype(np.float32)
+    return near
+
+
+@lru_cache(maxsize=None)
+def recorded_bounds(name: str) -> Dict[str, float]:
+    """How far a float32 program may be from what Caffe recorded: both may be as far as the bound from float64."""
+    net = load(name)
+    return {blob: 2 * each for blob, each in measured(net.prototxt, net.weights, net.inputs, 2)[1].items()}
 
 
 def bounds(exact: Trace, *rounded: Trace) -> Dict[str, float]:
