@@ -142,6 +142,16 @@ def test_what_was_out_of_range_has_its_cause(html: str) -> None:
     assert re.search(r"b 1 \d overflow 1e\+06 -4 -inf [\d.e-]+ b 1e\+06", read(html).text)
 
 
+def test_the_classes_in_half_stand_beside_those_in_float32() -> None:
+    inner = nets.layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 3 bias_term: false }")
+    prototxt = text(inner, shape=(1, 2))
+    weights = np.array([[1, 0], [3, 0], [2.0009, 0]], np.float32)
+    result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, {"i": [weights]})))
+    html = page.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])
+    assert "1: 3, 2: 2, 0: 1" in read(html).text
+    assert "1: 3, 2: 2.001, 0: 1" in read(html).text
+
+
 def test_a_dead_channel_is_told_from_a_lost_one(tmp_path: Path) -> None:
     prototxt = text(convolution(HOSTILE, "x", "c"), batch_norm("b", "c", "b"), scale("s", "b", "s"))
     blobs = nets.numbers(prototxt)
