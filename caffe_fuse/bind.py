@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .blob import ArrayBlob, Blob, CastBlob
+from .blob import ArrayBlob, Blob, CastBlob, Reader
 from .dialects import Decided, decide
 from .errors import InputError
 from .layers.row import Dims
+from .layers.shapes import require_possible
 from .net import Layer, Net
 from .weights.model import Absent, LayerRecord, WeightFile
 from .wording import counted, few
+
+PLANNED = 1 << 24  # scales, shifts and biases of a plan: their sizes stand in the text, which costs nothing
 
 
 class _Problem(NamedTuple):
@@ -85,6 +88,19 @@ def _with_shared(net: Net) -> Net:
     return net.with_layers(list(changed.values()))
 
 
+class _StandIn(ArrayBlob):
+    """One number in the shape of a blob: its one chunk has it once, which is all there is to see."""
+
+    def __init__(self, number: np.float32, shape: Tuple[int, ...]) -> None:
+        super().__init__(np.broadcast_to(number, shape))
+
+    def array(self) -> np.ndarray:
+        return self._flat.reshape(self.shape)
+
+    def _chunks(self, _read: Reader) -> Iterator[np.ndarray]:
+        yield self._flat[:1]
+
+
 def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
     """Blobs of the right shape that take no memory: enough to plan a fold without weights.
 
@@ -92,11 +108,19 @@ def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
     """
     net = decide(net, bn_dialect).net
     planned: List[Layer] = []
+    channels = 0
     for layer in net.layers:
         shapes = [tuple(dim or 1 for dim in shape) for shape in expected_shapes(net, layer) or []]
+        channels += sum(map(math.prod, shapes[1:] if layer.row is not None and layer.row.absorb else shapes))
+        if channels > PLANNED:
+            raise InputError(
+                f"layer {layer.name} ({layer.type}): with it the scales, shifts and biases of the net are {channels} "
+                f"numbers, and a plan without a weight file has room for {PLANNED}",
+                where=layer.where,
+                remedy="give the weight file",
+            )
         numbers = [np.float32(1 + layer.index + place) for place in range(len(shapes))]
-        arrays = [np.broadcast_to(number, shape) for number, shape in zip(numbers, shapes)]
-        planned.append(replace(layer, blobs=tuple(ArrayBlob(array) for array in arrays)))
+        planned.append(replace(layer, blobs=tuple(map(_StandIn, numbers, shapes))))
     return _with_shared(net.with_layers(planned))
 
 
@@ -106,7 +130,10 @@ def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
         return None
     bottoms = [net.shapes[value] for value in net.bottoms(layer)]
     try:
-        return layer.row.blobs(layer.parameter, bottoms)
+        found = layer.row.blobs(layer.parameter, bottoms)
+        for dims in found:
+            require_possible(dims)
+        return found
     except InputError as error:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
 

@@ -8,6 +8,7 @@ from . import generations, names, schema
 from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
+from .layers.shapes import require_possible
 from .net import Layer, Net
 from .state import State, in_phase, state_of, takes_part
 from .textproto import Document, Message, Scalar
@@ -48,6 +49,7 @@ def build(
         )
     _check_given(input_shapes, inputs, included)
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
+    _check_sizes({**inputs, **input_shapes}, document)
     net = Net(included, inputs, input_shapes)
     if weights is None:
         net = with_placeholders(net, bn_dialect)
@@ -129,3 +131,11 @@ def _check_given(given: Mapping[str, Shape], inputs: Mapping[str, Shape], includ
                 f"--input-shape names blob {name}, which is no input of the net",
                 remedy=f"its inputs are: {', '.join(sources) or 'none'}",
             )
+
+
+def _check_sizes(shapes: Mapping[str, Shape], document: Document) -> None:
+    for name, shape in shapes.items():
+        try:
+            require_possible(shape)
+        except InputError as error:
+            raise InputError(f"input {name}: {error.what}", where=document.path) from error

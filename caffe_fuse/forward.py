@@ -28,7 +28,7 @@ import numpy as np
 from .blob import Blob
 from .errors import InputError
 from .layers.row import LayerType, Shape
-from .layers.shapes import size, text
+from .layers.shapes import require_possible, size, text
 from .net import Layer, Net, Value
 from .rounding import IEEE, HalfPolicy, rounded
 from .wording import counted
@@ -233,7 +233,8 @@ def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = 
 def _check(layer: Layer, row: LayerType, shapes: List[Shape]) -> None:
     """Whether the layer can take bottoms of these shapes, with the weights that it has."""
     try:
-        row.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs])
+        for top in row.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs]):
+            require_possible(top)
         expected = row.blobs(layer.parameter, shapes) if row.blobs is not None else ()
     except InputError as error:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error

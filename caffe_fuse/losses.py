@@ -68,9 +68,7 @@ def _loss(layer: Layer, number: int, policy: HalfPolicy, known: Measures) -> Los
     if not _stays_finite(blob, known):
         overflow = overflowing(blob, channels_of(layer, number) or Layout(1, 1, 1, blob.count))
     if layout is not None:
-        poor = (
-            _poor_bias(layer, number, policy, known) if number else _poor_weights(layer, layout, policy, known)
-        )
+        poor = _poor_bias(layer, number, policy, known) if number else _poor_weights(layer, layout, policy, known)
     # numpy.unique, below numpy.union1d, imports a package that few processes need.
     channels = np.union1d(overflow, poor) if overflow.size and poor.size else np.concatenate([overflow, poor])
     return Loss(layer, number, channels, overflow)

@@ -15,6 +15,7 @@ from . import generations, layers
 from .blob import Blob, StoredBlob
 from .errors import InputError, InternalError
 from .layers.row import LayerType, Shape
+from .layers.shapes import require_possible
 from .schema import Unknown
 from .textproto import Field, Message
 from .weights.model import LayerRecord
@@ -228,6 +229,8 @@ def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
         return unknown
     try:
         found = list(row.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
+        for shape in found:
+            require_possible(shape)
     except InputError as error:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
     return (found + list(unknown))[: len(layer.tops)]

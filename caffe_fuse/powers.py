@@ -45,8 +45,17 @@ class Groups(NamedTuple):
         return found
 
 
-def grouped(net: Net, excluded: Sequence[Layer], kept: AbstractSet[str], keep_blobs: AbstractSet[str]) -> Groups:
-    """kept: layers whose numbers stay. excluded: layers of other phases; what they read and write stays as well."""
+def grouped(
+    net: Net,
+    excluded: Sequence[Layer],
+    kept: AbstractSet[str],
+    keep_blobs: AbstractSet[str],
+    not_finite: AbstractSet[int] = frozenset(),
+) -> Groups:
+    """kept: layers whose numbers stay. excluded: layers of other phases; what they read and write stays as well.
+
+    not_finite: the indices of layers whose numbers stay because no power of two helps them.
+    """
     ties = Ties()
     values: Dict[Value, Channels] = {}
     blobs: Dict[int, Sequence[Sequence[Scaled]]] = {}
@@ -57,6 +66,8 @@ def grouped(net: Net, excluded: Sequence[Layer], kept: AbstractSet[str], keep_bl
             _pin(ties, bottoms, f"{layer} reads it, and no power of two passes through it")
             continue
         obstacle = _obstacle(net, layer, kept) if moved.blobs else None
+        if layer.index in not_finite:
+            obstacle = f"{layer} has numbers that are not finite"
         if obstacle:
             _pin(ties, [*bottoms, *moved.tops], obstacle)
         blobs[layer.index] = moved.blobs

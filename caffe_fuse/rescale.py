@@ -25,7 +25,7 @@ from .passes import FOLD, MERGE, Rewrite
 from .peaks import Peaks
 from .powers import Groups, grouped
 from .rounding import IEEE, OVERFLOW, HalfPolicy
-from .scaled import Scaling, scaled
+from .scaled import ScaledBlob, Scaling, scaled
 from .schema import copy_of
 from .wording import few
 
@@ -102,8 +102,19 @@ def rescale(
     is_large = any((found >= OVERFLOW).any() for found in largest.values())
     if needed and not is_large and not losses(net.layers, policy=policy, measures=measures):
         return None
-    groups = grouped(net, excluded, kept, keep_blobs)
+    groups = grouped(net, excluded, kept, keep_blobs, _not_finite(net.layers, measures))
     return Rescaling(net, groups, largest, policy, measures).repair(needed)
+
+
+def _not_finite(layers: Sequence[Layer], measures: Measures) -> AbstractSet[int]:
+    """The layers with a number that is NaN or infinite; what a fold has made is finite, or it was refused."""
+    measures.of_all(blob for layer in layers for blob in layer.blobs if not isinstance(blob, ScaledBlob))
+    return {
+        layer.index
+        for layer in layers
+        for blob in layer.blobs
+        if not isinstance(blob, ScaledBlob) and (measures.of(blob).nan or measures.of(blob).inf)
+    }
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:

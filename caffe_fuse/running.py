@@ -88,6 +88,12 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
     except (TypeError, ValueError):
         raise InputError(f"{seed!r} is no seed", remedy="give a whole number from 0 to 4294967295") from None
     known = {name: shape for name, shape in input_shapes(net).items() if shape is not None and None not in shape}
+    for name, shape in known.items():
+        if 0 in shape:
+            raise InputError(
+                f"input {name} is {text(shape)}, which has no numbers",
+                remedy=f"give another shape with --input-shape {name}=1,3,224,224",
+            )
     return {name: np.asarray(random.rand(*shape) * 255 - 120, np.float32) for name, shape in known.items()}
 
 

@@ -118,6 +118,34 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_noise.py::test_fuse_compares_the_numbers_as_they_are_stored",
     ),
     Mutant(
+        "a blob may have any size",
+        "layers/shapes.py",
+        "    if count > LARGEST:",
+        "    if count < 0:",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "a range has as many channels as the text says",
+        "layers/ranges.py",
+        " or top[1] > MOST_CHANNELS",
+        "",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "powers of two move numbers that are not finite",
+        "powers.py",
+        "if layer.index in not_finite:",
+        "if layer.index in not_finite and not moved.blobs:",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "a plan reads a stand-in for weights number by number",
+        "bind.py",
+        "        yield self._flat[:1]",
+        "        yield from super()._chunks(_read)",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
         "what a device clips to 65504 is safe",
         "classes.py",
         "finite & (magnitudes >= OVERFLOW)",
@@ -549,8 +577,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a channel of a concatenation takes the range of another",
         "layers/ranges.py",
-        "return [Range(np.concatenate(lows), np.concatenate(highs))]",
-        "return [Range(np.concatenate(lows[::-1]), np.concatenate(highs[::-1]))]",
+        "np.concatenate([*map(np.broadcast_to, ends, counts)])",
+        "np.concatenate([*map(np.broadcast_to, ends[::-1], counts[::-1])])",
         "tests/test_layer_ranges.py",
     ),
     Mutant(

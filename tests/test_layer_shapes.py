@@ -386,7 +386,6 @@ WRONG = {
         "top_k 4 has to be between 1 and the 3 ",
     ),
     "spp": ("type: 'SPP'", [(1, 2, 3, 3)], "pyramid_height 0 has to be between 1 and 16"),
-    "input": ("type: 'Input' input_param { shape { dim: -2 } }", [], "shape -2 has a negative size"),
     "shuffle": (
         "type: 'ShuffleChannel' shuffle_channel_param { group: 2 }",
         [(1, 3, 4, 4)],

@@ -11,7 +11,6 @@ import truth
 
 import caffe_fuse
 from caffe_fuse import HalfPolicy, InputError, Precision
-from caffe_fuse.errors import SystemFailure
 from caffe_fuse.running import input_shapes, seeded
 
 NET = nets.text(
@@ -126,9 +125,3 @@ def test_a_folded_model_runs_before_it_is_saved(model: caffe_fuse.Model) -> None
     exact, bounds = truth.measured(prototxt, nets.numbers(prototxt), {"x": X})
     errors = [truth.largest_error(exact.last()["c"], caffe_fuse.run(each, {"x": X})["c"]) for each in (before, after)]
     assert max(errors) <= bounds["c"]
-
-
-def test_a_net_that_no_memory_can_hold_is_a_failure_of_the_system() -> None:
-    prototxt = nets.text(nets.layer("r", "ReLU", "x", "r"), shape=(2**15, 2**15, 2**15, 2**10))
-    with pytest.raises(SystemFailure, match=r"net\.prototxt: the memory is too small for a run"):
-        caffe_fuse.run(nets.model(prototxt, None))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence
 
 import numpy as np
 
-from .row import Dims, LayerType, Shapes
+from ..errors import InputError
+from .row import BlobShapes, Dims, LayerType, Shapes
 from .shapes import axis_of, like_bottom, require
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _exp(parameter: Any, x: Array) -> Array:
     """base ^ (shift + scale * x), base -1 stands for e (Caffe: exp_layer.cpp LayerSetUp)."""
     settings = parameter.exp_param
     log_base = _log_base(settings)
-    return np.exp(log_base * settings.scale * x) * math.exp(log_base * settings.shift)
+    return np.exp(log_base * settings.scale * x) * float(np.exp(log_base * settings.shift))
 
 
 def _log(parameter: Any, x: Array) -> Array:
@@ -59,7 +60,23 @@ def _log(parameter: Any, x: Array) -> Array:
 
 
 def _log_base(settings: Any) -> float:
-    return 1.0 if settings.base == -1 else math.log(settings.base)
+    """InputError for a base without a logarithm (Caffe: exp_layer.cpp and log_layer.cpp LayerSetUp)."""
+    if settings.base == -1:
+        return 1.0
+    if not 0 < settings.base < math.inf:
+        raise InputError(f"base {settings.base:g} has to be a number above 0, or -1 for e")
+    return math.log(settings.base)
+
+
+def _exp_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
+    _log_base(parameter.exp_param)
+    return like_bottom(parameter, bottoms, blobs)
+
+
+def _log_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
+    if _log_base(parameter.log_param) == 0:
+        raise InputError("base 1 has no logarithms")
+    return like_bottom(parameter, bottoms, blobs)
 
 
 def _threshold(parameter: Any, x: Array) -> Array:
@@ -87,11 +104,14 @@ _FUNCTIONS: Dict[str, Function] = {
 }
 
 
+_SHAPES = {"Exp": _exp_shapes, "Log": _log_shapes}
+
+
 def _row(name: str, function: Function) -> LayerType:
     def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
         return [function(parameter, bottoms[0])]
 
-    return LayerType(name, like_bottom, forward=forward, most=1)
+    return LayerType(name, _SHAPES.get(name, like_bottom), forward=forward, most=1)
 
 
 def _prelu_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:

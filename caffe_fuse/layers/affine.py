@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..schema import PHASES
 from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
-from .shapes import agreed, axis_of, known_axis, like_bottom, require
+from .shapes import agreed, axis_of, known_axis, like_bottom, require, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,7 +30,7 @@ def _extent(settings: Any, bottom: Shape) -> Dims:
     if settings.num_axes < -1:
         raise InputError(f"num_axes {settings.num_axes} has to be -1 or more")
     if bottom is None or settings.num_axes == 0:
-        return (None,) * abs(int(settings.num_axes))
+        return unknown_axes(abs(settings.num_axes))
     first = axis_of(settings.axis, len(bottom))
     end = len(bottom) if settings.num_axes == -1 else first + settings.num_axes
     if end > len(bottom):

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError
 from .pooling import image
 from .row import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Shapes
-from .shapes import axis_of, like_bottom, replaced, require, size, sizes, text
+from .shapes import axis_of, like_bottom, replaced, require, size, sizes, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def _flatten_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     (bottom,) = require(bottoms, 1)
     if bottom is None:
         to_the_end = settings.axis >= 0 and settings.end_axis == -1
-        return [(None,) * (settings.axis + 1) if to_the_end else None]
+        return [unknown_axes(settings.axis + 1) if to_the_end else None]
     first, last = axis_of(settings.axis, len(bottom)), axis_of(settings.end_axis, len(bottom))
     if last < first:
         raise InputError(f"end_axis {last} lies before axis {first}")
@@ -158,7 +158,7 @@ def _crop_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     if len(offsets) not in (1, cropped):
         raise InputError(f"offset has {len(offsets)} values for {cropped} axes")
     offsets = offsets * cropped if len(offsets) == 1 else offsets
-    sizes = (None,) * len(bottom) if model is None else model
+    sizes = unknown_axes(len(bottom)) if model is None else model
     if len(sizes) != len(bottom):
         raise InputError(f"its bottoms {text(bottom)} and {text(sizes)} have different numbers of axes")
     for offset, dim, wanted in zip(offsets, bottom[first:], sizes[first:]):

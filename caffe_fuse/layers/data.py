@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, LayerType, Shapes
-from .shapes import text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +21,6 @@ def _input_shapes(parameter: Any, _bottoms: Shapes, _blobs: BlobShapes) -> Shape
 def _given(shapes: Sequence[Tuple[int, ...]], tops: int) -> Shapes:
     if len(shapes) not in (0, 1, tops):
         raise InputError(f"{tops} tops need one shape, or one each; found {len(shapes)}")
-    for shape in shapes:
-        if any(dim < 0 for dim in shape):
-            raise InputError(f"shape {text(shape)} has a negative size")
     if not shapes:
         return [None] * tops
     return list(shapes) if len(shapes) == tops else [shapes[0]] * tops

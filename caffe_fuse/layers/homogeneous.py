@@ -16,7 +16,7 @@ import numpy as np
 from ..scaled import Layout
 from ..schema import PHASES
 from .row import BlobShapes, Shapes
-from .shapes import axis_of, known_axis
+from .shapes import MOST_CHANNELS, axis_of, known_axis, size
 
 Labels = np.ndarray  # int64
 
@@ -138,10 +138,13 @@ def _concat(setting: Setting) -> Optional[Moved]:
         return _tied(setting)
     parts: List[Labels] = []
     for channels, shape in zip(setting.channels, setting.bottoms):
-        size = None if shape is None else shape[axis]
-        if channels is None and size is None:
+        count = None if shape is None else shape[axis]
+        if channels is None and count is None:
             return None
-        parts.append(np.zeros(size or 0, np.int64) if channels is None else channels.labels)
+        # One label, 0, for as many channels as the text says: it is broadcast, not repeated.
+        parts.append(np.broadcast_to(np.int64(0), (count or 0,)) if channels is None else channels.labels)
+    if sum(part.size for part in parts) > MOST_CHANNELS:
+        return None
     return Moved([Channels(axis, np.concatenate(parts))])
 
 
@@ -201,6 +204,8 @@ def _flatten(setting: Setting) -> Optional[Moved]:
     if shape is None:
         return None
     first, last = axis_of(settings.axis, len(shape)), axis_of(settings.end_axis, len(shape))
+    if (size(shape[first : last + 1]) or 0) > MOST_CHANNELS:
+        return None
     top = _flattened(setting, first, last)
     return None if top is None else Moved([top])
 

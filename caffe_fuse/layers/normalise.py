@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, List, Sequence
 
 import numpy as np
 
+from ..errors import InputError
 from .pooling import average, image
 from .row import BlobShapes, Dims, LayerType, Shapes
 from .shapes import axis_of, like_bottom, require
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from .row import Arrays
 
 
-def _image_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: lrn_layer.cpp Reshape."""
+def _lrn_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
+    """Caffe: lrn_layer.cpp LayerSetUp and Reshape."""
+    if parameter.lrn_param.local_size % 2 == 0:
+        raise InputError(f"local_size {parameter.lrn_param.local_size} has to be odd")
     image(bottoms)
     return [bottoms[0]]
 
@@ -92,7 +95,7 @@ def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
 
 
 ROWS = (
-    LayerType("LRN", _image_shapes, forward=_lrn_forward, most=1),
+    LayerType("LRN", _lrn_shapes, forward=_lrn_forward, most=1),
     LayerType("MVN", _channel_shapes, forward=_mvn_forward, most=1),
     LayerType("Normalize", _channel_shapes, _normalize_blobs, forward=_normalize_forward, most=1),
     LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, most=1),

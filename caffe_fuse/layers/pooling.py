@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, Dims, LayerType, Shapes
-from .shapes import axis_of, require, size, sizes, text
+from .shapes import axis_of, require, size, sizes, text, unknown_axes
 from .sliding import convolved_sizes, padded, patches
 from .window import Window, along_each, rank_of_space, sided_padding, windows
 
@@ -40,7 +40,7 @@ def _pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     settings = parameter.pooling_param
     (bottom,) = require(bottoms, 1)
     if bottom is None:
-        bottom = (None,) * (2 + (rank_of_space(settings, ()) or 2))
+        bottom = unknown_axes(2 + (rank_of_space(settings, ()) or 2))
     if len(bottom) < 3:
         raise InputError(f"its bottom has to have axes of space behind num and channels; found {text(bottom)}")
     space = bottom[2:]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optiona
 import numpy as np
 
 from .row import Affine, LayerType, Shape, Shapes
-from .shapes import axis_of, known_axis
+from .shapes import MOST_CHANNELS, axis_of, known_axis
 
 if TYPE_CHECKING:
     from .row import Arrays, Doubles
@@ -199,11 +199,11 @@ def _concat(passage: Passage) -> List[Range]:
     is_channels = _is_channels(axis, passage.bottoms[0])
     if is_channels is False:
         return [_joined(passage.ranges)]
-    parts = [_by_channel(found, shape) for found, shape in zip(passage.ranges, passage.bottoms)]
-    if is_channels is None or None in parts:
+    counts = [_channels(found, shape) for found, shape in zip(passage.ranges, passage.bottoms)]
+    if is_channels is None or 0 in counts or sum(counts) > MOST_CHANNELS:
         return [_joined([found.whole() for found in passage.ranges])]
-    lows, highs = zip(*(part for part in parts if part is not None))
-    return [Range(np.concatenate(lows), np.concatenate(highs))]
+    sides = zip(*passage.ranges)
+    return [Range(*(np.concatenate([*map(np.broadcast_to, ends, counts)]) for ends in sides))]
 
 
 def _is_channels(axis: int, shape: Shape) -> Optional[bool]:
@@ -212,13 +212,11 @@ def _is_channels(axis: int, shape: Shape) -> Optional[bool]:
     return None if found is None else found == 1
 
 
-def _by_channel(found: Range, shape: Shape) -> Optional[Range]:
-    """With a pair for each channel; None where their number is not known."""
-    channels = None if shape is None or len(shape) < 2 else shape[1]
-    if found.channels > 1 or channels is None:
-        return found if found.channels > 1 else None
-    lows, highs = (np.repeat(ends, channels) for ends in found)
-    return Range(lows, highs)
+def _channels(found: Range, shape: Shape) -> int:
+    """How many channels the value has; 0 where nobody knows."""
+    if found.channels > 1:
+        return found.channels
+    return 0 if shape is None or len(shape) < 2 else shape[1] or 0
 
 
 def _slice(passage: Passage) -> List[Range]:
@@ -274,7 +272,7 @@ def _reshaped(passage: Passage) -> List[Range]:
     if bottom[1] == top[1]:
         return [x]
     behind = [dim for dim in bottom[2:] if dim is not None]
-    if len(behind) < len(bottom) - 2 or top[1] != x.channels * prod(behind):
+    if len(behind) < len(bottom) - 2 or top[1] != x.channels * prod(behind) or top[1] > MOST_CHANNELS:
         return [x.whole()]
     return [Range(np.repeat(x.lows, prod(behind)), np.repeat(x.highs, prod(behind)))]
 
@@ -298,6 +296,8 @@ def _tile(passage: Passage) -> List[Range]:
         return [x.whole()]
     if x.channels == 1 or not is_channels:
         return [x]
+    if x.channels * settings.tiles > MOST_CHANNELS:
+        return [x.whole()]
     return [Range(np.tile(x.lows, settings.tiles), np.tile(x.highs, settings.tiles))]
 
 
@@ -314,10 +314,12 @@ def _lrn(passage: Passage) -> List[Range]:
     settings, (x,) = passage.parameter.lrn_param, passage.ranges
     within = settings.norm_region == settings.WITHIN_CHANNEL
     least = 1.0 if within else settings.k
-    if settings.alpha < 0 or settings.beta < 0 or least <= 0:
+    with np.errstate(all="ignore"):
+        divisor = np.float64(least) ** settings.beta
+    if not (settings.alpha >= 0 and settings.beta >= 0 and least > 0 and 0 < divisor < np.inf):
         return [UNKNOWN]
     smaller = _with_zero(x)
-    return [Range(smaller.lows / least**settings.beta, smaller.highs / least**settings.beta)]
+    return [Range(smaller.lows / divisor, smaller.highs / divisor)]
 
 
 def _normalize(passage: Passage) -> List[Range]:

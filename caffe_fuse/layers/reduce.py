@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import InputError
 from .row import BlobShapes, LayerType, Shape, Shapes
-from .shapes import axis_of, replaced, require
+from .shapes import axis_of, replaced, require, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,7 @@ def _reduction_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Sh
     axis = parameter.reduction_param.axis
     (bottom,) = require(bottoms, 1)
     if bottom is None:
-        return [None if axis < 0 else (None,) * axis]
+        return [None if axis < 0 else unknown_axes(axis)]
     return [bottom[: axis_of(axis, len(bottom))]]
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Iterable, Optional, Sequence, Tuple
 
 from ..errors import InputError
 from .row import BlobShapes, Dim, Dims, Shape, Shapes
 
 MAX_AXES = 32  # Caffe: blob.hpp kMaxBlobAxes
+LARGEST = 2**31 - 1  # of a size, and of the numbers of a blob (Caffe: blob.cpp Reshape)
+# More channels than this share one range, and one power of two: their sizes stand in the text, which costs nothing.
+MOST_CHANNELS = 1 << 18
 
 
 def require(bottoms: Shapes, count: int) -> Sequence[Shape]:
@@ -30,6 +34,26 @@ def size(dims: Iterable[Dim]) -> Dim:
 def sizes(dims: Shape) -> Tuple[int, ...]:
     """A shape that is known: in a run all are."""
     return tuple(dim or 0 for dim in dims or ())
+
+
+def require_possible(shape: Shape) -> None:
+    """InputError for a shape that no blob of Caffe can have (blob.cpp Reshape)."""
+    if shape is None:
+        return
+    if len(shape) > MAX_AXES:
+        raise InputError(f"a blob would have {len(shape)} axes, the most are {MAX_AXES}")
+    if any(dim is not None and not 0 <= dim <= LARGEST for dim in shape):
+        raise InputError(f"a blob would be {text(shape)}, each size has to be from 0 to {LARGEST}")
+    count = prod(dim for dim in shape if dim is not None)
+    if count > LARGEST:
+        raise InputError(f"a blob would be {text(shape)}, which are {count} numbers, the most are {LARGEST}")
+
+
+def unknown_axes(rank: int) -> Dims:
+    """As many sizes that are not known."""
+    if rank > MAX_AXES:
+        raise InputError(f"a blob would have {rank} axes, the most are {MAX_AXES}")
+    return (None,) * rank
 
 
 def axis_of(axis: int, rank: int) -> int:

@@ -18,7 +18,7 @@ from ..scaled import Layout, ScaledBlob
 from ..wording import counted
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
-from .shapes import agreed, axis_of, known_axis, require, size
+from .shapes import agreed, axis_of, known_axis, require, size, unknown_axes
 from .sliding import matmul
 from .window import Window, rank_of_space, windows
 
@@ -39,7 +39,7 @@ def _convolved(resized: Callable[[Window, Dim], Dim], settings: Any, bottom: Sha
         space = rank_of_space(settings, blob_shapes)
         if space is None or settings.axis < 0:
             return None
-        bottom = (None,) * (settings.axis + 1 + space)
+        bottom = unknown_axes(settings.axis + 1 + space)
     axis = axis_of(settings.axis, len(bottom))
     _check_groups(settings, bottom[axis])
     sizes = map(resized, windows(settings, len(bottom) - axis - 1), bottom[axis + 1 :])
@@ -98,7 +98,7 @@ def _inner_product_shapes(parameter: Any, bottoms: Shapes, _blob_shapes: BlobSha
     if settings.num_output < 1:
         raise InputError("num_output is missing")
     if bottom is None:
-        return [None if settings.axis < 0 else (*(None,) * settings.axis, settings.num_output)]
+        return [None if settings.axis < 0 else (*unknown_axes(settings.axis), settings.num_output)]
     return [(*bottom[: axis_of(settings.axis, len(bottom))], settings.num_output)]
 
 

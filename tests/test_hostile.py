@@ -1,0 +1,139 @@
+"""Nets whose numbers or sizes are out of all bounds: what is right for each, in little memory and time.
+
+Caffe's answers are those of BVLC Caffe 1.0 for the same files: where it stops at a CHECK, the status is 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+import bounded
+import nets
+import numpy as np
+import pytest
+
+import caffe_fuse
+from caffe_fuse.report.plan import plan_report
+
+HERE = Path(__file__).resolve().parent
+FINDS = HERE / "data" / "finds"
+MEMORY = 1_000_000_000  # of addresses; Python with numpy and h5py takes half of it
+
+# Which statuses are right for fuse, check, show and run, and what an error says.
+EXPECTED: Dict[str, Any] = {
+    "nan_weights": ([1, 1, 0, 0], ""),
+    "inf_weights": ([1, 1, 0, 0], ""),
+    "huge_weights": ([1, 1, 0, 0], ""),
+    "nan_in_bias": ([1, 1, 0, 0], ""),
+    "exp_overflow": ([0, 0, 0, 0], ""),
+    "exp_overflow_bn": ([0, 0, 0, 0], ""),
+    "lrn_overflow": ([0, 0, 0, 0], ""),
+    "exp_base_negative": ([2, 2, 2, 2], "base -2 has to be a number above 0"),
+    "log_base_negative": ([2, 2, 2, 2], "base -2 has to be a number above 0"),
+    "lrn_size0": ([2, 2, 2, 2], "local_size 0 has to be odd"),
+    "softmax_zero": ([0, 0, 0, 2], "input x is 0x3, which has no numbers"),
+    "zero_batch": ([0, 0, 0, 2], "input x is 0x3x6x6, which has no numbers"),
+    "rank_33": ([2, 2, 2, 2], "input x: a blob would have 70 axes, the most are 32"),
+    "show_2p63": ([2, 2, 2, 2], "a blob would be 2x9223372036854775807x8x8"),
+    "show_negative_dim": ([2, 2, 2, 2], "a blob would be 2x-3x8x8"),
+    "concat_doubling": ([2, 2, 2, 2], "layer k29 (Concat): a blob would be 1x2147483648x1x1"),
+    "concat_huge_input": ([2, 2, 2, 2], "layer k (Concat): a blob would be 1x2147483651x1x1"),
+    "flatten_huge": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000, which are 2700000000 numbers"),
+    "flatten_huge_small_numbers": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000"),
+    "tile_huge": ([2, 2, 2, 2], "layer f (Tile): a blob would be 1x4000000000x4x4"),
+    "show_kernel_huge": ([2, 2, 2, 2], "layer c (Convolution): a blob would be 2x4x2147490x2147490"),
+    "show_bn_huge": ([2, 2, 2, 2], "layer b (BatchNorm)"),
+    "big_flatten": ([0, 0, 0], ""),
+    # A run needs as much memory as the text says, here and in Caffe.
+    "reshape_channels_huge": ([0, 0, 0, 3], "net.prototxt: the memory is too small for a run"),
+}
+
+SCRIPT = """
+import json, resource, sys
+import bounded
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), -1))
+for arguments in json.load(sys.stdin):
+    found = bounded.attempt(arguments)
+    print(json.dumps([found.status, found.err, found.traceback]), flush=True)
+"""
+
+
+def attempts(commands: List[List[str]]) -> List[Any]:
+    """Status, errors and traceback of each command, all in one process of little memory."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(MEMORY)],
+        input=json.dumps(commands),
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, List[Any]]:
+    prefix = str(tmp_path_factory.mktemp("out") / "new")
+    commands, owners = [], []
+    for find, (statuses, _) in EXPECTED.items():
+        net, weights = (str(FINDS / find / name) for name in ("net.prototxt", "net.caffemodel"))
+        each = [["fuse", net, weights, "-o", prefix], ["check", net, weights], ["show", net], ["run", net, weights]]
+        commands += each[: len(statuses)]
+        owners += [find] * len(statuses)
+    found: Dict[str, List[Any]] = {find: [] for find in EXPECTED}
+    for find, answer in zip(owners, attempts(commands)):
+        found[find].append(answer)
+    return found
+
+
+@pytest.mark.parametrize("find", EXPECTED)
+def test_a_hostile_net_gets_its_status_in_little_memory(find: str, answers: Dict[str, List[Any]]) -> None:
+    statuses, says = EXPECTED[find]
+    assert [("", status) for status in statuses] == [(traceback, status) for status, _, traceback in answers[find]]
+    for status, err, _ in answers[find]:
+        assert (says in err) if status > 1 else ("error" not in err)
+
+
+@pytest.mark.parametrize("find", ["nan_weights", "inf_weights"])
+@pytest.mark.parametrize("policy", ["ieee", "off"])
+def test_numbers_that_are_not_finite_stay_as_they_are_and_no_power_moves_them(find: str, policy: str) -> None:
+    model = caffe_fuse.load(FINDS / find / "net.prototxt", FINDS / find / "net.caffemodel")
+    result = caffe_fuse.fuse(model, half_policy=policy, rescale="always")
+    before, after = (
+        [blob.array() for layer in each.net.layers for blob in layer.blobs] for each in (model, result.model)
+    )
+    assert [np.isfinite(array).tolist() for array in before] == [np.isfinite(array).tolist() for array in after]
+    assert not result.report.rescaled
+
+
+@pytest.mark.parametrize("find", ["exp_overflow", "exp_overflow_bn"])
+def test_a_shift_that_overflows_gives_what_caffe_gives(find: str) -> None:
+    """Caffe: exp_layer.cpp multiplies by base^shift, here infinite: 128 NaN, and 52 NaN beside 76 infinities."""
+    model = caffe_fuse.load(FINDS / find / "net.prototxt", FINDS / find / "net.caffemodel")
+    (top,) = caffe_fuse.run(model).values()
+    expected = {"exp_overflow": (128, 0), "exp_overflow_bn": (52, 76)}[find]
+    assert expected == (int(np.isnan(top).sum()), int(np.isinf(top).sum()))
+
+
+def test_a_base_of_1_has_no_logarithms() -> None:
+    """Caffe: log_layer.cpp LayerSetUp checks that 1/log(base) is finite."""
+    with pytest.raises(caffe_fuse.InputError, match="base 1 has no logarithms"):
+        caffe_fuse.run(nets.model(nets.text(nets.layer("e", "Log", "x", "e", "log_param { base: 1 }")), None))
+
+
+def test_a_plan_does_not_read_as_many_numbers_as_the_text_asks_for() -> None:
+    """2147483600 weights would take minutes."""
+    net = nets.text(
+        nets.layer("c", "InnerProduct", "x", "c", "inner_product_param { num_output: 10 }"),
+        nets.batch_norm(),
+        shape=(1, 2147483, 10, 10),
+    )
+    with bounded.at_most(20):
+        assert any("absorbs b" in line for line in plan_report(nets.model(net, None)))
