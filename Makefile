@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 PYTHON38 ?=
 
-.PHONY: demo test test-anywhere lint fuzz mutants oracle bench proto clean
+.PHONY: demo test test-anywhere lint fuzz mutants stress oracle bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -35,6 +35,10 @@ mutants: $(VENV)/test
 
 # A real Caffe 1.0 for the CPU, as the judge of random nets: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
 oracle: $(ORACLE)/ready
+
+# Long: a thousand runs that are cut off by a signal, and what is on the disk afterwards.
+stress: $(VENV)/test
+	$(BIN)/python tests/stress_outputs.py
 
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/fuse_speed.py

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 import pytest
+import stress_outputs
 
 from caffe_fuse.emit import Outputs
 from caffe_fuse.errors import SystemFailure
@@ -222,3 +223,18 @@ def test_a_folder_that_another_program_has_locked_is_written_in_the_end(
     finally:
         os.close(handle)
     assert NEW == contents(folder)
+
+
+@pytest.mark.slow
+def test_runs_cut_off_at_random_moments_leave_all_or_nothing() -> None:
+    """`make stress` is the long form."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # runs would inherit that it is ignored
+    try:
+        found = [each for every in stress_outputs.signals(24, seed=3).values() for each in every]
+        found += stress_outputs.at_once(2, seed=3)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert 26 == len(found)
+    assert [] == [each for each in found if each.state == stress_outputs.MIXED or each.lies]
+    # A kill between the names of two files is rare, and leaves what was set aside.
+    assert [] == [each for each in found if each.temporary and each.status != -signal.SIGKILL]
