@@ -39,7 +39,7 @@ def build(
     included = [in_phase(layer, state) for layer in everything if takes_part(layer, state)]
     taking_part = {layer.index for layer in included}
     excluded = tuple(layer for layer in everything if layer.index not in taking_part)
-    inputs = _net_inputs(document)
+    inputs = _net_inputs(document, included)
     warnings += _mixed(everything)
     for name, maker in _made_elsewhere(included, excluded, inputs).items():
         inputs[name] = None
@@ -51,6 +51,7 @@ def build(
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     _check_sizes({**inputs, **input_shapes}, document)
     net = Net(included, inputs, input_shapes)
+    warnings += net.memory.warnings(net)
     if weights is None:
         net = with_placeholders(net, bn_dialect)
         return Built(net, excluded, (*warnings, *_left_out(net)))
@@ -105,8 +106,11 @@ def read_layers(document: Document) -> List[Layer]:
     return found
 
 
-def _net_inputs(document: Document) -> Dict[str, Shape]:
-    """The `input` fields with their `input_shape` or, four each, `input_dim` (Caffe: upgrade_proto.cpp:968-1003)."""
+def _net_inputs(document: Document, included: Sequence[Layer]) -> Dict[str, Shape]:
+    """The `input` fields with their `input_shape` or, four each, `input_dim`.
+
+    One without a shape that a layer makes is that layer's (Caffe: upgrade_proto.cpp:968-1003 forgets those).
+    """
     root = document.root
     inputs = [names.decode(value.string()) for value in root.all("input") if isinstance(value, Scalar)]
     shapes: List[Shape] = []
@@ -116,8 +120,9 @@ def _net_inputs(document: Document) -> Dict[str, Shape]:
     dims = [value.integer(0, 2**31 - 1) for value in root.all("input_dim") if isinstance(value, Scalar)]
     if not shapes:
         shapes = [tuple(dims[start : start + 4]) for start in range(0, len(dims) - 3, 4)]
-    known = shapes + [None] * len(inputs)
-    return {name: known[place] for place, name in enumerate(inputs)}
+    made = {name for layer in included for name in layer.tops if name not in layer.bottoms}
+    known = dict(zip(inputs, shapes + [None] * len(inputs)))
+    return {name: shape for name, shape in known.items() if shape is not None or name not in made}
 
 
 def _check_given(given: Mapping[str, Shape], inputs: Mapping[str, Shape], included: Sequence[Layer]) -> None:

@@ -83,6 +83,14 @@ class Outcome(NamedTuple):
     values: Dict[str, Array]
     unavailable: Dict[str, str]
 
+    def put(self, name: str, computed: Computed) -> None:
+        if isinstance(computed, Unavailable):
+            self.values.pop(name, None)
+            self.unavailable[name] = computed.reason
+        else:
+            self.unavailable.pop(name, None)
+            self.values[name] = computed
+
 
 def run_net(
     net: Net,
@@ -95,18 +103,16 @@ def run_net(
 
     InputError where an input or the weights do not fit a layer.
     """
-    outcome = Outcome({}, {})
+    outcome, wanted = Outcome({}, {}), set(wanted)
     for value, computed in compute(net, inputs, precision, wanted):
         if watch is not None:
             watch()
-        if value.blob not in wanted:
-            continue
-        if isinstance(computed, Unavailable):
-            outcome.values.pop(value.blob, None)
-            outcome.unavailable[value.blob] = computed.reason
-        else:
-            outcome.unavailable.pop(value.blob, None)
-            outcome.values[value.blob] = computed
+        held = {value.blob: computed}
+        for other in net.memory.overwritten.get(value, ()):
+            if other.blob in outcome.values:
+                held[other.blob] = _seen_as(outcome.values[other.blob], computed)
+        for name in wanted & held.keys():
+            outcome.put(name, held[name])
     return outcome
 
 
@@ -136,7 +142,18 @@ def compute(
         else:
             tops = _run(layer, bottoms, precision)
         del bottoms
+        for top, computed in zip(net.tops(layer), tops):
+            for other in net.memory.overwritten.get(top, ()):
+                if other in alive:
+                    alive[other] = _seen_as(alive[other], computed)
         yield from _keep(zip(net.tops(layer), tops), alive, waiting)
+
+
+def _seen_as(before: Computed, changed: Computed) -> Computed:
+    """What a blob holds after a layer in place has changed its memory under another name (see memory.py)."""
+    if isinstance(before, Unavailable) or isinstance(changed, Unavailable):
+        return changed if isinstance(changed, Unavailable) else before
+    return changed.reshape(before.shape)
 
 
 def is_source(layer: Layer) -> bool:
@@ -159,7 +176,8 @@ def _needed(net: Net, wanted: Optional[Collection[str]]) -> List[Layer]:
     sought = {value for name, value in last.items() if name in wanted}
     found: List[Layer] = []
     for layer in reversed(net.layers):
-        if sought.intersection(net.tops(layer)):
+        changed = [other for top in net.tops(layer) for other in net.memory.overwritten.get(top, ())]
+        if sought.intersection((*net.tops(layer), *changed)):
             sought.update(net.bottoms(layer))
             found.append(layer)
     return found[::-1]

@@ -14,8 +14,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from . import generations, layers
 from .blob import Blob, StoredBlob
 from .errors import InputError, InternalError
-from .layers.row import LayerType, Shape
+from .layers.row import Affine, LayerType, Shape
 from .layers.shapes import require_possible
+from .memory import Memory, memory_of
 from .schema import Unknown
 from .textproto import Field, Message
 from .weights.model import LayerRecord
@@ -75,6 +76,19 @@ class Layer:
     def generation(self) -> str:
         """The form in which the text has the layer: `generations.V0`, V1 or V2."""
         return generations.of(self.node, self.field.name)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether its tops are its first bottom under another name or shape."""
+        return self.row is not None and self.row.shares is not None and self.row.shares(self.parameter)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether each number stays as it is, whatever the bottom: of a layer without numbers of its own."""
+        if self.row is None or self.row.affine is None or self.blobs:
+            return False
+        affine = self.row.affine(self.parameter, (), (None,))
+        return isinstance(affine, Affine) and affine.is_identity
 
     @property
     def not_understood(self) -> Optional[str]:
@@ -179,6 +193,11 @@ class Net:
         return shapes
 
     @cached_property
+    def memory(self) -> Memory:
+        """Which blobs are one memory, as far as a layer in place changes what is read under another name."""
+        return memory_of(self)
+
+    @cached_property
     def sharers(self) -> Mapping[str, Tuple[Tuple[Layer, int], ...]]:
         """Each `param { name }` with the (layer, blob index) pairs that use it (Caffe: net.cpp AppendParam)."""
         users: Dict[str, List[Tuple[Layer, int]]] = {}
@@ -210,16 +229,42 @@ def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
                     where=layer.where,
                     remedy="check the spelling, the order of the layers, and the phase (--phase, --level, --stage)",
                 )
+        if not layer.tops and layer.row is not None and not layer.row.topless:
+            raise InputError(
+                f"layer {layer.name} ({layer.type}) has no top", where=layer.where, remedy="give its result a name"
+            )
         bottoms[layer.index] = tuple(newest[name] for name in layer.bottoms)
         for value in bottoms[layer.index]:
             readers.setdefault(value, []).append(layer)
         written = []
-        for name in layer.tops:
+        for place, name in enumerate(layer.tops):
+            if name in newest and not _is_in_place(layer, place, readers.get(newest[name], ())):
+                raise _second_source(layer, newest[name], producers)
             newest[name] = Value(name, newest[name].version + 1 if name in newest else 0)
             producers[newest[name]] = layer
             written.append(newest[name])
         tops[layer.index] = tuple(written)
     return Wiring(bottoms, tops, producers, {value: tuple(found) for value, found in readers.items()})
+
+
+def _is_in_place(layer: Layer, place: int, readers: Sequence[Layer]) -> bool:
+    """Whether a top is its layer's own bottom. For a second reader Caffe puts a Split between, and it is no more.
+
+    Caffe: net.cpp AppendTop, behind InsertSplits.
+    """
+    return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(readers) == 1
+
+
+def _second_source(layer: Layer, value: Value, producers: Mapping[Value, Layer]) -> InputError:
+    first = producers.get(value)
+    source = f"layer {first.name} in line {first.line}" if first is not None else "the net's own input"
+    return InputError(
+        f"layer {layer.name} writes blob {value.blob}, which {source} makes as well: Caffe's \"Top blob produced by "
+        'multiple sources"',
+        where=layer.where,
+        remedy="only its one reader can write a blob again, in place; check the names, and the phase "
+        "(--phase, --level, --stage)",
+    )
 
 
 def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:

@@ -78,6 +78,8 @@ def grouped(
             ties.pin(channels, f"--keep-blob names {value.blob}")
         elif value.blob in foreign:
             ties.pin(channels, f"{foreign[value.blob]}, a layer of another phase, works on {value.blob}")
+        elif value in net.memory.entangled:
+            ties.pin(channels, f"{value.blob} is one memory with a blob that a layer changes in place")
         elif value in net.outputs:
             ties.pin(channels, f"{value.blob} is an output of the net")
     roots, reasons = ties.solved()

@@ -44,6 +44,7 @@ def predicted(net: Net, sigmas: float = SIGMAS, inputs: Optional[Mapping[str, Tu
         else:
             tops = _carried(net, layer, [known[value] for value in net.bottoms(layer)])
         known.update({value: _settled(net, value, top, measured) for value, top in zip(net.tops(layer), tops)})
+        known.update({value: UNKNOWN for value, writer in net.memory.disturbed.items() if writer is layer})
     return known
 
 

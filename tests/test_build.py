@@ -74,7 +74,8 @@ def test_layers_take_the_phase_of_the_net_unless_they_have_their_own() -> None:
 
 
 def test_layers_keep_their_place_in_the_text() -> None:
-    found = model(text(convolution(), layer("t", "ReLU", "c", "t", "include { phase: TRAIN }"), convolution("d")), None)
+    twin = layer("t", "ReLU", "c", "t", "include { phase: TRAIN }")
+    found = model(text(convolution(), twin, convolution("d", top="d")), None)
     assert [(0, 3), (2, 5)] == [(each.index, each.line) for each in found.net.layers]
     assert [(1, 4)] == [(each.index, each.line) for each in found.excluded]
 
@@ -158,7 +159,7 @@ def test_a_blob_that_only_another_phase_makes_is_an_input() -> None:
     ) == built.warnings
 
 
-RELU6 = 'layer { name: "r" type: "ReLU" bottom: "x" top: "x" relu_param { relu6: true } }'
+RELU6 = 'layer { name: "r" type: "ReLU" bottom: "x" top: "r" relu_param { relu6: true } }'
 AVERAGE = 'layer { name: "p" type: "Pooling" bottom: "x" top: "p" pooling_param { pool: AVE_EXC_PAD kernel_size: 2 } }'
 FOREIGN = 'layer { name: "f" type: "Foreign" bottom: "x" top: "f" relu_param { relu6: true } }'
 

@@ -13,6 +13,7 @@ from reference import run as reference_run
 
 import caffe_fuse
 from caffe_fuse import layers, schema
+from caffe_fuse.errors import InputError
 from caffe_fuse.layers.ranges import Passage, Range, between
 from caffe_fuse.net import Value
 from caffe_fuse.state import State
@@ -63,6 +64,105 @@ def test_the_folded_net_gives_what_caffe_gave(find: str) -> None:
     answer, inputs = fused(find), recorded(find, "in")
     assert not truth.compare(*answer.before, answer.prototxt, answer.weights, inputs).violations
     assert_equal(reference_run(answer.prototxt, answer.weights, inputs), find)
+
+
+def test_a_layer_in_place_behind_a_reshape_is_told() -> None:
+    """alias, alias_conv: the Sigmoid reads what the BatchNorm left in the memory of its bottom."""
+    for find, blob in (("alias", "x"), ("alias_conv", "k")):
+        (warning,) = fused(find).result.model.warnings
+        assert f"BatchNorm b works in place on f, which is {blob} under another name: Sigmoid g reads {blob}" in warning
+
+
+IN_PLACE = [nets.layer("f", "Flatten", "k", "f"), nets.batch_norm("b", "f", "f"), nets.scale("s", "f", "s")]
+POWER = nets.layer("p", "Power", "f", "f", "power_param { scale: 3 shift: 1 }")
+ALIASED = {
+    "read behind": [*IN_PLACE, nets.layer("g", "Sigmoid", "k", "g")],
+    "read between": [*IN_PLACE[:2], nets.layer("g", "Sigmoid", "k", "g"), IN_PLACE[2]],
+    "read between two in place": [
+        *(IN_PLACE[0], POWER, nets.layer("g", "Sigmoid", "k", "g"), IN_PLACE[1]),
+        nets.layer("h", "TanH", "k", "h"),
+    ],
+    "written between two that read": [
+        nets.layer("d", "Split", "k", "f e"),
+        nets.layer("p", "Power", "e", "q", "power_param { scale: 3 shift: 1 }"),
+        nets.layer("r", "ReLU", "f", "f"),
+        nets.batch_norm("b", "q", "b"),
+        nets.batch_norm("n", "e", "n"),
+    ],
+    "a convolution behind": [*IN_PLACE[:2], nets.convolution("z", "k", "z"), nets.batch_norm("y", "z", "y")],
+}
+
+
+@pytest.mark.parametrize("rescale", ["never", "always"])
+@pytest.mark.parametrize("case", ALIASED)
+def test_a_fold_leaves_what_is_read_through_shared_memory(case: str, rescale: str) -> None:
+    prototxt = nets.text(nets.convolution("k", "x", "k"), *ALIASED[case])
+    answer = nets.fuse(prototxt, rescale=rescale)
+    assert answer.result.model.warnings
+    outputs = reference_run(answer.prototxt, answer.weights, {"x": nets.spread((2, 4, 5, 6), 99)})
+    found = caffe_fuse.run(answer.result.model, {"x": nets.spread((2, 4, 5, 6), 99)}, blobs="all")
+    assert found.keys() == outputs.keys()
+    for difference in answer.compared().differences:
+        if difference.blob not in answer.result.report.rescaled:
+            assert difference.error <= difference.bound, difference
+
+
+def test_no_power_of_two_passes_through_memory_that_is_changed_in_place() -> None:
+    """The weights of k are too small for halves; z reads what the Scale has made of its result."""
+    prototxt = nets.text(nets.convolution("k", "x", "k"), *IN_PLACE[:2], nets.convolution("z", "k", "z"))
+    numbers = nets.numbers(prototxt)
+    small = {**numbers, "k": [each * np.float32(1e-4) for each in numbers["k"]]}
+    answer = nets.fuse(prototxt, small, rescale="always")
+    assert not answer.compared().violations
+
+
+@pytest.mark.parametrize("blobs", ["g", "k", "all"])
+def test_a_run_of_one_blob_runs_what_changes_its_memory(blobs: str) -> None:
+    prototxt = nets.text(nets.convolution("k", "x", "k"), *ALIASED["read behind"])
+    content, inputs = nets.caffemodel(prototxt, nets.numbers(prototxt)), {"x": nets.spread((2, 4, 5, 6), 99)}
+    expected = reference_run(prototxt, content, inputs)
+    for blob, numbers in caffe_fuse.run(
+        nets.model(prototxt, content), inputs, precision="float64", blobs=blobs
+    ).items():
+        np.testing.assert_allclose(numbers, expected[blob], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("find", "what"),
+    [
+        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 makes as well"),
+        ("flatten_without_top", "net.prototxt:2:1: layer f (Flatten) has no top"),
+        ("reshape_without_top", "net.prototxt:2:1: layer f (Reshape) has no top"),
+        ("scale_without_top", "net.prototxt:3:1: layer s (Scale) has no top"),
+    ],
+)
+def test_what_caffe_stops_at_is_an_error(find: str, what: str) -> None:
+    with pytest.raises(InputError) as caught:
+        caffe_fuse.load(FINDS / find / "net.prototxt", FINDS / find / "net.caffemodel")
+    assert what in str(caught.value)
+
+
+def test_a_layer_in_place_has_to_be_the_only_reader() -> None:
+    """For two Caffe puts a Split between, and the layer is in place no more (net.cpp:377)."""
+    lines = [nets.convolution(), nets.layer("t", "TanH", "c", "t"), nets.layer("r", "ReLU", "c", "c")]
+    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 makes as well"):
+        nets.model(nets.text(*lines), None)
+    nets.model(nets.text(lines[0], lines[2], lines[1]), None)
+
+
+def test_an_input_without_a_shape_is_that_of_the_layer_that_makes_it() -> None:
+    made = nets.layer("d", "Input", "", "x", "input_param { shape { dim: 1 dim: 4 dim: 5 dim: 6 } }")
+    lines = (made, nets.convolution(), "")
+    found = nets.model("\n".join(('input: "x"', *lines)).encode(), None).net
+    assert (found.inputs, found.shapes[Value("c", 0)]) == ({}, (1, 6, 3, 4))
+    with pytest.raises(InputError, match="multiple sources"):
+        nets.model(nets.text(*lines), None)
+
+
+def test_a_loss_needs_no_top() -> None:
+    """Caffe: layer.hpp AutoTopBlobs."""
+    loss = nets.layer("l", "SoftmaxWithLoss", "c x", "")
+    assert len(nets.model(nets.text(nets.convolution(), loss), None).net.layers) == 2
 
 
 def test_ip_negative_axis_counts_on_its_bottom() -> None:

@@ -436,21 +436,12 @@ def test_a_weight_layer_of_two_bottoms_is_refused() -> None:
 @pytest.mark.parametrize(
     ("bottom", "top", "reason"),
     [
-        ("c", "", "it has 1 bottoms and 0 tops, expected one each"),
         ("c", "b d", "it has 1 bottoms and 2 tops, expected one each"),
         ("c x", "b", "it has 2 bottoms and 1 tops, expected one each"),
     ],
 )
 def test_an_affine_layer_with_other_than_one_bottom_and_top_is_refused(bottom: str, top: str, reason: str) -> None:
     refuses(reason, convolution(), batch_norm(bottom=bottom, top=top))
-
-
-def test_a_top_that_another_layer_writes_as_well_is_refused() -> None:
-    """Caffe would stop at such a net; it must not become one that Caffe runs with other numbers."""
-    other = layer("o", "ReLU", "x", "b")
-    reader = layer("r", "Sigmoid", "b", "r")
-    fused = fuse(text(convolution(), other, reader, batch_norm()))
-    assert [convolution(), other, reader] == fused.lines[:3]
 
 
 def test_a_layer_that_is_to_be_kept_stays_with_all_that_would_change_it() -> None:

@@ -25,10 +25,10 @@ def test_a_layer_in_place_makes_a_new_version_of_its_blob() -> None:
 
 
 def test_a_bottom_means_the_newest_version_before_it() -> None:
-    found = net(convolution(), layer("p", "Sigmoid", "c", "p"), batch_norm(top="c"), layer("e", "Eltwise", "p c", "e"))
+    found = net(convolution(), batch_norm(top="c"), layer("p", "Sigmoid", "c", "p"), layer("e", "Eltwise", "p c", "e"))
     assert ["p@0", "c@1"] == written(found.bottoms(found.layers[3]))
-    assert ["p", "b"] == [reader.name for reader in found.readers(Value("c", 0))]
-    assert ["e"] == [reader.name for reader in found.readers(Value("c", 1))]
+    assert ["b"] == [reader.name for reader in found.readers(Value("c", 0))]
+    assert ["p", "e"] == [reader.name for reader in found.readers(Value("c", 1))]
 
 
 def test_a_layer_that_overwrites_an_input_of_the_net_makes_its_version_1() -> None:

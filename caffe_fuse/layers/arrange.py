@@ -271,15 +271,19 @@ def _reorg_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
     return [split.reshape(num, channels * stride**2, height // stride, width // stride)]
 
 
+def _always(_parameter: Any) -> bool:
+    return True
+
+
 def _divided(dim: Dim, divisor: int) -> Dim:
     return None if dim is None else dim // divisor
 
 
 ROWS = (
-    LayerType("Slice", _slice_shapes, forward=_slice_forward, most=1),
-    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward, most=1),
-    LayerType("Flatten", _flatten_shapes, forward=_reshaping(_flatten_shapes), most=1),
-    LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), most=1),
+    LayerType("Slice", _slice_shapes, forward=_slice_forward, most=1, shares=lambda parameter: len(parameter.top) == 1),
+    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward, most=1, shares=_always),
+    LayerType("Flatten", _flatten_shapes, forward=_reshaping(_flatten_shapes), most=1, shares=_always),
+    LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), most=1, shares=_always),
     LayerType("Permute", _permute_shapes, forward=_permute_forward, most=1),
     LayerType("Crop", _crop_shapes, forward=_crop_forward, most=2),
     LayerType("Tile", _tile_shapes, forward=_tile_forward, most=1),

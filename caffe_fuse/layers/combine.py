@@ -74,7 +74,7 @@ def _axpy_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
 
 
 ROWS = (
-    LayerType("Concat", _concat_shapes, forward=_concat_forward),
+    LayerType("Concat", _concat_shapes, forward=_concat_forward, shares=lambda parameter: len(parameter.bottom) == 1),
     LayerType("Eltwise", _eltwise_shapes, forward=_eltwise_forward),
     LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, most=3),
 )

@@ -98,7 +98,7 @@ ROWS = (
     LayerType("MemoryData", _memory_data_shapes),
     LayerType("AnnotatedData", _annotated_data_shapes),
     LayerType("HDF5Data", _unknown_shapes),
-    LayerType("Python", _unknown_shapes),
-    LayerType("HDF5Output", _no_shapes),
-    LayerType("Silence", _no_shapes, forward=_silence_forward),
+    LayerType("Python", _unknown_shapes, topless=True),
+    LayerType("HDF5Output", _no_shapes, topless=True),
+    LayerType("Silence", _no_shapes, forward=_silence_forward, topless=True),
 )

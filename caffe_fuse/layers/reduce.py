@@ -110,5 +110,5 @@ ROWS = (
     LayerType("Reduction", _reduction_shapes, forward=_reduction_forward, most=1),
     LayerType("ArgMax", _argmax_shapes, forward=_argmax_forward, most=1),
     LayerType("Accuracy", _accuracy_shapes),
-    *(LayerType(name, _loss_shapes) for name in _LOSSES),
+    *(LayerType(name, _loss_shapes, topless=True) for name in _LOSSES),  # Caffe: layer.hpp AutoTopBlobs
 )

@@ -149,6 +149,8 @@ class LayerType(NamedTuple):
     most: how many bottoms its forward function takes; None: any number
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
+    topless: whether it may stand without a top
+    shares(parameter): whether its tops are the memory of its first bottom (Caffe: ShareData)
     homogeneous(setting): how powers of two pass through it; None where they do not
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
@@ -163,6 +165,8 @@ class LayerType(NamedTuple):
     sums: Optional[Callable[[Any, Arrays, Arrays, Product], List[NDArray[Any]]]] = None
     stored: Optional[Callable[[Any, Arrays, Arrays, Callable[[Any], Any]], List[NDArray[Any]]]] = None
     most: Optional[int] = None
+    topless: bool = False
+    shares: Optional[Callable[[Any], bool]] = None
     homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
     statistics: Optional[Callable[[Any, Arrays], Union[Statistics, Refusal]]] = None
     ranges: Optional[Ranges] = None

@@ -79,18 +79,6 @@ def trimmed(links: Sequence[Link]) -> List[Link]:
     return kept
 
 
-def only_writers(net: Net, members: Sequence[Layer], own_top: Optional[Value]) -> bool:
-    """Whether the last member's top name can move up to another member: no layer outside writes that name between.
-
-    own_top: the value that the other member writes today; its earlier versions do not matter.
-    """
-    last = net.tops(members[-1])[0]
-    first = own_top.version if own_top is not None and own_top.blob == last.blob else 0
-    inside = {layer.index for layer in members}
-    writers = [net.producer(Value(last.blob, version)) for version in range(first, last.version + 1)]
-    return all(writer is not None and writer.index in inside for writer in writers)
-
-
 def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> Tuple[Tuple[str, Optional[str]], ...]:
     """Blobs between the members, each with the name that holds its value afterwards.
 

@@ -23,7 +23,7 @@ from ..layers.shapes import rank_of
 from ..measures import Measures
 from ..net import Layer, Net
 from ..scaled import ScaledBlob
-from .chain import Link, compose, follow, only_writers, trimmed, vanished
+from .chain import Link, compose, follow, trimmed, vanished
 from .progress import Progress, Refused, Rewrite, Rule
 from .proof import from_weights
 
@@ -94,8 +94,6 @@ def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Uni
     stranger = _different_sharer(net, match, matches)
     if stranger is not None:
         return Refusal(f"{layer} shares its weights with {stranger}, which does not get the same scale and shift")
-    if not only_writers(net, members, net.tops(layer)[0]):
-        return Refusal(f"blob {members[-1].tops[0]} is also written by a layer outside the chain")
     absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine)
     if isinstance(absorbed, Refusal):
         return absorbed

@@ -10,7 +10,7 @@ After:
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence, Set, Union
+from typing import Dict, List, Sequence, Set, Union
 
 import numpy as np
 
@@ -18,10 +18,10 @@ from ..blob import ArrayBlob
 from ..generations import V2
 from ..layers.row import Affine, Refusal
 from ..layers.shapes import rank_of
-from ..net import Layer, Net, Value
+from ..net import Layer, Net
 from ..schema import copy_of
 from ..wording import Remedy
-from .chain import Link, affine_of, compose, follow, only_writers, trimmed, vanished
+from .chain import Link, affine_of, compose, follow, trimmed, vanished
 from .leftover import in_front
 from .progress import Progress, Refused, Rewrite, Rule
 from .proof import from_values
@@ -67,6 +67,8 @@ def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:
     affine = affine_of(net, layer, progress.kept)
     if not isinstance(affine, Affine) or (affine.is_identity and not layer.blobs):
         return []
+    if net.bottoms(layer)[0] in net.memory.entangled:  # others read the same memory: each layer has to keep its place
+        return [Link(layer, affine)]
     sized = affine.scale.size > 1
     axis, channels = (affine.axis, affine.scale.size) if sized else (None, None)
     behind, _ = follow(net, net.tops(layer)[0], axis, channels, progress.kept)
@@ -91,11 +93,8 @@ def _reason(net: Net, links: Sequence[Link], progress: Progress) -> str:
 
 def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union[Rewrite, Refusal]:
     members = [link.layer for link in links]
-    moved_up = members.index(norm)
     affine = compose(links)
     source = net.bottoms(members[0])[0]
-    if not only_writers(net, members[moved_up:], net.tops(norm)[0]) or _overwritten(net, source, members, norm):
-        return Refusal("another layer writes one of the blobs of this chain between its layers")
     with np.errstate(over="ignore"):
         scale, shift = affine.scale.astype(np.float32), affine.shift.astype(np.float32)
     if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
@@ -112,13 +111,6 @@ def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union
     after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
     gone = vanished(net, members, [link.affine for link in links[1:]])
     return Rewrite(MERGE, tuple(members), after, gone, affine.axis, rank_of(net.shapes[source]), reason)
-
-
-def _overwritten(net: Net, source: Value, members: Sequence[Layer], norm: Layer) -> bool:
-    """Whether the chain's bottom means another value at the place of `norm` than at the chain's first layer."""
-    inside = {layer.index for layer in members}
-    writer: Optional[Layer] = net.producer(Value(source.blob, source.version + 1))
-    return writer is not None and writer.index < norm.index and writer.index not in inside
 
 
 def _fate(rewrite: Rewrite, layer: Layer) -> str:

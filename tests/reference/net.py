@@ -100,10 +100,12 @@ def trace(
     layers = _bind(parameters, weights, phase == "TEST", np.dtype(dtype))
     versions: Dict[str, List[Version]] = {}
     unknown: List[str] = []
+    owners: Dict[str, str] = {}
     for name in net.input:
         versions[name] = [_version(name, "", inputs[name].astype(dtype))]
     for layer in layers:
         _step(layer, inputs, versions, unknown, decisions or {}, table)
+        _share(layer.parameter, versions, owners)
     return Trace(versions, tuple(unknown))
 
 
@@ -224,6 +226,29 @@ def _step(
         if parameter.type in _SLOPES:
             made = replace(made, slope=_SLOPES[parameter.type], bottoms=places)
         versions.setdefault(name, []).append(made)
+
+
+def _share(parameter: Any, versions: Dict[str, List[Version]], owners: Dict[str, str]) -> None:
+    """What a layer in place writes is in every blob of that memory.
+
+    Caffe: ShareData in reshape_layer.cpp, flatten_layer.cpp and split_layer.cpp. owners: by blob, the one whose memory
+    it is.
+    """
+    for name, bottom in zip(parameter.top, parameter.bottom):
+        if name == bottom:
+            for other, owner in owners.items():
+                if other != name and owner == owners.get(name, name):
+                    _change(versions, other, versions[name][-1])
+    if parameter.type in ("Reshape", "Flatten", "Split"):
+        first = parameter.bottom[0]
+        owner = owners.setdefault(first, first)
+        owners.update(dict.fromkeys(parameter.top, owner))
+
+
+def _change(versions: Dict[str, List[Version]], name: str, written: Version) -> None:
+    before = versions[name][-1].value
+    value = None if before is None or written.value is None else written.value.reshape(before.shape)
+    versions[name].append(replace(written, blob=name, value=value))
 
 
 def _tops(
