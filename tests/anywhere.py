@@ -11,36 +11,57 @@ import re
 import subprocess
 import sys
 import time
-from typing import Dict, Iterable, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-# What a dispatched feature of NumPy is made for, by the names of NumPy 1.x and of 2.4.
-AVX512 = ("AVX512", "X86_V4")
-AVX2 = ("AVX2", "FMA3", "X86_V3", *AVX512)
+
+
+class Without(NamedTuple):
+    """numpy: how the names of such features begin in NumPy 1.x and in 2.4; opencv: their names there."""
+
+    numpy: Tuple[str, ...]
+    opencv: Tuple[str, ...]
+
+
+AVX512 = Without(("AVX512", "X86_V4"), ("AVX512-SKX",))
+AVX2 = Without(("AVX2", "FMA3", "X86_V3"), ("AVX2", "FMA3"))
 
 
 class Processor(NamedTuple):
-    """blas: a core type of OpenBLAS; taken_away: features that NumPy and OpenCV do without."""
+    """blas: a core type of OpenBLAS; without: features that NumPy and OpenCV do without."""
 
     blas: str
     threads: int
-    taken_away: Iterable[str]
+    without: Tuple[Without, ...] = ()
+
+    def environment(self) -> Dict[str, str]:
+        begins = tuple(begin for each in self.without for begin in each.numpy)
+        return {
+            "OPENBLAS_CORETYPE": self.blas,
+            "OPENBLAS_NUM_THREADS": str(self.threads),
+            "NPY_DISABLE_CPU_FEATURES": " ".join(name for name in dispatched() if name.startswith(begins)),
+            "OPENCV_CPU_DISABLE": ",".join(name for each in self.without for name in each.opencv),
+        }
+
+    def __str__(self) -> str:
+        names = " ".join(each.opencv[0] for each in self.without)
+        return f"{self.blas:10}{self.threads:8}  {names or '-':16}"
 
 
 PROCESSORS = (
-    Processor("SkylakeX", 1, ()),
-    Processor("SkylakeX", 2, ()),
-    Processor("Haswell", 1, AVX512),
-    Processor("Haswell", 2, AVX512),
-    Processor("Prescott", 1, AVX2),
-    Processor("Prescott", 2, AVX2),
-    Processor("Prescott", 2, ()),
-    Processor("SkylakeX", 1, AVX2),
+    Processor("SkylakeX", 1),
+    Processor("SkylakeX", 2),
+    Processor("Haswell", 1, (AVX512,)),
+    Processor("Haswell", 2, (AVX512,)),
+    Processor("Prescott", 1, (AVX2, AVX512)),
+    Processor("Prescott", 2, (AVX2, AVX512)),
+    Processor("Prescott", 2),
+    Processor("SkylakeX", 1, (AVX2, AVX512)),
 )
 
 
 def dispatched() -> List[str]:
-    """The features that this NumPy can do without."""
+    """The features that this NumPy can do without; it refuses to hear of others."""
     try:
         from numpy._core import _multiarray_umath as core  # type: ignore[attr-defined]
     except ImportError:
@@ -48,32 +69,19 @@ def dispatched() -> List[str]:
     return list(core.__cpu_dispatch__)
 
 
-def environment(processor: Processor, features: Iterable[str]) -> Dict[str, str]:
-    disabled = [name for name in features if name.startswith(tuple(processor.taken_away))]
-    return {
-        "OPENBLAS_CORETYPE": processor.blas,
-        "OPENBLAS_NUM_THREADS": str(processor.threads),
-        "NPY_DISABLE_CPU_FEATURES": " ".join(disabled),
-        "OPENCV_CPU_DISABLE": ",".join(name for name in processor.taken_away if name.startswith(("AVX", "FMA"))),
-    }
-
-
 def main() -> int:
-    features, worst = dispatched(), 0
-    print(f"{'BLAS':10}{'threads':>8}  {'without':12}{'seconds':>8}  result", flush=True)
+    worst = 0
+    print(f"{'BLAS':10}{'threads':>8}  {'without':16}{'seconds':>8}  result", flush=True)
     for processor in PROCESSORS:
         started = time.monotonic()
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *sys.argv[1:]]
-        settings = {**os.environ, **environment(processor, features)}
+        settings = {**os.environ, **processor.environment()}
         done = subprocess.run(command, cwd=PROJECT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         lines = done.stdout.decode(errors="replace").splitlines() or ["nothing was printed"]
-        without = {(): "-", AVX512: "AVX512", AVX2: "AVX512, AVX2"}[tuple(processor.taken_away)]
         result = re.sub(r"=+ ?| in .*", "", lines[-1])
-        seconds = time.monotonic() - started
-        print(f"{processor.blas:10}{processor.threads:8}  {without:12}{seconds:8.0f}  {result}", flush=True)
-        for line in lines:
-            if line.startswith(("FAILED", "ERROR")):
-                print(f"    {line}", flush=True)
+        print(f"{processor}{time.monotonic() - started:8.0f}  {result}", flush=True)
+        failed = (line for line in lines if line.startswith(("FAILED", "ERROR")))
+        print("".join(f"    {line}\n" for line in failed), end="", flush=True)
         worst = max(worst, done.returncode)
     return worst
 

@@ -220,6 +220,7 @@ def main() -> int:
         for first in range(0, len(seeds), BATCH):
             with tempfile.TemporaryDirectory(dir=scratch) as batch:
                 judged(seeds[first : first + BATCH], judge, asked.keep or Path(batch), tally)
+            print(f"\r{tally.nets} nets", end="\r", file=sys.stderr, flush=True)
     print("\n".join(tally.lines()))
     print(f"{time.monotonic() - started:.0f} s")
     return 1 if tally.wrong else 0
