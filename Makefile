@@ -2,11 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Its wheel of Caffe is for Python 3.8 alone.
+# The Caffe of PyPI is for Python 3.8 alone; PYTHON38 names one that is not found.
 ORACLE := .venv-oracle
 PYTHON38 ?=
 
-.PHONY: demo test test-anywhere lint fuzz mutants stress oracle bench proto clean
+.PHONY: demo test anywhere lint fuzz mutants stress oracle bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -18,7 +18,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2
 
 # Long: the tests once for each of several processors that BLAS, NumPy and OpenCV are told to see.
-test-anywhere: $(VENV)/test
+anywhere: $(VENV)/test
 	$(BIN)/python tests/anywhere.py -n 2
 
 lint: $(VENV)/test
@@ -33,7 +33,7 @@ fuzz: $(VENV)/test
 mutants: $(VENV)/test
 	$(BIN)/python tests/mutants.py
 
-# A real Caffe 1.0 for the CPU, as the judge of random nets: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
+# A real Caffe 1.0 for the CPU, the judge of tests/oracle.py: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
 oracle: $(ORACLE)/ready
 
 # Long: a thousand runs that are cut off by a signal, and what is on the disk afterwards.

@@ -82,8 +82,7 @@ DEFINITIONS: Dict[str, Judged] = {
     "inception-v3.prototxt": Judged(75),
     "inception-v4.prototxt": Judged(75),
     "mask-rcnn-deconv-bn.prototxt": Judged(unknown=TRAINED | {"ROIAlign", "SigmoidCrossEntropyLoss", "SmoothL1Loss"}),
-    # With 64 its own float32 error at fc1 happens to be so small that the fold's is 1.05 times the bound.
-    "mnasnet-x2paddle.prototxt": Judged(96),
+    "mnasnet-x2paddle.prototxt": Judged(),
     "mobilefacenet-res2-lcings.prototxt": Judged(97),
     "mobilenet-ssd-test.prototxt": Judged(unknown=EVALUATED),
     "mobilenet-ssd-train.prototxt": Judged(unknown=types("PriorBox")),
