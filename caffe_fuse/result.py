@@ -127,7 +127,8 @@ class Result:
         Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
         unless `force`, and for a number that blob_type="float16" would make infinite; InputError for an output that is
         an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
-        fails. Nothing is left behind then.
+        fails. Nothing is left behind then. Of the main thread's signals, one that comes while the files get their names
+        takes effect when all have them.
         """
         return saving.save(
             self.facts, self.options, self.report, prefix, force=force, reports=reports or {}, inputs=inputs

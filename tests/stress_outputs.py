@@ -1,6 +1,6 @@
 """What is on the disk after runs that were cut off at a random moment, met another run, or found the disk full.
 
-    python tests/stress_outputs.py [--signals 1000] [--pairs 50] [--seed 1]
+    python tests/stress_outputs.py [--signals 1000] [--pairs 50] [--jobs N] [--seed 1]
 
 Each run folds a sample net over old files of the same names, or where there are none. What was found afterwards is
 counted and printed; the status is 1 if a new net stood beside old weights, if a status said what was not so, or if a
@@ -19,14 +19,16 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
 MODEL = [str(SAMPLES / f"resnet20_cifar.{ending}") for ending in ("prototxt", "caffemodel")]
 NAMES = ("r.json", "a.caffemodel", "a.prototxt")
+CALLS = ("pwrite", "fchmod", "fsync", "link", "rename")  # of the system, that ask for room
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 ALL_NEW, ALL_OLD, MIXED = "complete new files", "all as it was", "MIXED PAIR"
 # A run in which the call of that name and number finds the disk full; what it gives to stderr says whether it was made.
@@ -112,41 +114,55 @@ def look(folder: Path, status: int, old: bool, *new: Contents) -> Found:
 
 
 @lru_cache(maxsize=None)
-def whole(*more: str) -> Tuple[Contents, float]:
-    """What a run writes, and the seconds it takes."""
-    seconds: List[float] = []
-    for _ in range(3):
-        with prepared(False) as folder:
-            begin = time.monotonic()
-            with start(command(folder, *more)) as process:
-                process.communicate()
-            seconds.append(time.monotonic() - begin)
-            found = contents(folder)
+def whole(*more: str) -> Contents:
+    """What a run writes."""
+    with prepared(False) as folder:
+        with start(command(folder, *more)) as process:
+            process.communicate()
+        found = contents(folder)
     assert None not in found
-    return found, statistics.median(seconds)
+    return found
 
 
-def signals(count: int, seed: int) -> Dict[signal.Signals, List[Found]]:
-    """Each of SIGNALS in turn, half of them at any moment of the run, half towards its end, where names are given."""
+def seconds_of(_: int) -> float:
+    with prepared(True) as folder:
+        begin = time.monotonic()
+        with start(command(folder)) as process:
+            process.communicate()
+        return time.monotonic() - begin
+
+
+def signals(count: int, seed: int, jobs: int = 1) -> Dict[signal.Signals, List[Found]]:
+    """Each of SIGNALS in turn, half of them at any moment of the run, half towards its end, where names are given.
+
+    jobs: how many runs there are at a time, each in a folder of its own.
+    """
     chance = random.Random(seed)
-    new, seconds = whole()
-    found: Dict[signal.Signals, List[Found]] = {number: [] for number in SIGNALS}
-    for turn in range(count):
-        number, old = SIGNALS[turn % 3], chance.random() < 0.7
-        delay = chance.uniform(0 if turn % 2 else 0.75 * seconds, 1.05 * seconds)
+    new = whole()
+
+    def cut_off(drawn: Tuple[signal.Signals, bool, float]) -> Found:
+        number, old, delay = drawn
         with prepared(old) as folder, start(command(folder)) as process:
-            time.sleep(delay)
+            time.sleep(delay * seconds)
             process.send_signal(number)
             process.communicate()
-            found[number].append(look(folder, process.returncode, old, new))
-    return found
+            return look(folder, process.returncode, old, new)
+
+    drawn = [
+        (SIGNALS[turn % 3], chance.random() < 0.7, chance.uniform(0 if turn % 2 else 0.75, 1.1))
+        for turn in range(count)
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        seconds = statistics.median(pool.map(seconds_of, range(3 * jobs)))
+        found = list(pool.map(cut_off, drawn))
+    return {number: found[place::3] for place, number in enumerate(SIGNALS)}
 
 
 def at_once(count: int, seed: int) -> List[Found]:
     """Two runs that give different models the same names, begun within a few milliseconds."""
     chance = random.Random(seed)
     other = ("--keep", "stem_bn", "--allow-bn", "--half-policy", "off")
-    (first, _), (second, _) = whole(), whole(*other)
+    first, second = whole(), whole(*other)
     assert first[1] != second[1]
     assert first[2] != second[2]
     found: List[Found] = []
@@ -162,7 +178,7 @@ def at_once(count: int, seed: int) -> List[Found]:
 
 def full_at_a_call(name: str) -> List[Found]:
     """The first call finds the disk full, then the second, until there are no more."""
-    new, _ = whole()
+    new = whole()
     found: List[Found] = []
     for number in range(1, 100):
         with prepared(True) as folder:
@@ -176,7 +192,7 @@ def full_at_a_call(name: str) -> List[Found]:
 
 def full_at_a_size() -> List[Found]:
     """No file may be larger than one byte less than each of the outputs is, and than half of that."""
-    new, _ = whole()
+    new = whole()
     found: List[Found] = []
     for size in sorted({max(1, part) for file in new if file for part in (len(file) - 1, len(file) // 2)}):
         with prepared(True) as folder:
@@ -186,9 +202,9 @@ def full_at_a_size() -> List[Found]:
     return found
 
 
-def full_disk(steps: int) -> Optional[List[Found]]:
-    """File systems of growing sizes, up to one that holds everything; None where none can be mounted."""
-    new, _ = whole()
+def full_disk(steps: int) -> List[Found]:
+    """File systems of growing sizes, up to one that holds everything; none where they cannot be mounted."""
+    new = whole()
     most = sum(len(file) for file in new if file) // 1024
     found: List[Found] = []
     for step in range(steps):
@@ -196,7 +212,7 @@ def full_disk(steps: int) -> Optional[List[Found]]:
             size = 32 + (most + 64) * step // (steps - 1)
             mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "caffe_fuse", place]
             if subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
-                return None
+                return []
             try:
                 with prepared(True, place) as folder:
                     with start(command(folder)) as process:
@@ -229,19 +245,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--signals", type=int, default=1000)
     parser.add_argument("--pairs", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (one for each processor)")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background hands on that it is ignored
     every: List[Found] = []
-    for number, found in signals(given.signals, given.seed).items():
+    for number, found in signals(given.signals, given.seed, given.jobs).items():
         told(number.name, found)
         every += found
-    parts = {"two runs at once": at_once(given.pairs, given.seed)}
-    for name in ("pwrite", "fchmod", "fsync", "link", "rename"):
-        parts[f"disk full at a call of {name}"] = full_at_a_call(name)
-    parts["no file larger than"] = full_at_a_size()
-    parts["a small file system"] = full_disk(24) or []
-    for title, found in parts.items():
+    parts: List[Tuple[str, Callable[[], List[Found]]]] = [
+        ("two runs at once", partial(at_once, given.pairs, given.seed)),
+        *((f"disk full at a call of {name}", partial(full_at_a_call, name)) for name in CALLS),
+        ("no file larger than", full_at_a_size),
+        ("a small file system", partial(full_disk, 24)),
+    ]
+    for title, run in parts:
+        found = run()
         told(title, found)
         every += found
     bad = [each for each in every if each.state == MIXED or each.lies or (each.temporary and nameless())]
