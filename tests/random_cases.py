@@ -47,12 +47,13 @@ def random_case(seed: int) -> Case:
 def scattered(arrays: List[np.ndarray], random: np.random.RandomState, spread: int) -> List[np.ndarray]:
     """Powers of two, up to 2^spread either way, on rows of weights, and on means and variances.
 
-    Some numbers are no halves then, and some lose digits.
+    Some numbers are no halves then, and some lose digits. One factor of a BatchNorm in eight becomes 0.
     """
     first, *rest = arrays
     powers = random.randint(-spread, spread + 1, (len(first), *[1] * (first.ndim - 1))) if first.ndim else np.int64(0)
     if first.ndim == 1 and len(rest) == 2:  # BatchNorm
-        return [np.ldexp(first, powers), np.ldexp(rest[0], 2 * powers), rest[1]]
+        factor = rest[1] if random.randint(8) else np.zeros_like(rest[1])
+        return [np.ldexp(first, powers), np.ldexp(rest[0], 2 * powers), factor]
     return [np.ldexp(first, powers), *rest] if first.ndim > 1 else arrays
 
 

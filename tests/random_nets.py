@@ -169,7 +169,16 @@ class Builder:
 class WideBuilder(Builder):
     """Adds pooling, strides, slices, more functions and operations, and layers of one phase only."""
 
-    kinds = (*Builder.kinds, "convolution", "pooling", "slices", "flat", "other_phase")
+    kinds = (
+        *Builder.kinds,
+        "convolution",
+        *["deconvolution"] * 2,
+        "product",
+        "pooling",
+        "slices",
+        "flat",
+        "other_phase",
+    )
     functions = (
         *Builder.functions,
         ("ReLU", "relu_param { negative_slope: 0.2 }"),
