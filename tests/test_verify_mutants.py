@@ -38,8 +38,9 @@ FAULTY = [mutant for mutant in MUTANTS if mutant.name in NAMES]
 FOLD = """
 import pathlib, sys
 import caffe_fuse
-from caffe_fuse.result import Result
-Result.prove_written = lambda self, path: None
+from caffe_fuse import saving
+assert saving.prove_written
+saving.prove_written = lambda *_: None
 source, target = map(pathlib.Path, sys.argv[1:])
 for name in sys.stdin.read().split():
     try:
