@@ -46,11 +46,13 @@ def test_0_and_what_is_not_finite_stay() -> None:
 
 
 def test_shared_numbers_stay_shared() -> None:
-    net = model_of(text(convolution()), nets.numbers(text(convolution()))).net
-    (only,) = net.layers
-    both = net.with_layers([only, only.new_behind(only, only.parameter).rewritten(only.parameter, only.blobs)])
-    first, second = moved(both, 1).layers
-    assert first.blobs == second.blobs
+    prototxt = text(convolution(), convolution("d", "x", "d"))
+    net = model_of(prototxt, nets.numbers(prototxt)).net
+    first, second = net.layers
+    shared = net.with_layers([first, second.rewritten(second.parameter, first.blobs)])
+    one, other = moved(shared, 1).layers
+    assert one.blobs == other.blobs
+    assert one.blobs != first.blobs
 
 
 def lucky() -> List[caffe_fuse.Model]:
