@@ -19,9 +19,12 @@ from .weights.recognise import HEAD_SIZE, explain
 from .wire import Source
 
 PathLike = Union[str, "os.PathLike[str]"]
-# $#name#$, ${name}, $name, {{name}}, @name@, %(name)s, %name%
-PLACEHOLDER = re.compile(r"\$#[^#]*#\$|\$\{[^}]*\}|\$\w+|\{\{.*?\}\}|@\w+@|%\(\w+\)\w|%\w+%")
-SOLVER_FIELDS = {"net", "train_net", "test_net", "base_lr", "lr_policy", "max_iter", "snapshot_prefix"}
+# $#name#$, ${name}, $name, {{name}}, {name}, @name@, %(name)s, %name%
+PLACEHOLDER = re.compile(r"\$#[^#]*#\$|\$\{[^}]*\}|\$\w+|\{\{.*?\}\}|\{\w+\}|@\w+@|%\(\w+\)\w|%\w+%")
+# Where a solver has its net, or nets: the whole text of one, and the name of its file.
+_NETS_INSIDE = ("net_param", "train_net_param", "test_net_param")
+_NET_FILES = ("net", "train_net", "test_net")
+_SOLVER_FIELDS = {*_NETS_INSIDE, *_NET_FILES, "base_lr", "lr_policy", "max_iter", "snapshot_prefix"}
 
 
 def load(
@@ -116,7 +119,22 @@ def _read_text(source: Source) -> Document:
     if kind and not kind.startswith("is text"):
         raise InputError(kind, where=source.name, remedy=remedy)
     document = _parsed(source)
-    names = {field.name for field in document.root.fields}
-    if not names & {"layer", "layers"} and names & SOLVER_FIELDS:
-        raise InputError("is a solver, not a net", where=source.name, remedy="give the prototxt that its `net` names")
+    _refuse_solver(document)
     return document
+
+
+def _refuse_solver(document: Document) -> None:
+    """What a fold makes is a net: of a solver that holds one it could not be said which file to hand on."""
+    fields = {field.name: field for field in reversed(document.root.fields)}
+    if fields.keys() & {"layer", "layers"} or not fields.keys() & _SOLVER_FIELDS:
+        return
+    inside = next((fields[name] for name in _NETS_INSIDE if name in fields), None)
+    if inside is not None:
+        raise InputError(
+            f"is a solver that holds its net, in {inside.name}",
+            where=document.where(inside.start),
+            remedy="save what stands between its braces as a file, and give that",
+        )
+    named = next((name for name in _NET_FILES if name in fields), "net")
+    remedy = f"give the prototxt that its `{named}` names"
+    raise InputError("is a solver, not a net", where=document.path, remedy=remedy)

@@ -6,7 +6,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from .errors import TextError
 from .wording import shown
@@ -66,18 +66,23 @@ class Text:
         line, column = self.position(offset)
         return f"{self.path}:{line}:{column}"
 
-    def error(self, what: str, offset: int) -> TextError:
+    def error(self, what: str, offset: int, remedy: Optional[str] = None) -> TextError:
         """The error about what stands at a byte, with its line or, of a long one, the part around the byte."""
         line, _ = self.position(offset)
         start = max(self._lines[line - 1], offset - _SHOWN)
         before = _printable(self.source[start:offset])
         after = _printable(self.source[offset : offset + _SHOWN].split(b"\n", 1)[0].rstrip(b"\r"))
-        return TextError(what, where=self.where(offset), line=before + after, column=len(before) + 1)
+        return TextError(
+            what, where=self.where(offset), remedy=remedy, line=before + after, column=len(before) + 1
+        )
 
 
 def _printable(line: bytes) -> str:
     """As wide as it is on a terminal, for the caret."""
     return shown(line.decode("utf-8", "replace").replace("\t", " "))
+
+
+FILL_IN = "if this is a template, put numbers in place of its words"
 
 
 class Scalar(NamedTuple):
@@ -113,7 +118,7 @@ class Scalar(NamedTuple):
         """Decimal, 0x hexadecimal or 0 octal."""
         text = self.text
         if self.kind != "number" or not _INTEGER.match(text):
-            raise self._unexpected("an integer")
+            raise self._unexpected("an integer", FILL_IN)
         digits = text.lstrip("-").strip()
         base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10
         digits = digits.lstrip("0xX") or "0"
@@ -127,7 +132,7 @@ class Scalar(NamedTuple):
         """Decimal, inf or nan: octal and hexadecimal numbers are integers only, also where a float is due."""
         match = _FLOAT.match(self.text)
         if match is None:
-            raise self._unexpected("a number" if self.kind != "number" else "a decimal number")
+            raise self._unexpected("a number" if self.kind != "number" else "a decimal number", FILL_IN)
         number = float(match.group(2))
         return -number if match.group(1) else number
 
@@ -144,9 +149,11 @@ class Scalar(NamedTuple):
             raise self._unexpected("a name without quotes")
         return self.text
 
-    def _unexpected(self, wanted: str) -> TextError:
+    def _unexpected(self, wanted: str, of_words: Optional[str] = None) -> TextError:
+        """of_words: what to do where a word stands instead."""
         found = excerpt(self.origin.source[self.start : self.end])
-        return self.origin.error(f"expected {wanted}, found `{found}`", self.start)
+        remedy = of_words if self.kind == "identifier" else None
+        return self.origin.error(f"expected {wanted}, found `{found}`", self.start, remedy)
 
     def _unescaped(self, match: re.Match[bytes]) -> bytes:
         octal, hexadecimal, unicode, simple = match.groups()

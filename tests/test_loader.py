@@ -92,11 +92,15 @@ def test_a_text_that_is_no_prototxt_is_named(name: str, tmp_path: Path) -> None:
     assert f"n.prototxt: {what}{remedy}" == error(tmp_path, content.rstrip(b"\1"), WEIGHTS)
 
 
-@pytest.mark.parametrize("place", ["$#batch_size#$", "${BATCH}", "$batch", "{{ batch }}", "@BATCH@", "%(batch)d"])
+PLACEHOLDERS = ["$#batch_size#$", "${BATCH}", "$batch", "{{ batch }}", "{batch}", "@BATCH@", "%(batch)d"]
+
+
+@pytest.mark.parametrize("place", PLACEHOLDERS)
 def test_a_template_is_named_with_its_first_placeholder(place: str, tmp_path: Path) -> None:
     net = text().replace(b"dim: 2 ", f"dim: {place} ".encode())
     found = error(tmp_path, net, WEIGHTS).splitlines()
-    column = 21 if place.startswith("{{") else 20  # the first brace opens a message
+    # The first brace opens a message, and what stands in it ends too early.
+    column = 21 if place.startswith("{{") else 20 + len("{batch") if place == "{batch}" else 20
     assert (
         f"n.prototxt:2:{column}: {place} is a placeholder: this is a template of a net; fill its placeholders in"
         == found[0]
@@ -107,6 +111,29 @@ def test_a_template_is_named_with_its_first_placeholder(place: str, tmp_path: Pa
 def test_what_only_looks_like_a_placeholder_elsewhere_is_none(tmp_path: Path) -> None:
     found = error(tmp_path, b'name: "$a" name: [', WEIGHTS)
     assert "placeholder" not in found
+
+
+def test_a_word_in_place_of_a_number_may_be_of_a_template(tmp_path: Path) -> None:
+    net = text(convolution("c", settings="group: groups"))
+    found = error(tmp_path, net, WEIGHTS).splitlines()[0]
+    assert "expected an integer, found `groups`; if this is a template, put numbers in place of its words" in found
+    other = error(tmp_path, text(convolution("c", settings='group: "2"')), WEIGHTS).splitlines()[0]
+    assert other.endswith('expected an integer, found `"2"`')
+
+
+@pytest.mark.parametrize("field", ["net_param", "train_net_param", "test_net_param"])
+def test_a_solver_that_holds_its_net_says_where(field: str, tmp_path: Path) -> None:
+    net = b"base_lr: 0.1\n" + field.encode() + b" {\n" + text(convolution("c")) + b"}\n"
+    assert (
+        f"n.prototxt:2:1: is a solver that holds its net, in {field}; save what stands between its braces as a file, "
+        "and give that"
+    ) == error(tmp_path, net, WEIGHTS)
+
+
+def test_a_solver_names_the_field_that_names_the_net(tmp_path: Path) -> None:
+    assert "n.prototxt: is a solver, not a net; give the prototxt that its `train_net` names" == error(
+        tmp_path, b'train_net: "a.prototxt"\nbase_lr: 0.1\n', WEIGHTS
+    )
 
 
 def test_two_solvers_two_weights_two_nets(tmp_path: Path) -> None:
