@@ -129,12 +129,16 @@ def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
     if layer.row is None or layer.row.blobs is None:
         return None
     bottoms = [net.shapes[value] for value in net.bottoms(layer)]
+    if layer.index in net.sizes.doubts and layer.blobs:  # the numbers are there, and as many as the layer really has
+        bottoms = [None] * len(bottoms)
     try:
         found = layer.row.blobs(layer.parameter, bottoms)
         for dims in found:
             require_possible(dims)
         return found
     except InputError as error:
+        if layer.doubt is not None and not layer.misspelt:
+            return None
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from . import generations, names, schema
+from . import generations, layers, names, schema
 from .bind import bind, strangers, with_placeholders
 from .errors import InputError
 from .layers.row import Shape
 from .layers.shapes import require_possible
 from .net import Layer, Net
+from .spelling import hint, nearest
 from .state import State, in_phase, state_of, takes_part
 from .textproto import Document, Message, Scalar
 from .weights.model import WeightFile
@@ -51,18 +52,44 @@ def build(
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     _check_sizes({**inputs, **input_shapes}, document)
     net = Net(included, inputs, input_shapes)
-    warnings += net.memory.warnings(net)
+    warnings += [*_unknown_types(net), *_misspelt(net), *net.memory.warnings(net)]
     if weights is None:
         net = with_placeholders(net, bn_dialect)
-        return Built(net, excluded, (*warnings, *_left_out(net)))
+        return Built(net, excluded, (*warnings, *net.sizes.conflicts, *_left_out(net)))
     decided = bind(net, weights, bn_dialect)
-    warnings += [*decided.warnings, *_left_out(decided.net), *strangers(everything, weights)]
+    warnings += [*decided.net.sizes.conflicts, *decided.warnings, *_left_out(decided.net)]
+    warnings += strangers(everything, weights)
     return Built(decided.net, excluded, tuple(warnings))
+
+
+def _unknown_types(net: Net) -> List[str]:
+    """A warning about each type that is not in the table. Raises InputError for a layer that has no type."""
+    strange: Dict[str, List[Layer]] = {}
+    for layer in net.layers:
+        if not layer.type:
+            raise InputError(f"layer {layer.name} has no type", where=layer.where, remedy="say what it is")
+        if layer.row is None:
+            strange.setdefault(layer.type, []).append(layer)
+    known = (*layers.ALIASES, *layers.LAYERS)
+    return [
+        f"{found[0].where}: type {name} of {counted(len(found), 'layer')} is not known{hint(nearest(name, known))}: "
+        "nothing folds across it, and the sizes of its tops are unknown"
+        for name, found in strange.items()
+    ]
+
+
+def _misspelt(net: Net) -> List[str]:
+    """A warning about each field whose name is nearly that of another one."""
+    found = {layer.misspelt: layer for layer in reversed(net.layers) if layer.misspelt}
+    return [
+        f"{layer.where}: {field} of {layer} is not known, and Caffe reads no such net" for field, layer in found.items()
+    ]
 
 
 def _left_out(net: Net) -> List[str]:
     """A warning about layers that the forward pass computes without something that the files say of them."""
-    strange = [layer for layer in net.layers if layer.row is not None and layer.row.forward and layer.not_understood]
+    run = (layer for layer in net.layers if layer.row is not None and layer.row.forward and not layer.misspelt)
+    strange = [layer for layer in run if layer.not_understood]
     if not strange:
         return []
     layer, others = strange[0], strange[1:]

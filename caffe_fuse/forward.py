@@ -140,7 +140,7 @@ def compute(
         if is_source(layer):
             tops = [_input(name, inputs, precision) for name in layer.tops]
         else:
-            tops = _run(layer, bottoms, precision)
+            tops = _run(layer, bottoms, precision, layer.index in net.sizes.doubts)
         del bottoms
         for top, computed in zip(net.tops(layer), tops):
             for other in net.memory.overwritten.get(top, ()):
@@ -189,8 +189,8 @@ def _input(name: str, inputs: Arrays, precision: Precision) -> Computed:
     return precision.kept(np.ascontiguousarray(inputs[name], precision.dtype))
 
 
-def _run(layer: Layer, bottoms: List[Computed], precision: Precision) -> List[Computed]:
-    """The tops of one layer."""
+def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: bool) -> List[Computed]:
+    """The tops of one layer. in_doubt: sizes that do not fit are no error."""
     known: List[Array] = []
     for bottom in bottoms:
         if isinstance(bottom, Unavailable):
@@ -203,7 +203,12 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision) -> List[Co
     if row.most is not None and len(known) > row.most:
         reason = f"it takes {counted(row.most, 'bottom')}, has {len(known)}"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
-    _check(layer, row, [bottom.shape for bottom in known])
+    try:
+        _check(layer, row, [bottom.shape for bottom in known])
+    except InputError as error:
+        if not in_doubt:
+            raise
+        return [Unavailable(error.what)] * len(layer.tops)
     try:
         tops = _tops(layer, row, known, precision)
     except InputError as error:

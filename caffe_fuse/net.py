@@ -15,9 +15,10 @@ from . import generations, layers
 from .blob import Blob, StoredBlob
 from .errors import InputError, InternalError
 from .layers.row import Affine, LayerType, Shape
-from .layers.shapes import require_possible
 from .memory import Memory, memory_of
 from .schema import Unknown
+from .sizes import Sizes, sizes_of
+from .spelling import hint
 from .textproto import Field, Message
 from .weights.model import LayerRecord
 
@@ -93,12 +94,27 @@ class Layer:
     @property
     def not_understood(self) -> Optional[str]:
         """A field in the parameters or blobs that what is done with the layer should obey, such as a quantisation."""
-        inside = [unknown.path for unknown in self.unknown if "." in unknown.path]
+        inside = [unknown for unknown in self.unknown if "." in unknown.path]
         if inside:
-            return f"field {inside[0]}"
+            return f"field {inside[0].path}{hint(inside[0].meant)}"
         for place, blob in enumerate(self.blobs):
             if isinstance(blob, StoredBlob) and blob.unknown:
                 return f"field {blob.unknown[0]} of blob {place}"
+        return None
+
+    @property
+    def misspelt(self) -> Optional[str]:
+        """A field whose name is nearly that of another one: Caffe reads no such net."""
+        found = [unknown for unknown in self.unknown if unknown.meant]
+        return f"field {found[0].path}{hint(found[0].meant)}" if found else None
+
+    @property
+    def doubt(self) -> Optional[str]:
+        """Why its sizes may be others than we think."""
+        if any("." in unknown.path for unknown in self.unknown):
+            return f"{self.not_understood} of {self} in line {self.line}"
+        if self.row is not None and self.row.name in layers.FOREIGN:
+            return f"{self} in line {self.line}, a type that BVLC Caffe does not have,"
         return None
 
     @classmethod
@@ -182,15 +198,15 @@ class Net:
         values += [value for layer in self.layers for value in self.tops(layer)]
         return tuple(value for value in values if not self.readers(value))
 
-    @cached_property
+    @property
     def shapes(self) -> Mapping[Value, Shape]:
         """The shape of every value; unknown where the files and the user do not say enough."""
-        shapes: Dict[Value, Shape] = {Value(name, 0): shape for name, shape in self.inputs.items()}
-        for layer in self.layers:
-            bottoms = [shapes[value] for value in self.bottoms(layer)]
-            for value, shape in zip(self.tops(layer), _top_shapes(layer, bottoms)):
-                shapes[value] = self.given_shapes.get(value.blob, shape) if not bottoms else shape
-        return shapes
+        return self.sizes.shapes
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The shapes, and what they depend on where they are in doubt."""
+        return sizes_of(self, {Value(name, 0): shape for name, shape in self.inputs.items()})
 
     @cached_property
     def memory(self) -> Memory:
@@ -265,17 +281,3 @@ def _second_source(layer: Layer, value: Value, producers: Mapping[Value, Layer])
         remedy="only its one reader can write a blob again, in place; check the names, and the phase "
         "(--phase, --level, --stage)",
     )
-
-
-def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-    row = layer.row
-    unknown: Sequence[Shape] = [None] * len(layer.tops)
-    if row is None:
-        return unknown
-    try:
-        found = list(row.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
-        for shape in found:
-            require_possible(shape)
-    except InputError as error:
-        raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
-    return (found + list(unknown))[: len(layer.tops)]

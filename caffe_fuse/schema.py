@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pool, message_factory
 
 from . import names
 from .errors import TextError
+from .spelling import nearest
 from .textproto import Document, Field, Message, Scalar, Value
 
 PHASES: Mapping[str, int] = {"TRAIN": 0, "TEST": 1}
@@ -25,11 +26,13 @@ _FOREIGN = 400_000_000
 class Unknown(NamedTuple):
     """A field of the text that the message does not have, or whose value it cannot hold.
 
-    path: field names from the message down to the field, joined by dots.
+    path: field names from the message down to the field, joined by dots. meant: a name that the message has and that is
+    nearly this one, or "".
     """
 
     path: str
     field: Field
+    meant: str = ""
 
 
 class Typed(NamedTuple):
@@ -115,7 +118,7 @@ class _Reader:
         for field in tree.fields:
             slot = slots.get(field.name)
             if slot is None:
-                self.unknown.append(Unknown(path + field.name, field))
+                self.unknown.append(Unknown(path + field.name, field, nearest(field.name, slots)))
                 continue
             try:
                 self._set(message, slot, field, path, foreign or slot.foreign)

@@ -83,6 +83,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         FINDS + "test_no_power_of_two_passes_through_memory_that_is_changed_in_place",
     ),
     Mutant(
+        "a conflict of sizes forgiven where nothing is in doubt",
+        "sizes.py",
+        "            if doubt is None or not _may_be_right(layer):\n",
+        "            if not _may_be_right(layer):\n",
+        "tests/test_sizes.py::test_the_same_conflict_is_an_error_where_all_is_read",
+    ),
+    Mutant(
+        "an unknown type not told",
+        "build.py",
+        "        if layer.row is None:\n            strange",
+        "        if False:\n            strange",
+        "tests/test_sizes.py::test_an_unknown_type_is_told_with_the_one_that_was_meant",
+    ),
+    Mutant(
         "an unknown rank taken for 4",
         "layers/shapes.py",
         "        return axis if axis >= 0 else None\n",

@@ -173,7 +173,7 @@ FOREIGN = 'layer { name: "f" type: "Foreign" bottom: "x" top: "f" relu_param { r
     ],
 )
 def test_a_layer_that_is_run_without_one_of_its_fields_is_told(layers: Tuple[str, ...], expected: str) -> None:
-    (warning,) = model(text(*layers), None).warnings
+    (warning,) = (each for each in model(text(*layers), None).warnings if "left out" in each)
     assert warning.startswith(expected)
     assert (AVERAGE in layers) == warning.endswith("where the net is run, as are fields of 1 more layer")
 
@@ -182,4 +182,4 @@ def test_a_layer_that_is_run_without_one_of_its_fields_is_told(layers: Tuple[str
     "each", [FOREIGN, 'layer { name: "q" type: "ReLU" bottom: "x" top: "x" quantization_param { } }']
 )
 def test_what_a_run_does_not_need_is_not_told(each: str) -> None:
-    assert () == model(text(each), None).warnings
+    assert not any("left out" in warning for warning in model(text(each), None).warnings)

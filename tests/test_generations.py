@@ -145,13 +145,16 @@ def test_layers_in_a_list_are_refused(name: str) -> None:
 
 
 def test_each_layer_knows_its_generation() -> None:
-    net = model(HEAD + b"layer { name: 'a' } layers { name: 'b' } layers { layer { name: 'c' } }", None)
+    layers = "layer { name: 'a' type: 'Silence' } layers { name: 'b' type: SILENCE }"
+    oldest = "layers { layer { name: 'c' type: 'relu' } bottom: 'x' top: 'c' }"
+    net = model(HEAD + f"{layers} {oldest}".encode(), None)
     assert [V2, V1, V0] == [each.generation for each in net.net.layers]
     assert ["a", "b", "c"] == [each.name for each in net.net.layers]
 
 
 def test_a_net_of_two_forms_is_read_with_a_warning() -> None:
-    net = model(HEAD + b"layer { name: 'a' }\nlayers { name: 'b' }\nlayers { name: 'c' }", None)
+    lines = "layer { name: 'a' type: 'Silence' }", *(f"layers {{ name: '{name}' type: SILENCE }}" for name in "bc")
+    net = model(HEAD + "\n".join(lines).encode(), None)
     (warning,) = net.warnings
     assert warning.startswith("net.prototxt:7:1: this net has `layer` and `layers`")
 

@@ -35,6 +35,15 @@ LAYERS: Dict[str, LayerType] = {
     for entry in family
 }
 
+# The types above that BVLC Caffe does not have: what they do is what most of the Caffes that have them do.
+FOREIGN = frozenset(
+    (
+        *("AnnotatedData", "Axpy", "BN", "ConvolutionDepthwise", "DetectionOutput", "Interp", "MultiBoxLoss"),
+        *("Normalize", "PSROIPooling", "Permute", "PriorBox", "ROIPooling", "ReLU6", "Reorg", "ShuffleChannel"),
+        *("SmoothL1Loss", "Upsample"),
+    )
+)
+
 ALIASES: Dict[str, str] = {
     "DepthwiseConv": "ConvolutionDepthwise",
     "DepthwiseConvolution": "ConvolutionDepthwise",
