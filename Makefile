@@ -5,8 +5,12 @@ BIN := $(VENV)/bin
 # The Caffe of PyPI is for Python 3.8 alone; PYTHON38 names one that is not found.
 ORACLE := .venv-oracle
 PYTHON38 ?=
+# Its wheels of atheris are for Linux alone.
+FUZZ := .venv-fuzz
+FUZZ_SECONDS ?= 600
 
-.PHONY: demo test anywhere lint fuzz mutants stress oracle bench proto clean
+.PHONY: demo test anywhere lint fuzz fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
+.PHONY: mutants stress oracle bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -25,9 +29,20 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Long: the property tests with many more examples.
-fuzz: $(VENV)/test
+# Long: what no input may bring out. Each target alone: make fuzz-structure FUZZ_SECONDS=3600. Finds go to fuzz-finds/.
+fuzz: fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
+
+# The property tests with many more examples.
+fuzz-properties: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=fuzzing -k "property or fuzz"
+
+# Changed bytes of prototxts and weight files, which atheris chooses by what they cover; h5py's own code it does not see.
+fuzz-text fuzz-caffemodel: $(FUZZ)/ready
+	$(FUZZ)/bin/python tests/fuzz/run.py $(@:fuzz-%=%) --guided --seconds $(FUZZ_SECONDS)
+
+# Changed nets with their weights, under every command with options drawn.
+fuzz-hdf5 fuzz-structure: $(VENV)/test
+	$(BIN)/python tests/fuzz/run.py $(@:fuzz-%=%) --seconds $(FUZZ_SECONDS)
 
 # Applies deliberate faults to the package one at a time, and prints which test notices which.
 mutants: $(VENV)/test
@@ -49,7 +64,7 @@ proto: $(VENV)/test
 	$(BIN)/python proto/compile.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) $(FUZZ) fuzz-finds demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/demo: setup.cfg
 	$(PYTHON) -m venv $(VENV)
@@ -69,4 +84,9 @@ $(ORACLE)/ready:
 	"$$found" -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install -q kendryte-caffe protobuf==3.20.3
 	GLOG_minloglevel=2 $(ORACLE)/bin/python -c 'import caffe; print("Caffe", caffe.__version__)'
+	touch $@
+
+$(FUZZ)/ready: setup.cfg
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install -q -e '.[test]' atheris
 	touch $@
