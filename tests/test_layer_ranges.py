@@ -118,6 +118,7 @@ def layer(type_name: str, bottom: str = "x", rest: str = "", top: str = "t") -> 
         (layer("Softmax"), [UNKNOWN], ([0], [1])),
         (layer("Sigmoid"), [UNKNOWN], ([0], [1])),
         (layer("Power", rest="power_param { power: -1 }"), [X], None),
+        (layer("Power", rest="power_param { shift: inf }"), [([-INF], [1])], None),
         (layer("Reduction"), [X], None),
         (layer("Mystery"), [X], None),
     ],

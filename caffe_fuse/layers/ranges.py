@@ -156,14 +156,16 @@ def _aligned(ranges: Sequence[Range]) -> Sequence[Range]:
 
 
 def _sum(ranges: Sequence[Range]) -> Range:
-    ranges = _aligned(ranges)
-    return Range(*(reduce(np.add, ends) for ends in zip(*ranges)))
+    """inf - inf is no end: a setting may be infinite, and half of all numbers too."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        lows, highs = (reduce(np.add, ends) for ends in zip(*_aligned(ranges)))
+    return Range(np.where(np.isnan(lows), -np.inf, lows), np.where(np.isnan(highs), np.inf, highs))
 
 
 def _product(one: Range, other: Range) -> Range:
     """0 times a number that is not known is 0."""
     one, other = _aligned([one, other])
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         corners = [a * b for a in one for b in other]
     lows, highs = reduce(np.fmin, corners), reduce(np.fmax, corners)
     return Range(np.where(np.isnan(lows), 0.0, lows), np.where(np.isnan(highs), 0.0, highs))
