@@ -11,6 +11,8 @@ import numpy as np
 from .blob import ArrayBlob, Blob, CastBlob, Reader
 from .dialects import Decided, decide
 from .errors import InputError
+from .fillers import filled
+from .layers import WITHOUT_BLOBS
 from .layers.row import Dims
 from .layers.shapes import require_possible
 from .net import Layer, Net
@@ -28,8 +30,9 @@ class _Problem(NamedTuple):
 def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
     """The net with its numbers. Raises InputError where a layer's blobs are missing, or of another number or shape."""
     decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
-    _check_blobs(decided.net, weights)
-    return decided._replace(net=_with_own_axes(decided.net))
+    net, notes = filled(decided.net, _needed(decided.net))
+    _check_blobs(net, weights)
+    return Decided(_with_own_axes(net), (*notes, *decided.warnings))
 
 
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
@@ -125,9 +128,9 @@ def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
 
 
 def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
-    """The shapes of the blobs that the layer needs; None if its type has none, or dialects disagree."""
+    """The shapes of the blobs that the layer needs; None if nobody knows, or dialects disagree."""
     if layer.row is None or layer.row.blobs is None:
-        return None
+        return [] if layer.row is not None and layer.row.name in WITHOUT_BLOBS else None
     bottoms = [net.shapes[value] for value in net.bottoms(layer)]
     if layer.index in net.sizes.doubts and layer.blobs:  # the numbers are there, and as many as the layer really has
         bottoms = [None] * len(bottoms)
@@ -142,15 +145,19 @@ def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
 
 
+def _needed(net: Net) -> List[Tuple[Layer, Sequence[Dims]]]:
+    """The layers of which it is known which blobs they need, with those."""
+    expected = [(layer, expected_shapes(net, layer)) for layer in net.layers]
+    return [(layer, shapes) for layer, shapes in expected if shapes is not None]
+
+
 def _check_blobs(net: Net, weights: WeightFile) -> None:
     """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
     for layer in net.layers:
         for blob in layer.blobs:
             if isinstance(blob, Absent):
                 raise blob.error()
-    needed = [
-        (layer, expected) for layer in net.layers for expected in [expected_shapes(net, layer)] if expected is not None
-    ]
+    needed = _needed(net)
     missing = [layer for layer, expected in needed if expected and not layer.blobs]
     problem = _missing(missing, weights) if missing else next(filter(None, (_misfit(*pair) for pair in needed)), None)
     if problem is not None:

@@ -176,6 +176,11 @@ def _remarks(dialect: Dialect, layers: Sequence[Layer]) -> List[str]:
                 "uses the stored statistics all the same"
             )
     elif "factor" in dialect.orders[0]:
+        if all(_is_blank(layer) for layer in layers):
+            found.append(
+                f"{layers[0].where}: the statistics of all BatchNorm layers of the net are 0, and so are their factors, "
+                "as before any training: is this the weight file of the net?"
+            )
         empty = [layer for layer in layers if _is_unsummed(layer)]
         if empty:
             found.append(
@@ -194,6 +199,10 @@ def _says_batch(layer: Layer) -> bool:
 def _is_unsummed(layer: Layer) -> bool:
     mean, variance, factor = layer.blobs[:3]
     return not factor.array().any() and bool(mean.array().any() or variance.array().any())
+
+
+def _is_blank(layer: Layer) -> bool:
+    return not any(blob.array().any() for blob in reversed(layer.blobs[:3]))
 
 
 def _list(layers: Sequence[Layer]) -> str:

@@ -97,6 +97,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_sizes.py::test_an_unknown_type_is_told_with_the_one_that_was_meant",
     ),
     Mutant(
+        "a filler of chance taken for a constant",
+        "fillers.py",
+        '    if filler.type == "constant":\n',
+        '    if filler.type != "bilinear":\n',
+        "tests/test_fillers.py::test_numbers_of_chance_and_fillers_that_nobody_named_are_missing",
+    ),
+    Mutant(
+        "blobs that the net has no place for are let pass",
+        "bind.py",
+        "        return [] if layer.row is not None and",
+        "        return None if layer.row is not None and",
+        "tests/test_fillers.py::test_blobs_of_a_layer_that_has_none_are_an_error",
+    ),
+    Mutant(
         "an unknown rank taken for 4",
         "layers/shapes.py",
         "        return axis if axis >= 0 else None\n",

@@ -44,6 +44,11 @@ FOREIGN = frozenset(
     )
 )
 
+# The types of which BVLC Caffe takes no blobs (net.cpp:752, "Incompatible number of blobs").
+WITHOUT_BLOBS = (
+    frozenset(name for name, entry in LAYERS.items() if entry.blobs is None) - FOREIGN - {*("BatchNorm", "Python")}
+)
+
 ALIASES: Dict[str, str] = {
     "DepthwiseConv": "ConvolutionDepthwise",
     "DepthwiseConvolution": "ConvolutionDepthwise",
