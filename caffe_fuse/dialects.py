@@ -178,7 +178,7 @@ def _remarks(dialect: Dialect, layers: Sequence[Layer]) -> List[str]:
     elif "factor" in dialect.orders[0]:
         if all(_is_blank(layer) for layer in layers):
             found.append(
-                f"{layers[0].where}: the statistics of all BatchNorm layers of the net are 0, and so are their factors, "
+                f"{layers[0].where}: all statistics of all BatchNorm layers are 0, and so are their factors, "
                 "as before any training: is this the weight file of the net?"
             )
         empty = [layer for layer in layers if _is_unsummed(layer)]
