@@ -72,9 +72,7 @@ class Text:
         start = max(self._lines[line - 1], offset - _SHOWN)
         before = _printable(self.source[start:offset])
         after = _printable(self.source[offset : offset + _SHOWN].split(b"\n", 1)[0].rstrip(b"\r"))
-        return TextError(
-            what, where=self.where(offset), remedy=remedy, line=before + after, column=len(before) + 1
-        )
+        return TextError(what, where=self.where(offset), remedy=remedy, line=before + after, column=len(before) + 1)
 
 
 def _printable(line: bytes) -> str:

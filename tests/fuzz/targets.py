@@ -15,8 +15,9 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Se
 import bounded
 import nets
 import numpy as np
-from mutations import mutated_bytes, mutated_net
+from mutations import mutated_bytes, mutated_net, parts_of
 from random_nets import Seeded, WideBuilder
+from reference.files import message_class
 
 from caffe_fuse import textproto
 from caffe_fuse.errors import CaffeFuseError
@@ -252,14 +253,28 @@ def _memory() -> Optional[str]:
 
 def target(name: str) -> Any:
     truths = DATA / "caffe_truth"
-    texts, models = read_all(DATA / "*", "net.prototxt"), read_all(truths, "net.caffemodel")
     if name == "text":
-        return Bytes("net.prototxt", texts or read_all(truths, "net.prototxt"), read_text)
+        texts = read_all(DATA, "*/net.prototxt")
+        return Bytes("net.prototxt", [*texts, *alone(texts)], read_text)
     if name == "caffemodel":
-        return Bytes("net.caffemodel", models, read_numbers)
+        models = read_all(truths, "net.caffemodel")
+        return Bytes("net.caffemodel", [*models, *records(models)], read_numbers)
     if name == "hdf5":
         arrays = {"c": {0: np.ones((2, 3), "f4"), 1: np.ones(2, "f2")}, "b": {0: np.ones(3)}, "s": {}}
         return Bytes("net.caffemodel.h5", [nets.hdf5(arrays), *read_all(truths, "*.h5")], read_numbers)
     if name == "structure":
         return Structure()
     sys.exit(f"no target {name}: text, caffemodel, hdf5 or structure")
+
+
+def alone(texts: Sequence[bytes]) -> List[bytes]:
+    """Nets of one layer: many cases in the time of one of a whole net."""
+    parts = [parts_of(text.decode("utf-8", "replace")) for text in texts]
+    return [(head + layer).encode() for head, *layers in parts for layer in layers]
+
+
+def records(models: Sequence[bytes]) -> List[bytes]:
+    """Files of one layer."""
+    message = message_class("NetParameter")
+    found = [record for model in models for record in message.FromString(model).layer]
+    return [bytes(message(layer=[record]).SerializeToString()) for record in found]
