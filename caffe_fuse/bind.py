@@ -32,7 +32,9 @@ def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
     decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
     net, notes = filled(decided.net, _needed(decided.net))
     _check_blobs(net, weights)
-    return Decided(_with_own_axes(net), (*notes, *decided.warnings))
+    net = _with_own_axes(net)
+    _check_layouts(net)
+    return Decided(net, (*notes, *decided.warnings))
 
 
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
@@ -226,6 +228,17 @@ def _with_own_axes(net: Net) -> Net:
                 layer = replace(layer, blobs=(blob, *layer.blobs[1:]))
         changed.append(layer)
     return net.with_layers(changed) if own else net
+
+
+def _check_layouts(net: Net) -> None:
+    """Sizes that only the weights tell, where the net does not, have to fit the layer as well."""
+    for layer in net.layers:
+        if layer.row is not None and layer.row.absorb is not None and layer.blobs:
+            try:
+                layer.row.absorb.layout(layer.parameter, layer.blobs[0].shape)
+            except InputError as error:
+                what = f"layer {layer.name} ({layer.type}): {error.what}"
+                raise InputError(what, where=layer.where, remedy=error.remedy) from error
 
 
 def _exact(wanted: Dims, blob: Blob) -> Tuple[int, ...]:

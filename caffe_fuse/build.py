@@ -52,14 +52,19 @@ def build(
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     _check_sizes({**inputs, **input_shapes}, document)
     net = Net(included, inputs, input_shapes)
-    warnings += [*_unknown_types(net), *_misspelt(net), *net.memory.warnings(net)]
+    warnings += [*_unknown_types(net), *_misspelt(net)]
     if weights is None:
         net = with_placeholders(net, bn_dialect)
-        return Built(net, excluded, (*warnings, *net.sizes.conflicts, *_left_out(net)))
+        return Built(net, excluded, (*warnings, *_of_the_graph(net), *_left_out(net)))
     decided = bind(net, weights, bn_dialect)
-    warnings += [*decided.net.sizes.conflicts, *decided.warnings, *_left_out(decided.net)]
+    warnings += [*_of_the_graph(decided.net), *decided.warnings, *_left_out(decided.net)]
     warnings += strangers(everything, weights)
     return Built(decided.net, excluded, tuple(warnings))
+
+
+def _of_the_graph(net: Net) -> List[str]:
+    """Warnings about sizes and shared memory; the sizes first, for they find what a layer lacks."""
+    return [*net.sizes.conflicts, *net.memory.warnings(net)]
 
 
 def _unknown_types(net: Net) -> List[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from .errors import InputError
-from .layers.shapes import require_possible
+from .layers.shapes import MissingBottom, require_possible
 
 if TYPE_CHECKING:
     from .layers.row import Shape
@@ -43,7 +43,7 @@ def sizes_of(net: Net, inputs: Mapping[Value, Shape]) -> Sizes:
         try:
             tops = _top_shapes(layer, bottoms)
         except InputError as error:
-            if doubt is None or not _may_be_right(layer):
+            if doubt is None or isinstance(error, MissingBottom) or not _may_be_right(layer):
                 raise
             tops = [None] * len(layer.tops)
             conflicts.setdefault(doubt, f"{error}; its sizes are unknown, for {doubt} may change them")
@@ -63,7 +63,8 @@ def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
             require_possible(shape)
     except InputError as error:
         misread = f"; {layer.misspelt} is not known" if layer.misspelt else ""
-        raise InputError(f"layer {layer.name} ({layer.type}): {error.what}{misread}", where=layer.where) from error
+        kind = type(error)
+        raise kind(f"layer {layer.name} ({layer.type}): {error.what}{misread}", where=layer.where) from error
     return (found + list(unknown))[: len(layer.tops)]
 
 

@@ -137,3 +137,41 @@ def test_a_plan_does_not_read_as_many_numbers_as_the_text_asks_for() -> None:
     )
     with bounded.at_most(20):
         assert any("absorbs b" in line for line in plan_report(nets.model(net, None)))
+
+
+@pytest.mark.parametrize("type_name", ["Axpy", "Flatten"])
+def test_a_bottom_that_is_missing_is_no_matter_of_sizes(type_name: str) -> None:
+    """A field that is not read makes sizes unknown; a layer that needs more bottoms than it has is an error still."""
+    bottom = 'bottom: "x"' if type_name == "Axpy" else ""
+    net = nets.text(f'layer {{ name: "l" type: "{type_name}" {bottom} top: "t" flatten_param {{ mystery: 1 }} }}')
+    with pytest.raises(caffe_fuse.InputError, match=r"needs [13] bottoms?, has [01]"):
+        nets.model(net, None)
+
+
+def test_padding_that_no_blob_can_hold_is_an_error_of_the_input() -> None:
+    settings = "pooling_param { pool: AVE kernel_size: 30000 pad: 29999 stride: 29999 }"
+    model = nets.model(nets.text(nets.layer("p", "Pooling", "x", "p", settings)), None)
+    with pytest.raises(caffe_fuse.InputError, match=r"cannot be computed: layer p .* 2x4x59999x59999"):
+        caffe_fuse.run(model)
+
+
+def test_weights_whose_sizes_the_net_does_not_tell_have_to_fit_the_groups() -> None:
+    net = nets.text(
+        nets.layer("m", "Mystery", "x", "m"),
+        nets.layer("d", "Deconvolution", "m", "d", "convolution_param { num_output: 4 group: 2 kernel_size: 1 }"),
+    )
+    weights = nets.caffemodel(net, {"d": [np.ones((1, 2, 1, 1), np.float32), np.ones(4, np.float32)]})
+    with pytest.raises(caffe_fuse.InputError, match=r"net\.prototxt:4:1: layer d .*shape 1x2x1x1 do not fit"):
+        nets.model(net, weights)
+
+
+def test_one_number_for_more_channels_is_refused() -> None:
+    """Behind a field that is not read sizes are in doubt; Caffe would find that a Scale of one number does not fit."""
+    net = nets.text(
+        nets.convolution(settings="mystery: 1 bias_term: false"),
+        nets.scale(bottom="c", rest=""),
+    )
+    weights = nets.caffemodel(net, {"c": [np.ones((6, 4, 3, 3), np.float32)], "s": [np.ones(1, np.float32)]})
+    result = caffe_fuse.fuse(nets.model(net, weights))
+    (refused,) = result.report.refused
+    assert "it has one number, and its bottom, 2x6x3x4, may have more channels" == refused.reason

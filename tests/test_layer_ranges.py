@@ -177,14 +177,14 @@ FUNCTIONS = {
 @pytest.mark.parametrize("type_name", FUNCTIONS)
 @given(ends=st.lists(st.floats(-9, 9, width=32), min_size=2, max_size=2, unique=True).map(sorted))
 def test_property_ranges_are_those_of_the_function_on_the_interval(type_name: str, ends: List[float]) -> None:
-    """Judged by many points of the interval."""
+    """Judged by many points of the interval, and 0, where some of them have a corner."""
     rest = FUNCTIONS[type_name]
     (found,) = tops(layer(type_name, rest=rest), ([ends[0]], [ends[1]]))
     prototxt = nets.text(layer(type_name, rest=rest))
     row = layers.row(type_name)
     assert row is not None
     assert row.forward is not None
-    points = np.linspace(ends[0], ends[1], 2001).reshape(-1, 1)
+    points = np.append(np.linspace(ends[0], ends[1], 2001), np.clip(0, *ends)).reshape(-1, 1)
     (image,) = row.forward(nets.model(prototxt, None).net.layers[0].parameter, [], [points])
     assert found is not None
     width = float(np.abs(image).max())

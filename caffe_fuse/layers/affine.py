@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..schema import PHASES
 from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
-from .shapes import agreed, axis_of, known_axis, like_bottom, require, unknown_axes
+from .shapes import agreed, axis_of, known_axis, like_bottom, require, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,9 +70,12 @@ def _bias_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
 def _channel_axis(settings: Any, blob: NDArray[Any], bottom: Shape) -> Union[int, Refusal]:
     """The one axis of the bottom along which a blob's numbers lie; axes of size 1 do not count."""
     long = [place - blob.ndim for place, dim in enumerate(blob.shape) if dim != 1]
-    if not long:
-        return IDENTITY.axis
     first = known_axis(settings.axis, bottom)
+    if not long:
+        covered = (None,) if bottom is None or first is None else bottom[first:]
+        if blob.ndim and any(dim != 1 for dim in covered[: settings.num_axes % 2**32]):  # -1: all
+            return Refusal(f"it has one number, and its bottom, {text(bottom)}, may have more channels")
+        return IDENTITY.axis
     if first is None or (bottom is None and settings.num_axes == -1):
         return Refusal("how many axes its bottom has is not known, and its own count from the end: see --input-shape")
     end = first + settings.num_axes if bottom is None or settings.num_axes != -1 else len(bottom)

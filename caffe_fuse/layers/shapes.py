@@ -14,10 +14,14 @@ LARGEST = 2**31 - 1  # of a size, and of the numbers of a blob (Caffe: blob.cpp 
 MOST_CHANNELS = 1 << 18
 
 
+class MissingBottom(InputError):
+    """No Caffe has such a layer (layer.hpp CheckBlobCounts), whatever its sizes are."""
+
+
 def require(bottoms: Shapes, count: int) -> Sequence[Shape]:
-    """The first `count` bottoms. InputError when there are fewer."""
+    """The first `count` bottoms. MissingBottom when there are fewer."""
     if len(bottoms) < count:
-        raise InputError(f"needs {count} bottom{'s' * (count > 1)}, has {len(bottoms)}")
+        raise MissingBottom(f"needs {count} bottom{'s' * (count > 1)}, has {len(bottoms)}")
     return bottoms[:count]
 
 

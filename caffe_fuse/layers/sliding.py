@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, T
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from .shapes import sizes
+from .shapes import require_possible, sizes
 from .window import Window
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def padded(x: Array, windows: Sequence[Window], steps: Sizes, fill: float = 0) -
     ]
     if all(window.before == 0 and end == size for window, size, end in zip(windows, x.shape[2:], ends)):
         return x
+    require_possible((*x.shape[:2], *ends))
     wide = np.full((*x.shape[:2], *ends), fill, x.dtype)
     inside = tuple(slice(window.before, window.before + size) for window, size in zip(windows, x.shape[2:]))
     wide[(slice(None), slice(None), *inside)] = x
