@@ -41,6 +41,20 @@ PRINTED = "tests/test_printing.py::test_no_command_prints_what_a_terminal_obeys_
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
+        "a layer may lack a bottom where sizes are in doubt",
+        "sizes.py",
+        "isinstance(error, MissingBottom) or ",
+        "",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
+        "one number does for any number of channels",
+        "layers/affine.py",
+        "if blob.ndim and any(",
+        "if not blob.ndim and any(",
+        "tests/test_hostile.py",
+    ),
+    Mutant(
         "the axis of an InnerProduct counted on its top",
         WEIGHTED,
         "known_axis(getattr(parameter, settings_name).axis, bottom)",
@@ -85,8 +99,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a conflict of sizes forgiven where nothing is in doubt",
         "sizes.py",
-        "            if doubt is None or not _may_be_right(layer):\n",
-        "            if not _may_be_right(layer):\n",
+        "if doubt is None or isinstance(error, MissingBottom)",
+        "if isinstance(error, MissingBottom)",
         "tests/test_sizes.py::test_the_same_conflict_is_an_error_where_all_is_read",
     ),
     Mutant(
