@@ -42,23 +42,28 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         options = parsed(given)
         command: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{options.command}")
         return command(options)
-    except CaffeFuseError as error:
-        complain(*error.lines)
-        return error.exit_status
-    except KeyboardInterrupt:
-        complain("interrupted")
-        return INTERRUPTED
-    except OSError as error:
-        complain(f"the system refused: {error}")
-        return 3
-    except MemoryError as error:
-        complain(f"the memory is too small: {error}")
-        return 3
-    except Exception:
-        complain(f"internal error; please report {_saved_traceback()}")
-        return 3
+    except (Exception, KeyboardInterrupt) as error:
+        return _told(error)
     finally:
         interrupts.settled()
+
+
+def _told(error: BaseException) -> int:
+    """Says what went wrong, and gives its status."""
+    # A library may turn the interrupt into an error of its own: numpy, while it is imported, into ImportError.
+    if isinstance(error, KeyboardInterrupt) or interrupts.came():
+        complain("interrupted")
+        return INTERRUPTED
+    if isinstance(error, CaffeFuseError):
+        complain(*error.lines)
+        return error.exit_status
+    if isinstance(error, OSError):
+        complain(f"the system refused: {error}")
+    elif isinstance(error, MemoryError):
+        complain(f"the memory is too small: {error}")
+    else:
+        complain(f"internal error; please report {_saved_traceback()}")
+    return 3
 
 
 def _saved_traceback() -> str:

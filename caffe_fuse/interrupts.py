@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List
 
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-_settled = threading.Event()
+_came, _settled = threading.Event(), threading.Event()
 
 
 def end_the_command() -> None:
@@ -20,6 +20,11 @@ def end_the_command() -> None:
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
+
+
+def came() -> bool:
+    """Whether a signal has interrupted the command."""
+    return _came.is_set()
 
 
 def settled() -> None:
@@ -43,19 +48,20 @@ def deferred() -> Iterator[None]:
     if threading.current_thread() is threading.main_thread():
         # None: a handler that is not Python's, and could not be set again.
         before = {number: signal.getsignal(number) for number in _SIGNALS if signal.getsignal(number) is not None}
-    came: List[int] = []
+    late: List[int] = []
     try:
         for number in before:
-            signal.signal(number, lambda number, frame: came.append(number))
+            signal.signal(number, lambda number, frame: late.append(number))
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in came:
+    for number in late:
         signal.raise_signal(number)
 
 
 def _interrupt(number: int, frame: Any) -> None:
     if not _settled.is_set():
+        _came.set()
         raise KeyboardInterrupt
     hush()  # whoever reads our pipe may keep us waiting; the status tells what was done

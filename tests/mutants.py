@@ -939,6 +939,13 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_interrupts.py::test_the_status_says_what_is_there",
     ),
     Mutant(
+        "an interrupt in an import is a defect",
+        "cli.py",
+        "isinstance(error, KeyboardInterrupt) or interrupts.came()",
+        "isinstance(error, KeyboardInterrupt)",
+        "tests/test_interrupts.py::test_an_interrupt_that_a_library_turns_into_its_own_error_is_one",
+    ),
+    Mutant(
         "every reader is told of all the others",
         "passes/chain.py",
         "names = few(dict.fromkeys(reader.name for reader in readers))",

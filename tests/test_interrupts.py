@@ -46,6 +46,20 @@ def test_the_status_says_what_is_there(
     assert files == sorted(path.name for path in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("other", ["ImportError", "MemoryError", "OSError", "cli.CaffeFuseError"])
+def test_an_interrupt_that_a_library_turns_into_its_own_error_is_one(other: str) -> None:
+    program = (
+        "from caffe_fuse import cli, commands\n"
+        "def turned(options):\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"    except KeyboardInterrupt:\n        raise {other}('no numpy')\n"
+        "commands.run_show = turned\ncli.console()"
+    )
+    with started(program, "show", PAIR[0]) as process:
+        _, err = process.communicate(timeout=60)
+    assert (130, b"caffe-fuse: error: interrupted\n") == (process.returncode, err)
+
+
 def test_what_is_still_printed_when_all_is_done_keeps_nobody_waiting() -> None:
     program = (
         "from caffe_fuse import interrupts\ninterrupts.end_the_command()\ninterrupts.settled()\n"
