@@ -103,16 +103,20 @@ def run_net(
 
     InputError where an input or the weights do not fit a layer.
     """
-    outcome, wanted = Outcome({}, {}), set(wanted)
+    outcome = Outcome({}, {})
+    homes: Dict[str, Value] = {}
+    written: Dict[Value, Computed] = {}  # what a layer in place has left in a memory of several blobs
     for value, computed in compute(net, inputs, precision, wanted):
         if watch is not None:
             watch()
-        held = {value.blob: computed}
-        for other in net.memory.overwritten.get(value, ()):
-            if other.blob in outcome.values:
-                held[other.blob] = _seen_as(outcome.values[other.blob], computed)
-        for name in wanted & held.keys():
-            outcome.put(name, held[name])
+        if value.blob in wanted:
+            outcome.put(value.blob, computed)
+            homes[value.blob] = net.memory.homes.get(value, value)
+        if value in net.memory.overwritten:
+            written[net.memory.homes[value]] = computed
+    for name, home in homes.items():
+        if home in written and name in outcome.values:
+            outcome.put(name, _seen_as(outcome.values[name], written[home]))
     return outcome
 
 
@@ -129,10 +133,11 @@ def compute(
         for value in net.bottoms(layer):
             waiting[value] = waiting.get(value, 0) + 1
     alive: Dict[Value, Computed] = {}
+    written: Dict[Value, Computed] = {}
     for name in net.inputs:
         yield from _keep([(Value(name, 0), _input(name, inputs, precision))], alive, waiting)
     for layer in needed:
-        bottoms = [alive[value] for value in net.bottoms(layer)]
+        bottoms = [_now(net, value, alive[value], written) for value in net.bottoms(layer)]
         for value in net.bottoms(layer):
             waiting[value] -= 1
             if not waiting[value]:
@@ -142,11 +147,16 @@ def compute(
         else:
             tops = _run(layer, bottoms, precision, layer.index in net.sizes.doubts)
         del bottoms
-        for top, computed in zip(net.tops(layer), tops):
-            for other in net.memory.overwritten.get(top, ()):
-                if other in alive:
-                    alive[other] = _seen_as(alive[other], computed)
+        written.update(
+            {net.memory.homes[top]: each for top, each in zip(net.tops(layer), tops) if top in net.memory.overwritten}
+        )
         yield from _keep(zip(net.tops(layer), tops), alive, waiting)
+
+
+def _now(net: Net, value: Value, computed: Computed, written: Mapping[Value, Computed]) -> Computed:
+    """What a value is at the time when it is read."""
+    home = net.memory.homes.get(value, value)
+    return _seen_as(computed, written[home]) if home in written else computed
 
 
 def _seen_as(before: Computed, changed: Computed) -> Computed:
@@ -174,11 +184,15 @@ def _needed(net: Net, wanted: Optional[Collection[str]]) -> List[Layer]:
         return list(net.layers)
     last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
     sought = {value for name, value in last.items() if name in wanted}
+    homes = net.memory.homes
+    memories = {homes.get(value, value) for value in sought}
     found: List[Layer] = []
     for layer in reversed(net.layers):
-        changed = [other for top in net.tops(layer) for other in net.memory.overwritten.get(top, ())]
-        if sought.intersection((*net.tops(layer), *changed)):
+        tops = net.tops(layer)
+        changed = {homes[top] for top in tops if top in net.memory.overwritten}
+        if sought.intersection(tops) or changed.intersection(memories):
             sought.update(net.bottoms(layer))
+            memories.update(homes.get(value, value) for value in net.bottoms(layer))
             found.append(layer)
     return found[::-1]
 

@@ -81,7 +81,8 @@ class Layer:
     @property
     def shares_memory(self) -> bool:
         """Whether its tops are its first bottom under another name or shape."""
-        return self.row is not None and self.row.shares is not None and self.row.shares(self.parameter)
+        shares = None if self.row is None or not self.bottoms else self.row.shares
+        return shares is not None and shares(self.parameter)
 
     @property
     def is_identity(self) -> bool:

@@ -78,8 +78,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "Reshape takes memory of its own",
         "forward.py",
-        "                    alive[other] = _seen_as(alive[other], computed)\n",
-        "                    alive[other] = alive[other]\n",
+        "    return _seen_as(computed, written[home]) if home in written else computed\n",
+        "    return computed\n",
         FINDS + "test_a_run_gives_what_caffe_gave",
     ),
     Mutant(

@@ -70,7 +70,7 @@ def test_a_layer_in_place_behind_a_reshape_is_told() -> None:
     """alias, alias_conv: the Sigmoid reads what the BatchNorm left in the memory of its bottom."""
     for find, blob in (("alias", "x"), ("alias_conv", "k")):
         (warning,) = fused(find).result.model.warnings
-        assert f"BatchNorm b works in place on f, which is {blob} under another name: Sigmoid g reads {blob}" in warning
+        assert f"BatchNorm b works in place on f, another name of {blob}: what Sigmoid g reads there" in warning
 
 
 IN_PLACE = [nets.layer("f", "Flatten", "k", "f"), nets.batch_norm("b", "f", "f"), nets.scale("s", "f", "s")]
@@ -140,6 +140,12 @@ def test_what_caffe_stops_at_is_an_error(find: str, what: str) -> None:
     with pytest.raises(InputError) as caught:
         caffe_fuse.load(FINDS / find / "net.prototxt", FINDS / find / "net.caffemodel")
     assert what in str(caught.value)
+
+
+@pytest.mark.parametrize("type_name", ["Flatten", "Reshape", "Split", "Slice", "Concat"])
+def test_a_layer_without_a_bottom_is_an_error(type_name: str) -> None:
+    with pytest.raises(InputError, match=r"needs . bottom"):
+        _ = nets.model(nets.text(nets.layer("f", type_name, "", "f")), None).net.shapes
 
 
 def test_a_layer_in_place_has_to_be_the_only_reader() -> None:
