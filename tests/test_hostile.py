@@ -19,6 +19,7 @@ import pytest
 
 import caffe_fuse
 from caffe_fuse.report.plan import plan_report
+from caffe_fuse.report.terminal import run_report
 
 HERE = Path(__file__).resolve().parent
 FINDS = HERE / "data" / "finds"
@@ -179,3 +180,9 @@ def test_one_number_for_more_channels_is_refused() -> None:
     result = caffe_fuse.fuse(nets.model(net, weights))
     (refused,) = result.report.refused
     assert "it has one number, and its bottom, 2x6x3x4, may have more channels" == refused.reason
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1.5e308)])
+def test_the_mean_of_numbers_whose_sum_overflows_is_told(dtype: str, largest: float) -> None:
+    (line,) = run_report({"x": np.full(8, largest, dtype)}, None)
+    assert line.endswith(f"mean {largest:g}")

@@ -143,7 +143,10 @@ def run_report(found: Mapping[str, Any], output: Optional[str]) -> List[str]:
         shape = "x".join(map(str, array.shape)) or "one number"
         finite = array[np.isfinite(array)]
         broken = f", {array.size - finite.size:,} not finite" if finite.size < array.size else ""
-        numbers = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {finite.mean():.6g}" if finite.size else "none"
+        numbers = "none"
+        if finite.size:
+            mean = (finite / np.float64(finite.size)).sum()  # the sum may be infinite where the mean is not
+            numbers = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {mean:.6g}"
         lines.append(f"{name}  {shape}: {numbers}{broken}")
         if array.ndim > 1 and 1 < array.shape[1] == array.size // len(array):
             lines += [f"  {_ranked(ranking(row))}" for row in array.reshape(len(array), -1)[:SHOWN]]
