@@ -218,7 +218,7 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
         reason = f"it takes {counted(row.most, 'bottom')}, has {len(known)}"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     try:
-        _check(layer, row, [bottom.shape for bottom in known])
+        require_fitting(layer, row, [bottom.shape for bottom in known])
     except InputError as error:
         if not in_doubt:
             raise
@@ -267,8 +267,8 @@ def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = 
     return total
 
 
-def _check(layer: Layer, row: LayerType, shapes: List[Shape]) -> None:
-    """Whether the layer can take bottoms of these shapes, with the weights that it has."""
+def require_fitting(layer: Layer, row: LayerType, shapes: List[Shape]) -> None:
+    """InputError where the layer cannot take bottoms of these shapes, with the weights that it has."""
     try:
         for top in row.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs]):
             require_possible(top)

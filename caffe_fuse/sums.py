@@ -6,10 +6,13 @@ layer's own forward function gives the bound, from |weights|, |bias| and the mag
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from .errors import InputError
+from .forward import require_fitting
 from .layers.ranges import Range
 from .layers.shapes import axis_of
 from .layers.window import windows
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .layers.row import Shape
+
+
+LARGEST = 1 << 24  # numbers of the image that is tried: how far a window is dilated stands in the text
 
 
 class SumBound(NamedTuple):
@@ -60,6 +66,12 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     if dims is None or None in dims:
         return None
     sizes = tuple(dim or 0 for dim in dims)
+    if prod(sizes) > LARGEST:
+        return None
+    try:
+        require_fitting(layer, row, [sizes])
+    except InputError:  # where sizes are in doubt the bottom may be another than it seems
+        return None
     spread = found.magnitudes.astype(np.float32).reshape(1, -1, *(1,) * (len(sizes) - 2))
     magnitudes = np.ascontiguousarray(np.broadcast_to(spread, sizes))
     blobs = [np.abs(blob.array()).astype(np.float32) for blob in layer.blobs]

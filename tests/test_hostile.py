@@ -186,3 +186,17 @@ def test_one_number_for_more_channels_is_refused() -> None:
 def test_the_mean_of_numbers_whose_sum_overflows_is_told(dtype: str, largest: float) -> None:
     (line,) = run_report({"x": np.full(8, largest, dtype)}, None)
     assert line.endswith(f"mean {largest:g}")
+
+
+@pytest.mark.parametrize("settings", ["mystery: 2 num_output: 6", "num_output: 6 dilation: 20000 pad: 20000"])
+def test_sums_of_weights_that_may_not_fit_or_of_huge_windows_have_no_bound(settings: str) -> None:
+    """Behind a field that is not read the bottom may have other channels than it seems."""
+    net = nets.text(
+        nets.batch_norm(bottom="x", top="x"),
+        nets.layer("c", "Convolution", "x", "c", f"convolution_param {{ kernel_size: 3 bias_term: false {settings} }}"),
+        shape=(1, 4, 40001, 5000),
+    )
+    blobs = [np.ones(4, np.float32), np.ones(4, np.float32), np.ones(1, np.float32)]
+    channels = 2 if "mystery" in settings else 4
+    weights = nets.caffemodel(net, {"b": blobs, "c": [np.ones((6, channels, 3, 3), np.float32)]})
+    assert () == caffe_fuse.predict(nets.model(net, weights), half_sums=True).sums
