@@ -168,7 +168,7 @@ def fingerprint(net: Net) -> str:
 
 
 def keys(net: Net) -> Dict[Key, Value]:
-    """The values of the net by their names in the file, in the order of the net."""
+    """The values of the net by their names in the file, in the order of the net; of two with one name the last."""
     found = {("", name): Value(name, 0) for name in net.inputs}
     found.update({(layer.name, value.blob): value for layer in net.layers for value in net.tops(layer)})
     return found
@@ -190,7 +190,7 @@ def calibrate(model: Model, batches: Iterable[Mapping[str, Any]]) -> Calibration
             raise InputError(f"there are no numbers for input {', '.join(missing)} of the net")
         samples += max(len(array) for array in inputs.values())
         for value, computed in compute(net, inputs, PRECISIONS["float32"]):
-            if not isinstance(computed, Unavailable):
+            if value in names and not isinstance(computed, Unavailable):
                 values.setdefault(names[value], Recorded()).add(computed)
     if not samples:
         raise InputError("there is nothing to calibrate with", remedy="give it at least one sample")

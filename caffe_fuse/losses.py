@@ -76,12 +76,7 @@ def _loss(layer: Layer, number: int, policy: HalfPolicy, known: Measures) -> Los
 
 def _stays_finite(blob: Blob, known: Measures) -> bool:
     """By a bound if that is enough: it costs nothing where the blob below a recipe has been measured."""
-    if isinstance(blob, ScaledBlob):
-        base = known.of(blob.base)
-        gain = float(np.prod([np.abs(each.factors).max() for each in blob.scalings]))
-        if base.nan == base.inf == 0 and base.max_abs * gain < LARGEST:
-            return True
-    return known.of(blob).safe
+    return (isinstance(blob, ScaledBlob) and known.bound(blob) < LARGEST) or known.of(blob).safe
 
 
 def overflowing(blob: Blob, layout: Layout) -> np.ndarray:

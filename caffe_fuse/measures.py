@@ -10,6 +10,7 @@ from . import parallel
 from .blob import CHUNK, Blob, CastBlob, borrowed
 from .meter import NOTHING, BlobStats, Meter, joined, stats_of
 from .rounding import HalfPolicy
+from .scaled import ScaledBlob
 
 # Blobs of fewer elements are measured many at a time.
 _FEW = 1 << 12
@@ -73,6 +74,12 @@ class Measures:
         if blob not in self._stats:
             self.of_all([blob])
         return self._stats[blob]
+
+    def bound(self, blob: ScaledBlob) -> float:
+        """A magnitude that no number of the recipe exceeds, without reading it; infinite where its base has none."""
+        base = self.of(blob.base)
+        gain = float(np.prod([np.abs(each.factors).max() for each in blob.scalings]))
+        return float("inf") if base.nan or base.inf else base.max_abs * gain
 
     def of_all(self, blobs: Iterable[Blob]) -> None:
         """Measures what was not measured yet: large blobs in a few threads, small ones together."""

@@ -67,7 +67,7 @@ def grouped(
             continue
         obstacle = _obstacle(net, layer, kept) if moved.blobs else None
         if layer.index in not_finite:
-            obstacle = f"{layer} has numbers that are not finite"
+            obstacle = f"{layer} has numbers that are not finite, or would not be"
         if obstacle:
             _pin(ties, [*bottoms, *moved.tops], obstacle)
         blobs[layer.index] = moved.blobs

@@ -102,19 +102,23 @@ def rescale(
     is_large = any((found >= OVERFLOW).any() for found in largest.values())
     if needed and not is_large and not losses(net.layers, policy=policy, measures=measures):
         return None
-    groups = grouped(net, excluded, kept, keep_blobs, _not_finite(net.layers, measures))
-    return Rescaling(net, groups, largest, policy, measures).repair(needed)
+    broken = _not_finite(net.layers, measures)
+    while True:
+        groups = grouped(net, excluded, kept, keep_blobs, broken)
+        repair = Rescaling(net, groups, largest, policy, measures).repair(needed)
+        beyond = set() if repair is None else _not_finite(repair.net.layers, measures) - broken
+        if not beyond:
+            return repair
+        broken |= beyond  # their numbers are too large for powers of two, which lead out of float32
 
 
-def _not_finite(layers: Sequence[Layer], measures: Measures) -> AbstractSet[int]:
-    """The layers with a number that is NaN or infinite; what a fold has made is finite, or it was refused."""
-    measures.of_all(blob for layer in layers for blob in layer.blobs if not isinstance(blob, ScaledBlob))
-    return {
-        layer.index
-        for layer in layers
-        for blob in layer.blobs
-        if not isinstance(blob, ScaledBlob) and (measures.of(blob).nan or measures.of(blob).inf)
-    }
+def _not_finite(layers: Sequence[Layer], measures: Measures) -> Set[int]:
+    """The layers with a number that is NaN or infinite; a recipe is only read where its bound leads out of float32."""
+    limit = float(np.finfo(np.float32).max)
+    blobs = [(layer.index, blob) for layer in layers for blob in layer.blobs]
+    doubtful = [pair for pair in blobs if not isinstance(pair[1], ScaledBlob) or measures.bound(pair[1]) > limit]
+    measures.of_all(blob for _, blob in doubtful)
+    return {index for index, blob in doubtful if measures.of(blob).nan or measures.of(blob).inf}
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:

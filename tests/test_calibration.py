@@ -137,6 +137,14 @@ def test_what_is_written_is_read_again(model: caffe_fuse.Model, tmp_path: Path) 
     assert "NaN" not in found.to_json()
 
 
+def test_of_two_layers_with_one_name_in_place_the_last_counts() -> None:
+    net = nets.text(*(nets.layer("p", "Power", "x", "x", f"power_param {{ scale: {scale} }}") for scale in (2, 5)))
+    found = caffe_fuse.calibrate(
+        nets.model(net, nets.caffemodel(net, {})), batches(np.full((1, 4, 5, 6), 3, np.float32))
+    )
+    assert [30.0] * 4 == found.values["p", "x"].range.highs.tolist()
+
+
 def test_no_samples_are_an_error(model: caffe_fuse.Model) -> None:
     with pytest.raises(InputError, match="there is nothing to calibrate with"):
         caffe_fuse.calibrate(model, [])

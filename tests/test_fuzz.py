@@ -36,7 +36,7 @@ def test_changed_nets_end_with_status_0_1_or_2(structure: Any) -> None:
     for seed in range(60):
         structure.run(structure.case(Random(seed)))
     commands_run = {key.split()[0] for key in structure.statuses}
-    assert {"fuse", "check", "show", "run", "verify", "upgrade"} == commands_run
+    assert {"fuse", "check", "show", "run", "verify", "calibrate", "upgrade"} == commands_run
     assert {"0", "2"} <= {key.split()[1] for key in structure.statuses}
 
 

@@ -200,3 +200,17 @@ def test_sums_of_weights_that_may_not_fit_or_of_huge_windows_have_no_bound(setti
     channels = 2 if "mystery" in settings else 4
     weights = nets.caffemodel(net, {"b": blobs, "c": [np.ones((6, channels, 3, 3), np.float32)]})
     assert () == caffe_fuse.predict(nets.model(net, weights), half_sums=True).sums
+
+
+def test_no_power_of_two_leads_out_of_float32() -> None:
+    """What a BatchNorm predicts of 1e9 deviations asks for powers that weights of 3e38 cannot take."""
+    net = nets.text(
+        nets.convolution(),
+        nets.batch_norm(),
+        nets.layer("r", "ReLU", "b", "b"),
+        nets.layer("p", "InnerProduct", "b", "p", "inner_product_param { num_output: 3 }"),
+    )
+    blobs = nets.numbers(net)
+    blobs["p"][0][1, 7] = -3e38
+    result = caffe_fuse.fuse(nets.model(net, nets.caffemodel(net, blobs)), sigmas=1e9)
+    assert all(np.isfinite(blob.array()).all() for layer in result.model.net.layers for blob in layer.blobs)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -134,7 +136,8 @@ class Structure:
         changed = mutated_net(net, random, self._texts, list(LAYERS)).encode("utf-8", "surrogateescape")
         if random.random() < 0.5:
             weights = fitting(changed, random) or weights
-        return {"net.prototxt": changed, "net.weights": self._changed(weights, random)}
+        inputs = made_inputs(changed.decode("utf-8", "replace"), random)
+        return {"net.prototxt": changed, "net.weights": self._changed(weights, random), "inputs.npz": inputs}
 
     def _stored(self, folder: Path) -> bytes:
         found = sorted([*folder.glob("net.caffemodel*")])
@@ -184,11 +187,23 @@ def fitting(net: bytes, random: Random) -> Optional[bytes]:
         return None
 
 
+def made_inputs(net: str, random: Random) -> bytes:
+    """An array for the first input of the net, mostly of its shape."""
+    name = (re.findall(r'(?:input|top): "(\w*)"', net) or ["x"])[0]
+    shape = [int(dim) for dim in re.findall(r"dim: (\d{1,2})\b", net)[:4]]
+    if random.random() < 0.2:
+        shape = [random.choice((0, 1, 2, 3, 8)) for _ in range(random.randint(0, 5))]
+    array = np.full(shape, random.choice((1, 1, 1, 0, 6e4, np.nan, np.inf)), random.choice(("f4", "f8", "f2")))
+    content = io.BytesIO()
+    np.savez(content, **{name or "x": array})
+    return content.getvalue()
+
+
 def arguments(random: Random, net: bytes) -> List[str]:
     """A command over the files {}/net.prototxt and {}/net.weights, with options."""
     pair = ["{}/net.prototxt", "{}/net.weights"]
     words = [word.decode("utf-8", "replace") for word in net.split(b'"')[1::2]] or ["x"]
-    command = random.choice(("fuse",) * 6 + ("check", "check", "show", "show", "run", "verify", "upgrade"))
+    command = random.choice(("fuse",) * 6 + ("check", "check", "show", "show", "run", "verify", "calibrate", "upgrade"))
     likely = {"--keep", "--keep-blob", "--input-shape", "--bn-dialect", "--strict"}  # to be wrong
     chances = [
         (option, 0.07 if option[0].split("=")[0] in likely else 0.3) for option in options(random, words)[command]
@@ -197,6 +212,8 @@ def arguments(random: Random, net: bytes) -> List[str]:
     files = [*pair, *pair] if command == "verify" else pair[: random.choice((1, 2)) if command == "show" else 2]
     if command in ("fuse", "upgrade"):
         files += ["-o", "{}/new"]
+    if command == "calibrate":
+        files += ["-o", "{}/ranges.json", "--input", "{}/inputs.npz"]
     return [command, *files, *(part for option in drawn for part in option)]
 
 
@@ -234,8 +251,9 @@ def options(random: Random, words: Sequence[str]) -> Dict[str, List[List[str]]]:
         "fuse": [*reading, *half, *more, *fuse],
         "check": [*reading, *half, *more],
         "show": reading,
-        "run": [*reading, *half, *run],
+        "run": [*reading, *half, *run, ["--input", "{}/inputs.npz"]],
         "verify": [*reading, *half, ["--precision", "float32"], ["--report", "{}/report.json"]],
+        "calibrate": [*reading, ["-q"]],
         "upgrade": [["-q"]],
     }
 
