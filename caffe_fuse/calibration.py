@@ -56,9 +56,10 @@ class Recorded:
         return not (self.kinds["inf"] or self.kinds["nan"])
 
     def add(self, array: NDArray[Any]) -> None:
-        """Take in one float32 array whose axis 1 is that of the channels."""
+        """Take in one float32 array whose axis 1 is that of the channels; one without axes has one."""
         if not array.size:
             return
+        array = np.atleast_1d(array)
         channels = array.shape[1] if array.ndim > 1 else 1
         rows = np.ascontiguousarray(array).reshape(
             -1, channels, array.size // (len(array) * channels) if channels else 1
@@ -188,7 +189,7 @@ def calibrate(model: Model, batches: Iterable[Mapping[str, Any]]) -> Calibration
         missing = [name for name in input_shapes(net) if name not in inputs]
         if missing or not inputs:
             raise InputError(f"there are no numbers for input {', '.join(missing)} of the net")
-        samples += max(len(array) for array in inputs.values())
+        samples += max(len(np.atleast_1d(array)) for array in inputs.values())
         for value, computed in compute(net, inputs, PRECISIONS["float32"]):
             if value in names and not isinstance(computed, Unavailable):
                 values.setdefault(names[value], Recorded()).add(computed)

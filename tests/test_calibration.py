@@ -145,6 +145,14 @@ def test_of_two_layers_with_one_name_in_place_the_last_counts() -> None:
     assert [30.0] * 4 == found.values["p", "x"].range.highs.tolist()
 
 
+def test_a_single_number_has_one_channel() -> None:
+    net = nets.text(nets.layer("r", "Reduction", "x", "r"), nets.layer("h", "HDF5Data", "", "y"))
+    inputs = {"x": np.full((1, 4, 5, 6), 2, np.float32), "y": np.float32(7)}
+    found = caffe_fuse.calibrate(nets.model(net, nets.caffemodel(net, {})), [inputs])
+    highs = [found.values[key].range.highs.tolist() for key in (("r", "r"), ("h", "y"))]
+    assert [[240.0], [7.0]] == highs
+
+
 def test_no_samples_are_an_error(model: caffe_fuse.Model) -> None:
     with pytest.raises(InputError, match="there is nothing to calibrate with"):
         caffe_fuse.calibrate(model, [])
