@@ -57,8 +57,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "one number does for any number of channels",
         "layers/affine.py",
-        "if blob.ndim and any(",
-        "if not blob.ndim and any(",
+        "if any(dim != 1 for dim in covered",
+        "if any(dim == 0 for dim in covered",
         "tests/test_hostile.py",
     ),
     Mutant(

@@ -170,13 +170,14 @@ def test_weights_whose_sizes_the_net_does_not_tell_have_to_fit_the_groups() -> N
         nets.model(net, weights)
 
 
-def test_one_number_for_more_channels_is_refused() -> None:
+@pytest.mark.parametrize("stored", [np.float32(1), np.ones(1, np.float32)])
+def test_one_number_for_more_channels_is_refused(stored: np.ndarray) -> None:
     """Behind a field that is not read sizes are in doubt; Caffe would find that a Scale of one number does not fit."""
     net = nets.text(
         nets.convolution(settings="mystery: 1 bias_term: false"),
         nets.scale(bottom="c", rest=""),
     )
-    weights = nets.caffemodel(net, {"c": [np.ones((6, 4, 3, 3), np.float32)], "s": [np.ones(1, np.float32)]})
+    weights = nets.caffemodel(net, {"c": [np.ones((6, 4, 3, 3), np.float32)], "s": [stored]})
     result = caffe_fuse.fuse(nets.model(net, weights))
     (refused,) = result.report.refused
     assert "it has one number, and its bottom, 2x6x3x4, may have more channels" == refused.reason

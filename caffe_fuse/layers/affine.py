@@ -73,7 +73,7 @@ def _channel_axis(settings: Any, blob: NDArray[Any], bottom: Shape) -> Union[int
     first = known_axis(settings.axis, bottom)
     if not long:
         covered = (None,) if bottom is None or first is None else bottom[first:]
-        if blob.ndim and any(dim != 1 for dim in covered[: settings.num_axes % 2**32]):  # -1: all
+        if any(dim != 1 for dim in covered[: settings.num_axes % 2**32]):  # -1: all
             return Refusal(f"it has one number, and its bottom, {text(bottom)}, may have more channels")
         return IDENTITY.axis
     if first is None or (bottom is None and settings.num_axes == -1):
