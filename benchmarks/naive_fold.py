@@ -14,7 +14,7 @@ from typing import Any, Dict, List
 import numpy as np
 from google.protobuf import text_format
 
-from caffe_fuse import schema
+from caffe_fuse.schema import messages as schema
 
 
 def main(net_path: str, weights_path: str, prefix: str) -> None:

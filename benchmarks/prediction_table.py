@@ -23,8 +23,8 @@ import pypi_models  # noqa: E402
 from observed import Observed, observe  # noqa: E402
 
 import caffe_fuse  # noqa: E402
-from caffe_fuse.net import Value  # noqa: E402
-from caffe_fuse.running import seeded  # noqa: E402
+from caffe_fuse.execution.run import seeded  # noqa: E402
+from caffe_fuse.net.graph import Value  # noqa: E402
 
 SEEDS = (1234, 0, 1, 2)
 NSFW_MEAN = np.array([104, 117, 123]).reshape(1, 3, 1, 1)

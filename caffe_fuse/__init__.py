@@ -32,37 +32,37 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .activations import Activations, predict
-    from .calibration import Calibration, calibrate, read_ranges
-    from .comparison import verify
-    from .convert import check_half, fuse
     from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
-    from .forward import Precision
-    from .half import HalfReport
-    from .loader import load
-    from .model import Model
-    from .result import Result
-    from .rounding import HalfPolicy
-    from .running import run
-    from .verification import Verification
+    from .execution.forward import Precision
+    from .execution.run import run
+    from .folding.fuse import check_half, fuse
+    from .folding.result import Result
+    from .half.report import HalfReport
+    from .half.rounding import HalfPolicy
+    from .judging.compare import verify
+    from .judging.outcome import Verification
+    from .net.load import load
+    from .net.model import Model
+    from .ranges.calibrate import Calibration, calibrate, read_ranges
+    from .ranges.expected import Activations, predict
 
 _HOMES = {
-    "Activations": "activations",
-    "predict": "activations",
-    "Calibration": "calibration",
-    "calibrate": "calibration",
-    "read_ranges": "calibration",
-    "Verification": "verification",
-    "verify": "comparison",
-    "Result": "result",
-    "check_half": "convert",
-    "fuse": "convert",
-    "HalfPolicy": "rounding",
-    "HalfReport": "half",
-    "load": "loader",
-    "Model": "model",
-    "Precision": "forward",
-    "run": "running",
+    "Activations": "ranges.expected",
+    "predict": "ranges.expected",
+    "Calibration": "ranges.calibrate",
+    "calibrate": "ranges.calibrate",
+    "read_ranges": "ranges.calibrate",
+    "Verification": "judging.outcome",
+    "verify": "judging.compare",
+    "Result": "folding.result",
+    "check_half": "folding.fuse",
+    "fuse": "folding.fuse",
+    "HalfPolicy": "half.rounding",
+    "HalfReport": "half.report",
+    "load": "net.load",
+    "Model": "net.model",
+    "Precision": "execution.forward",
+    "run": "execution.run",
 }
 
 

@@ -1,6 +1,6 @@
 """`python -m caffe_fuse`."""
 
-from .cli import console
+from .cli.process import console
 
 if __name__ == "__main__":
     console()

@@ -1,4 +1,4 @@
-"""Compile proto/caffe.proto into caffe_fuse/caffe.desc, a serialized FileDescriptorProto.
+"""Compile proto/caffe.proto into caffe_fuse/schema/caffe.desc, a serialized FileDescriptorProto.
 
 python proto/compile.py            writes the file
 python proto/compile.py --check    writes nothing; exit status 1 when the file is older than caffe.proto
@@ -15,7 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from grpc_tools import protoc
 
 PROTO = Path(__file__).resolve().parent / "caffe.proto"
-DESCRIPTOR = PROTO.parent.parent / "caffe_fuse" / "caffe.desc"
+DESCRIPTOR = PROTO.parent.parent / "caffe_fuse" / "schema" / "caffe.desc"
 
 
 def compiled() -> FileDescriptorProto:

@@ -19,7 +19,8 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Se
 import numpy as np
 from google.protobuf import text_format
 
-from caffe_fuse import schema, wire
+from caffe_fuse.protobuf import wire
+from caffe_fuse.schema import messages as schema
 
 HERE = Path(__file__).resolve().parent
 

@@ -26,7 +26,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caffe_fuse import schema, wire
+from caffe_fuse.protobuf import wire
+from caffe_fuse.schema import messages as schema
 
 NAME = "digits_resnet"
 HELD_OUT = 450

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Iterator, NamedTuple, Optional, Sequence
 
-from caffe_fuse import cli
+from caffe_fuse.cli import process as cli
 
 
 class TooLong(BaseException):

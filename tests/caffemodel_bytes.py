@@ -8,9 +8,9 @@ from typing import Any, Dict, Sequence
 import numpy as np
 from hypothesis import strategies as st
 
-from caffe_fuse import schema
+from caffe_fuse.protobuf.wire import Source
+from caffe_fuse.schema import messages as schema
 from caffe_fuse.weights import WeightFile, read_weights
-from caffe_fuse.wire import Source
 
 NUMBERS = np.array([[1, -2, 3.5], [0, 0.25, 2047]], np.float32)
 VALUES = NUMBERS.ravel().tolist()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from google.protobuf import text_format
 
-from caffe_fuse import layers, schema
+from caffe_fuse import layers
+from caffe_fuse.schema import messages as schema
 
 
 def layer(text, phase="TEST", tops=1):

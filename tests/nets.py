@@ -16,16 +16,16 @@ from reference.files import message_class, read_net
 from reference.net import is_included
 
 import caffe_fuse
-from caffe_fuse import textproto
-from caffe_fuse.build import build
-from caffe_fuse.emit import plan
-from caffe_fuse.model import Model
-from caffe_fuse.result import Result
-from caffe_fuse.saving import rendered
-from caffe_fuse.state import State
+from caffe_fuse.emit.records import plan
+from caffe_fuse.folding.result import Result
+from caffe_fuse.folding.save import rendered
+from caffe_fuse.net.build import build
+from caffe_fuse.net.model import Model
+from caffe_fuse.net.state import State
+from caffe_fuse.protobuf import text as textproto
+from caffe_fuse.protobuf.wire import Source
 from caffe_fuse.weights import read_weights
-from caffe_fuse.weights.writer import write
-from caffe_fuse.wire import Source
+from caffe_fuse.weights.caffemodel_writer import write
 
 Blobs = Mapping[str, Sequence[np.ndarray]]
 

@@ -8,9 +8,9 @@ from typing import Any, Dict, Iterable, Mapping
 import numpy as np
 
 import caffe_fuse
-from caffe_fuse.forward import PRECISIONS, Unavailable, compute
-from caffe_fuse.net import Value
-from caffe_fuse.prediction import predicted
+from caffe_fuse.execution.forward import PRECISIONS, Unavailable, compute
+from caffe_fuse.net.graph import Value
+from caffe_fuse.ranges.predict import predicted
 
 
 @dataclass

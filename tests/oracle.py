@@ -28,7 +28,7 @@ from random_cases import Case, Files, caffe_reads, random_case
 from reference.files import read_weights
 
 import caffe_fuse
-from caffe_fuse.report import Report
+from caffe_fuse.folding.report import Report
 
 BATCH = 40  # nets of one process of Caffe
 

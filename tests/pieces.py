@@ -6,7 +6,7 @@ from typing import Iterator
 
 import numpy as np
 
-from caffe_fuse.blob import Blob, Reader
+from caffe_fuse.blobs.blob import Blob, Reader
 
 
 class Pieces(Blob):

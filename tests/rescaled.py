@@ -10,11 +10,11 @@ import numpy as np
 from reference import trace
 
 import caffe_fuse
-from caffe_fuse.net import Net
-from caffe_fuse.powers import Groups, grouped
-from caffe_fuse.rescale import Rescaling
-from caffe_fuse.result import Result
-from caffe_fuse.saving import rendered
+from caffe_fuse.folding.result import Result
+from caffe_fuse.folding.save import rendered
+from caffe_fuse.net.graph import Net
+from caffe_fuse.net.scale_groups import Groups, grouped
+from caffe_fuse.rescale.rescale import Rescaling
 
 Files = Tuple[bytes, bytes]
 Values = Dict[str, List[np.ndarray]]

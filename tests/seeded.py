@@ -13,10 +13,11 @@ from reference import Trace, trace
 
 import caffe_fuse
 from caffe_fuse import passes
-from caffe_fuse.blob import ArrayBlob, Blob
-from caffe_fuse.dialects import decide
-from caffe_fuse.emit import dropped_layers, edits
-from caffe_fuse.net import Layer, Net
+from caffe_fuse.blobs.blob import ArrayBlob, Blob
+from caffe_fuse.emit.dropped import dropped_layers
+from caffe_fuse.emit.text import edits
+from caffe_fuse.net.bn_dialect import decide
+from caffe_fuse.net.graph import Layer, Net
 
 Shape = Tuple[int, ...]
 

@@ -12,9 +12,9 @@ import pytest
 from nets import batch_norm, convolution, layer, text
 
 import caffe_fuse
-from caffe_fuse import cli
-from caffe_fuse.agreement import kinds
-from caffe_fuse.report.document import verification
+from caffe_fuse.cli import process as cli
+from caffe_fuse.judging.agreement import kinds
+from caffe_fuse.report.json_report import verification
 from caffe_fuse.report.terminal import verify_report
 
 HOT = text(convolution(), layer("r", "ReLU", "c", "c"), convolution("d", "c", "d"))

@@ -14,7 +14,7 @@ import pytest
 from truth import FOLDER as TRUTH
 
 import caffe_fuse
-from caffe_fuse.saving import rendered
+from caffe_fuse.folding.save import rendered
 
 BLOCK = TRUTH / "net-resnet-bottleneck"
 UNSAFE = TRUTH / "half-weights-last-layer"  # the last layer's weights are too large, BatchNorm or not

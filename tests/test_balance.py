@@ -7,9 +7,9 @@ from typing import Optional, Tuple
 import numpy as np
 import pytest
 
-from caffe_fuse.balance import EXPONENTS, HIGHEST, LOWEST, Block, Descent, Side, cost
-from caffe_fuse.blob import CHUNK, ArrayBlob
-from caffe_fuse.scaled import Layout
+from caffe_fuse.blobs.blob import CHUNK, ArrayBlob
+from caffe_fuse.blobs.scaled import Layout
+from caffe_fuse.rescale.descent import EXPONENTS, HIGHEST, LOWEST, Block, Descent, Side, cost
 
 
 def pair(first: float, second: float) -> Tuple[Block, Block]:

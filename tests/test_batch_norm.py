@@ -9,10 +9,10 @@ import pytest
 from nets import caffemodel, convolution, fuse, layer, model, numbers, records, scale, spread, text
 
 import caffe_fuse
-from caffe_fuse.dialects import NAMES
 from caffe_fuse.layers.batch_norm import DIALECTS
+from caffe_fuse.net.bn_dialect import NAMES
+from caffe_fuse.net.state import State
 from caffe_fuse.passes.proof import prove
-from caffe_fuse.state import State
 
 Affine = Tuple[np.ndarray, np.ndarray]
 

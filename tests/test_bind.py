@@ -10,7 +10,7 @@ from nets import batch_norm, caffemodel, convolution, fuse, layer, model, number
 from reference.files import message_class
 
 from caffe_fuse.errors import InputError
-from caffe_fuse.model import Model
+from caffe_fuse.net.model import Model
 
 NAMED = 'param { name: "w" } param { name: "v" }'
 

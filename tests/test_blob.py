@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse import blob as blob_module
-from caffe_fuse.blob import FLOAT16, FLOAT32, FLOAT64, ArrayBlob, Blob, Span, StoredBlob
+from caffe_fuse.blobs import blob as blob_module
+from caffe_fuse.blobs.blob import FLOAT16, FLOAT32, FLOAT64, ArrayBlob, Blob, Span, StoredBlob
+from caffe_fuse.blobs.scaled import Layout, ScaledBlob
 from caffe_fuse.errors import InputError, InternalError
-from caffe_fuse.scaled import Layout, ScaledBlob
-from caffe_fuse.wire import Source
+from caffe_fuse.protobuf.wire import Source
 
 CHUNK = blob_module.CHUNK
 SMALL = 7

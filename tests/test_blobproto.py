@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from caffemodel_bytes import ENCODINGS, NUMBERS, SHAPE, VALUES, doubles, field, layer, scan, singles
 
-from caffe_fuse.blob import FLOAT16, FLOAT32, FLOAT64, ArrayBlob
+from caffe_fuse.blobs.blob import FLOAT16, FLOAT32, FLOAT64, ArrayBlob
 from caffe_fuse.errors import InputError
 from caffe_fuse.weights.blobproto import encoded_around
 

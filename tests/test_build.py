@@ -9,11 +9,11 @@ from nets import convolution, layer, model, text
 from reference.files import read_net
 from reference.net import is_included
 
-from caffe_fuse import textproto
-from caffe_fuse.build import build
 from caffe_fuse.errors import InputError
-from caffe_fuse.net import Net, Value
-from caffe_fuse.state import State
+from caffe_fuse.net.build import build
+from caffe_fuse.net.graph import Net, Value
+from caffe_fuse.net.state import State
+from caffe_fuse.protobuf import text as textproto
 
 
 def built(prototxt: bytes, **shapes: Tuple[int, ...]) -> Net:

@@ -25,10 +25,10 @@ from caffemodel_bytes import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse import names
 from caffe_fuse.errors import CaffeFuseError, InputError
+from caffe_fuse.protobuf.wire import Source
+from caffe_fuse.schema import names
 from caffe_fuse.weights import read_weights
-from caffe_fuse.wire import Source
 
 
 def only_blob(*parts: bytes) -> Any:

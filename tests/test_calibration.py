@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import caffe_fuse
-from caffe_fuse import InputError, cli
-from caffe_fuse.calibration import Recorded, fingerprint
-from caffe_fuse.samples import Pixels, open_samples
+from caffe_fuse import InputError
+from caffe_fuse.cli import process as cli
+from caffe_fuse.cli.samples import Pixels, open_samples
+from caffe_fuse.ranges.calibrate import Recorded, fingerprint
 
 NET = nets.text(
     nets.convolution(),

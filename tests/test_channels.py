@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pieces import Pieces
 
-from caffe_fuse.blob import CHUNK, ArrayBlob
-from caffe_fuse.channels import ChannelStats, by_channel, decibels
-from caffe_fuse.rounding import GENERIC, IEEE, HalfPolicy, rounded
-from caffe_fuse.scaled import Layout
-from caffe_fuse.targets import TARGETS
+from caffe_fuse.blobs.blob import CHUNK, ArrayBlob
+from caffe_fuse.blobs.scaled import Layout
+from caffe_fuse.half.channels import ChannelStats, by_channel, decibels
+from caffe_fuse.half.rounding import GENERIC, IEEE, HalfPolicy, rounded
+from caffe_fuse.half.targets import TARGETS
 
 EDGES = [0.0, -0.0, 1.0, 1 / 3, 65504.0, 65510.0, 65520.0, 65530.0, 65536.0, -1e9, 2.0**-14, 2.0**-14 - 2.0**-26]
 EDGES += [2.0**-24, 2.0**-25, 1e-5, -3e-6, 1e-12, math.nan, math.inf, -math.inf]

@@ -7,15 +7,15 @@ from typing import Dict
 import numpy as np
 import pytest
 
-from caffe_fuse.blob import ArrayBlob
-from caffe_fuse.calibration import Recorded
-from caffe_fuse.channels import by_channel
-from caffe_fuse.classes import CLASSES, classify
-from caffe_fuse.measures import Measures
-from caffe_fuse.meter import Meter, stats_of
-from caffe_fuse.rounding import IEEE, rounded
-from caffe_fuse.scaled import Layout
-from caffe_fuse.targets import POLICIES
+from caffe_fuse.blobs.blob import ArrayBlob
+from caffe_fuse.blobs.scaled import Layout
+from caffe_fuse.half.channels import by_channel
+from caffe_fuse.half.classes import CLASSES, classify
+from caffe_fuse.half.measures import Measures
+from caffe_fuse.half.meter import Meter, stats_of
+from caffe_fuse.half.rounding import IEEE, rounded
+from caffe_fuse.half.targets import POLICIES
+from caffe_fuse.ranges.calibrate import Recorded
 
 
 def every_half_and_between() -> np.ndarray:

@@ -20,8 +20,8 @@ import pytest
 from truth import FOLDER as TRUTH
 
 import caffe_fuse
-from caffe_fuse import cli
-from caffe_fuse.running import input_shapes
+from caffe_fuse.cli import process as cli
+from caffe_fuse.execution.run import input_shapes
 
 Run = Callable[..., Tuple[int, str, str]]
 
@@ -192,7 +192,7 @@ def test_hdf5_weights_may_come_through_a_pipe(tmp_path: Path) -> None:
 
 def test_help_needs_neither_numpy_nor_protobuf_nor_h5py() -> None:
     program = (
-        "import sys\nfrom caffe_fuse import cli\n"
+        "import sys\nfrom caffe_fuse.cli import process as cli\n"
         "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(bool({'numpy', 'google.protobuf', 'h5py'} & set(sys.modules)))"
     )
@@ -327,7 +327,8 @@ def test_an_output_without_a_name(run: Run, model: Tuple[Path, Path]) -> None:
 
 
 OUTPUTS = ["fuse -o", "fuse --dry-run --report", "fuse --html", "check --report", "verify --report", "calibrate -o"]
-WORK = ["convert.fuse", "convert.check_half", "comparison.verify", "running.run", "calibration.calibrate"]
+WORK = ["folding.fuse.fuse", "folding.fuse.check", "judging.compare.verify", "execution.run.run"]
+WORK += ["ranges.calibrate.calibrate"]
 
 
 @pytest.mark.parametrize("command", [*OUTPUTS, "run -o", "upgrade -o"])
@@ -413,7 +414,7 @@ def test_a_folder_that_cannot_be_written(
             raise PermissionError(errno.EACCES, "Permission denied", path)
         return real(path, flags, *rest)
 
-    monkeypatch.setattr("caffe_fuse.emit.outputs.os.open", refuse)
+    monkeypatch.setattr("caffe_fuse.files.outputs.os.open", refuse)
     status, _, err = run("fuse", *model, "-o", tmp_path / "a")
     assert 3 == status
     assert "Permission denied" in err
@@ -425,7 +426,7 @@ def test_a_memory_that_is_too_small(
     def refuse(*_: object) -> None:
         raise MemoryError("Unable to allocate 3.64 TiB")
 
-    monkeypatch.setattr("caffe_fuse.comparison.seeded", refuse)
+    monkeypatch.setattr("caffe_fuse.judging.compare.seeded", refuse)
     status, _, err = run("fuse", *model, "--verify", "-o", tmp_path / "a")
     assert (3, "caffe-fuse: error: the memory is too small: Unable to allocate 3.64 TiB\n") == (status, err)
     assert ["block"] == files(tmp_path)
@@ -437,7 +438,7 @@ def run_with_room(room: int, *arguments: object) -> subprocess.CompletedProcess[
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
-        "from caffe_fuse import cli\n"
+        "from caffe_fuse.cli import process as cli\n"
         "cli.console()"
     )
     command = [sys.executable, "-c", program, *map(str, arguments)]
@@ -472,10 +473,10 @@ def test_a_disk_that_is_full_when_the_report_is_written_leaves_no_model_behind(t
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(model: Tuple[Path, Path], tmp_path: Path, number: int) -> None:
     program = (
-        "import signal, sys, time\nfrom caffe_fuse import cli, saving\n"
+        "import signal, sys, time\nfrom caffe_fuse.cli import process as cli\nfrom caffe_fuse.folding import save\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background starts without it
         "def wait(*_):\n    print('writing', flush=True)\n    time.sleep(60)\n"
-        "saving.prove_written = wait\n"
+        "save.prove_written = wait\n"
         "cli.console()"
     )
     command = [sys.executable, "-c", program, "fuse", *map(str, model), "-o", str(tmp_path / "a")]
@@ -497,7 +498,7 @@ def test_an_error_of_ours_names_the_file_with_its_traceback(
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("caffe_fuse.saving.prove_written", fail)
+    monkeypatch.setattr("caffe_fuse.folding.save.prove_written", fail)
     status, _, err = run("fuse", *model, "-o", tmp_path / "a")
     assert 3 == status
     trace = Path(err.strip().rsplit(" ", 1)[1])

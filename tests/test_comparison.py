@@ -13,7 +13,7 @@ import truth
 from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
-from caffe_fuse import cli
+from caffe_fuse.cli import process as cli
 from caffe_fuse.report.terminal import verify_report
 
 FOLDED = [name for name in truth.names() if name.split("-")[0] in ("fold", "net", "random")]
@@ -177,8 +177,8 @@ def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.Monk
     assert 0 == cli.main(command)
     assert json.loads((tmp_path / "r.json").read_text())["verification"]["equal"]
     (tmp_path / "a.prototxt").unlink(), (tmp_path / "a.caffemodel").unlink()
-    monkeypatch.setattr("caffe_fuse.comparison.NOISE", 0.0)
-    monkeypatch.setattr("caffe_fuse.comparison.UNITS", 0.0)
+    monkeypatch.setattr("caffe_fuse.judging.compare.NOISE", 0.0)
+    monkeypatch.setattr("caffe_fuse.judging.compare.UNITS", 0.0)
     assert 1 == cli.main(command)
     assert ["r.json"] == [path.name for path in tmp_path.iterdir()]
     assert "the nets differ" in json.loads((tmp_path / "r.json").read_text())["problems"][0]

@@ -9,8 +9,8 @@ import pytest
 from nets import layer, model
 
 import caffe_fuse
-from caffe_fuse.detections import matched
-from caffe_fuse.report.document import verification
+from caffe_fuse.judging.detections import matched
+from caffe_fuse.report.json_report import verification
 from caffe_fuse.report.terminal import verify_report
 
 CAT, DOG, CAR = (

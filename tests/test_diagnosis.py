@@ -11,11 +11,11 @@ import truth
 from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
-from caffe_fuse import diagnosis
-from caffe_fuse.convert import check
-from caffe_fuse.diagnosis import Channel, Diagnosis
+from caffe_fuse.folding import diagnosis
+from caffe_fuse.folding.diagnosis import Channel, Diagnosis
+from caffe_fuse.folding.fuse import check
+from caffe_fuse.folding.result import Result
 from caffe_fuse.report.terminal import channel_lines, fold_report
-from caffe_fuse.result import Result
 
 HALF_NETS = truth.names("half-*")
 CLASSES = ("overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf")

@@ -14,10 +14,10 @@ import truth
 from conftest import PROJECT
 
 import caffe_fuse
-from caffe_fuse import cli
-from caffe_fuse.diagnosis import STATES, Channel
+from caffe_fuse.cli import process as cli
+from caffe_fuse.folding.diagnosis import STATES, Channel
+from caffe_fuse.half.targets import POLICIES, TARGETS
 from caffe_fuse.layers.batch_norm import DIALECTS
-from caffe_fuse.targets import POLICIES, TARGETS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")

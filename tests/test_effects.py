@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from nets import layer, text
 
-from caffe_fuse.effects import Effects
-from caffe_fuse.net import Layer, Net
-from caffe_fuse.powers import Groups, grouped
-from caffe_fuse.rescale import Rescaling
+from caffe_fuse.half.influence import Effects
+from caffe_fuse.net.graph import Layer, Net
+from caffe_fuse.net.scale_groups import Groups, grouped
+from caffe_fuse.rescale.rescale import Rescaling
 
 POINTWISE = "convolution_param { num_output: %d kernel_size: 1 %s }"
 FIRST = layer("c", "Convolution", "x", "c", POINTWISE % (3, ""))

@@ -22,11 +22,11 @@ from nets import (
 )
 from reference.files import message_class
 
-from caffe_fuse.emit import edits
+from caffe_fuse.emit.text import edits
 from caffe_fuse.errors import InternalError
-from caffe_fuse.schema import copy_of
+from caffe_fuse.protobuf.wire import Source
+from caffe_fuse.schema.messages import copy_of
 from caffe_fuse.weights import read_weights
-from caffe_fuse.wire import Source
 
 HEAD = b'input: "x"\ninput_shape { dim: 2 dim: 4 dim: 5 dim: 6 }\n'
 

@@ -12,12 +12,13 @@ import truth
 from reference import run as reference_run
 
 import caffe_fuse
-from caffe_fuse import layers, schema
+from caffe_fuse import layers
 from caffe_fuse.errors import InputError
 from caffe_fuse.layers.ranges import Passage, Range, between
-from caffe_fuse.net import Value
-from caffe_fuse.state import State
-from caffe_fuse.sums import sum_bounds
+from caffe_fuse.net.graph import Value
+from caffe_fuse.net.state import State
+from caffe_fuse.ranges.sums import sum_bounds
+from caffe_fuse.schema import messages as schema
 
 FINDS = Path(__file__).resolve().parent / "data" / "finds"
 RECORDED = sorted(path.parent.name for path in FINDS.glob("*/truth.npz"))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from nets import Fused, batch_norm, convolution, fuse, layer, numbers, records, scale, text
 
-from caffe_fuse import schema
-from caffe_fuse.state import State
+from caffe_fuse.net.state import State
+from caffe_fuse.schema import messages as schema
 
 SHAPE = (2, 4, 5, 6)
 TRAIN = State(phase="TRAIN")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from nets import Fused, caffemodel, fuse, model, numbers
 from strategies_nets import INPUT, nets
 
+from caffe_fuse.protobuf.wire import Source
 from caffe_fuse.weights import read_weights
-from caffe_fuse.wire import Source
 
 SEEDS = st.integers(0, 1000)
 

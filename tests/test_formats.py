@@ -20,9 +20,9 @@ from reference.files import message_class, read_net, read_weights
 from strategies_nets import nets as any_nets
 
 import caffe_fuse
-from caffe_fuse import cli
-from caffe_fuse.blob import FLOAT16
-from caffe_fuse.saving import prove_written, rendered
+from caffe_fuse.blobs.blob import FLOAT16
+from caffe_fuse.cli import process as cli
+from caffe_fuse.folding.save import prove_written, rendered
 from caffe_fuse.weights import FORMATS
 
 CONVERTED = truth.names()
@@ -167,7 +167,7 @@ class TestRoundTrip:
 
 
 def planned_bytes(result: caffe_fuse.Result) -> bytes:
-    from caffe_fuse.emit import planned
+    from caffe_fuse.emit.formats import planned
 
     weights = result.model.weights
     assert weights is not None

@@ -13,10 +13,10 @@ import truth
 
 import caffe_fuse
 from caffe_fuse.errors import InputError
-from caffe_fuse.forward import PRECISIONS, Precision, Unavailable, compute, is_source, run_net
-from caffe_fuse.net import Net, Value
-from caffe_fuse.rounding import HalfPolicy
-from caffe_fuse.state import State
+from caffe_fuse.execution.forward import PRECISIONS, Precision, Unavailable, compute, is_source, run_net
+from caffe_fuse.half.rounding import HalfPolicy
+from caffe_fuse.net.graph import Net, Value
+from caffe_fuse.net.state import State
 
 FLOAT32, FLOAT64 = PRECISIONS["float32"], PRECISIONS["float64"]
 

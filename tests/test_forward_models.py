@@ -17,9 +17,9 @@ from conftest import SHARED
 from test_real_models import FOLDABLE, inputs_of, load, manifest, probe, with_inputs
 
 import caffe_fuse
-from caffe_fuse.forward import PRECISIONS, Outcome, run_net
-from caffe_fuse.net import Value
-from caffe_fuse.running import seeded
+from caffe_fuse.execution.forward import PRECISIONS, Outcome, run_net
+from caffe_fuse.execution.run import seeded
+from caffe_fuse.net.graph import Value
 
 View = Callable[[np.ndarray], np.ndarray]
 SEED = 20261123  # of the recorded results

@@ -10,7 +10,7 @@ from typing import Any
 import bounded
 import pytest
 
-from caffe_fuse import commands
+from caffe_fuse.cli import commands
 from caffe_fuse.errors import InternalError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "fuzz"))

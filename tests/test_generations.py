@@ -18,11 +18,14 @@ from reference.files import message_class, read_net
 from strategies_nets import nets
 
 import caffe_fuse
-from caffe_fuse import generations, schema, textproto
+from caffe_fuse import generations
 from caffe_fuse.errors import InputError, InternalError, TextError
-from caffe_fuse.generations import V0, V1, V2, types, v0
-from caffe_fuse.report.plan import plan_report
-from caffe_fuse.schema import Typed
+from caffe_fuse.generations import V0, V1, V2, v0
+from caffe_fuse.generations import type_names as types
+from caffe_fuse.protobuf import text as textproto
+from caffe_fuse.report.show import plan_report
+from caffe_fuse.schema import messages as schema
+from caffe_fuse.schema.messages import Typed
 
 UPGRADED = TESTS / "data" / "caffe_upgrade"
 HEAD = b'input: "x"\ninput_dim: 2\ninput_dim: 4\ninput_dim: 5\ninput_dim: 6\n'

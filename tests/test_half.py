@@ -7,13 +7,13 @@ import pytest
 from pieces import Pieces
 from test_meter import expected_stats
 
-from caffe_fuse import half
-from caffe_fuse.blob import CHUNK, ArrayBlob, CastBlob
-from caffe_fuse.measures import Measures
-from caffe_fuse.meter import BlobStats, Worst
-from caffe_fuse.rounding import rounded
-from caffe_fuse.scaled import Layout, ScaledBlob
-from caffe_fuse.targets import POLICIES
+from caffe_fuse.blobs.blob import CHUNK, ArrayBlob, CastBlob
+from caffe_fuse.blobs.scaled import Layout, ScaledBlob
+from caffe_fuse.half import report as half
+from caffe_fuse.half.measures import Measures
+from caffe_fuse.half.meter import BlobStats, Worst
+from caffe_fuse.half.rounding import rounded
+from caffe_fuse.half.targets import POLICIES
 
 
 def test_metering_passes_the_same_numbers_on() -> None:

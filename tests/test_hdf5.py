@@ -18,12 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference.files import read_weights as reference_weights
 
-from caffe_fuse.blob import CHUNK, FLOAT16, FLOAT32, ArrayBlob, CastBlob
+from caffe_fuse.blobs.blob import CHUNK, FLOAT16, FLOAT32, ArrayBlob, CastBlob
 from caffe_fuse.errors import CaffeFuseError, InputError
+from caffe_fuse.protobuf.wire import Source
 from caffe_fuse.weights import FORMATS, Kept, Rewritten, WeightFile, read_weights
 from caffe_fuse.weights.hdf5 import DatasetBlob
-from caffe_fuse.weights.model import Absent
-from caffe_fuse.wire import Source
+from caffe_fuse.weights.records import Absent
 
 NUMBERS = np.array([[1, -2, 3.5], [0, 0.25, 2047]], np.float32)
 HDF5 = next(format for format in FORMATS if format.name == "hdf5")

@@ -17,7 +17,7 @@ from strategies_nets import nets as random_nets
 
 from caffe_fuse.layers import LAYERS
 from caffe_fuse.layers.homogeneous import HOMOGENEOUS, Ties
-from caffe_fuse.powers import grouped
+from caffe_fuse.net.scale_groups import grouped
 
 SHAPE = (2, 4, 7, 5)
 CONVOLUTION = "convolution_param { num_output: 6 kernel_size: 3 pad: 1 }"

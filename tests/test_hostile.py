@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import caffe_fuse
-from caffe_fuse.report.plan import plan_report
+from caffe_fuse.report.show import plan_report
 from caffe_fuse.report.terminal import run_report
 
 HERE = Path(__file__).resolve().parent

@@ -13,7 +13,7 @@ from typing import List
 import pytest
 from truth import FOLDER as TRUTH
 
-from caffe_fuse import interrupts
+from caffe_fuse.files import interrupts
 
 PAIR = [str(TRUTH / "net-resnet-bottleneck" / name) for name in ("net.prototxt", "net.caffemodel")]
 # A job in the background starts with SIGINT ignored.
@@ -28,7 +28,7 @@ def started(program: str, *arguments: str) -> subprocess.Popen[bytes]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     ("place", "status", "files"),
-    [("emit.outputs._alone", 130, []), ("emit.outputs._give_names", 0, ["a.caffemodel", "a.prototxt"])],
+    [("files.outputs._alone", 130, []), ("files.outputs._give_names", 0, ["a.caffemodel", "a.prototxt"])],
     ids=["before the files have their names", "while they get them"],
 )
 def test_the_status_says_what_is_there(
@@ -36,7 +36,7 @@ def test_the_status_says_what_is_there(
 ) -> None:
     module, _, name = place.rpartition(".")
     program = (
-        f"from caffe_fuse import cli\nfrom caffe_fuse.{module} import {name} as real\n"
+        f"from caffe_fuse.cli import process as cli\nfrom caffe_fuse.{module} import {name} as real\n"
         f"def interrupted(*given):\n    os.kill(os.getpid(), {int(number)})\n    return real(*given)\n"
         f"sys.modules['caffe_fuse.{module}'].{name} = interrupted\ncli.console()"
     )
@@ -49,7 +49,7 @@ def test_the_status_says_what_is_there(
 @pytest.mark.parametrize("other", ["ImportError", "MemoryError", "OSError", "cli.CaffeFuseError"])
 def test_an_interrupt_that_a_library_turns_into_its_own_error_is_one(other: str) -> None:
     program = (
-        "from caffe_fuse import cli, commands\n"
+        "from caffe_fuse.cli import commands, process as cli\n"
         "def turned(options):\n"
         "    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
         f"    except KeyboardInterrupt:\n        raise {other}('no numpy')\n"
@@ -62,7 +62,7 @@ def test_an_interrupt_that_a_library_turns_into_its_own_error_is_one(other: str)
 
 def test_what_is_still_printed_when_all_is_done_keeps_nobody_waiting() -> None:
     program = (
-        "from caffe_fuse import interrupts\ninterrupts.end_the_command()\ninterrupts.settled()\n"
+        "from caffe_fuse.files import interrupts\ninterrupts.end_the_command()\ninterrupts.settled()\n"
         "print('printing', flush=True)\nprint('x' * 10**7, flush=True)"
     )
     with started(program) as process:  # into a pipe that nobody reads
@@ -74,7 +74,7 @@ def test_what_is_still_printed_when_all_is_done_keeps_nobody_waiting() -> None:
 
 def test_a_signal_that_was_ignored_stays_so() -> None:
     program = (
-        "from caffe_fuse import interrupts\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from caffe_fuse.files import interrupts\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "interrupts.end_the_command()\nsys.exit(signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN)"
     )
     with started(program) as process:
@@ -83,7 +83,7 @@ def test_a_signal_that_was_ignored_stays_so() -> None:
 
 def test_a_signal_that_nobody_handles_still_ends_a_program_that_uses_the_library() -> None:
     program = (
-        "from caffe_fuse import interrupts\nwith interrupts.deferred():\n"
+        "from caffe_fuse.files import interrupts\nwith interrupts.deferred():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n    print('whole', flush=True)\nprint('more')"
     )
     with started(program) as process:

@@ -7,9 +7,9 @@ from typing import Tuple
 import numpy as np
 import pytest
 
-from caffe_fuse.blob import CHUNK, ArrayBlob
-from caffe_fuse.kernels import Kernels
-from caffe_fuse.scaled import Layout
+from caffe_fuse.blobs.blob import CHUNK, ArrayBlob
+from caffe_fuse.blobs.kernels import Kernels
+from caffe_fuse.blobs.scaled import Layout
 
 FORMS = {
     "convolution": (Layout(1, 1, 6, 4 * 9), Layout(1, 6, 4, 9)),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from layer_texts import affine_of, forward
 
 from caffe_fuse.errors import InternalError
-from caffe_fuse.layers.row import IDENTITY, Affine, Refusal
+from caffe_fuse.layers.layer_type import IDENTITY, Affine, Refusal
 
 
 def applied(affine, bottom):

@@ -14,7 +14,7 @@ from layer_texts import layer
 
 from caffe_fuse import layers
 from caffe_fuse.errors import InputError
-from caffe_fuse.forward import PRECISIONS, run_net
+from caffe_fuse.execution.forward import PRECISIONS, run_net
 
 FLOAT64_NOISE = 1e-12  # relative to the largest number: some thousand roundings
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from caffe_fuse import layers
 from caffe_fuse.layers.ranges import UNKNOWN, Range
-from caffe_fuse.prediction import _carried, predicted
+from caffe_fuse.ranges.predict import _carried, predicted
 
 Ends = Tuple[Sequence[float], Sequence[float]]
 INF = float("inf")

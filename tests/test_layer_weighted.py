@@ -10,9 +10,9 @@ import pytest
 from layer_texts import layer
 
 from caffe_fuse import layers
-from caffe_fuse.blob import ArrayBlob
+from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.errors import InputError
-from caffe_fuse.layers.row import Absorbed, Affine, Refusal
+from caffe_fuse.layers.layer_type import Absorbed, Affine, Refusal
 
 KERNEL = (2, 3)
 

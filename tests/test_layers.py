@@ -9,8 +9,9 @@ import pytest
 import truth
 from google.protobuf import text_format
 
-from caffe_fuse import layers, schema
+from caffe_fuse import layers
 from caffe_fuse.layers.batch_norm import DIALECTS
+from caffe_fuse.schema import messages as schema
 
 
 def test_the_recorded_nets_are_there():

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from nets import layer, text
 
-from caffe_fuse.effects import Effects
-from caffe_fuse.losses import losses
-from caffe_fuse.net import Net
-from caffe_fuse.powers import grouped
-from caffe_fuse.rounding import GENERIC, IEEE, HalfPolicy
+from caffe_fuse.half.influence import Effects
+from caffe_fuse.half.lost_channels import losses
+from caffe_fuse.half.rounding import GENERIC, IEEE, HalfPolicy
+from caffe_fuse.net.graph import Net
+from caffe_fuse.net.scale_groups import grouped
 
 FIRST = layer("c", "Convolution", "x", "c", "convolution_param { num_output: 6 kernel_size: 3 }")
 LAST = layer("d", "Convolution", "c", "d", "convolution_param { num_output: 3 kernel_size: 1 }")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pieces import Pieces
 
-from caffe_fuse.blob import CHUNK, ArrayBlob, Blob
-from caffe_fuse.meter import BlobStats, Meter, Worst, stats_of
+from caffe_fuse.blobs.blob import CHUNK, ArrayBlob, Blob
+from caffe_fuse.half.meter import BlobStats, Meter, Worst, stats_of
 
 ALL_HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 FINITE_HALVES = ALL_HALVES[np.isfinite(ALL_HALVES)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse import names
+from caffe_fuse.schema import names
 
 # Of the pieces in which an escape could be mistaken for a name's own letters.
 NAMES = st.lists(st.sampled_from([b"\\", b"x", b"e9", b"\xe9", b"5c", b"c", b"\xc3\xa9", b"s"])).map(b"".join)

@@ -8,7 +8,7 @@ import pytest
 from nets import batch_norm, convolution, layer, model, numbers, text
 
 from caffe_fuse.errors import InputError
-from caffe_fuse.net import Net, Value
+from caffe_fuse.net.graph import Net, Value
 
 
 def net(*layers: str) -> Net:

@@ -15,9 +15,10 @@ from conftest import PROJECT
 from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
-from caffe_fuse import cli, comparison
-from caffe_fuse.blob import ArrayBlob
-from caffe_fuse.noise import moved
+from caffe_fuse.blobs.blob import ArrayBlob
+from caffe_fuse.cli import process as cli
+from caffe_fuse.judging import compare as comparison
+from caffe_fuse.judging.noise import moved
 
 SAMPLES = PROJECT / "sample_nets"
 

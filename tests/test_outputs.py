@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 import pytest
 import stress_outputs
 
-from caffe_fuse.emit import Outputs
 from caffe_fuse.errors import SystemFailure
+from caffe_fuse.files.outputs import Outputs
 
 OLD, NEW = {"r": b"old r", "w": b"old w", "n": b"old n"}, {"r": b"new r", "w": b"new w", "n": b"new n"}
 
@@ -215,7 +215,7 @@ def test_a_folder_that_another_program_has_locked_is_written_in_the_end(
 ) -> None:
     import fcntl
 
-    monkeypatch.setattr("caffe_fuse.emit.outputs._TRIES", 3)
+    monkeypatch.setattr("caffe_fuse.files.outputs._TRIES", 3)
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

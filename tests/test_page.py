@@ -15,7 +15,7 @@ import pytest
 from nets import batch_norm, convolution, scale, text
 
 import caffe_fuse
-from caffe_fuse import cli
+from caffe_fuse.cli import process as cli
 from caffe_fuse.report import page
 
 HOSTILE = "<script>alert(1)</script> & $x_2$"

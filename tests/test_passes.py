@@ -10,8 +10,8 @@ from nets import batch_norm, convolution, layer, model, scale, text
 
 from caffe_fuse import passes
 from caffe_fuse.errors import InternalError
-from caffe_fuse.passes.progress import Pass, Progress
-from caffe_fuse.schema import copy_of
+from caffe_fuse.passes.rewrite import Pass, Progress
+from caffe_fuse.schema.messages import copy_of
 
 NET = text(convolution(), batch_norm(), scale(), layer("r", "ReLU", "s", "r"))
 

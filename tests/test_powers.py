@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nets import layer, text
 
-from caffe_fuse.powers import Groups, grouped
+from caffe_fuse.net.scale_groups import Groups, grouped
 
 CONVOLUTION = "convolution_param { num_output: 4 kernel_size: 1 }"
 FIRST = layer("c", "Convolution", "x", "c", CONVOLUTION)

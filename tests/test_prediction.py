@@ -14,12 +14,13 @@ import truth
 from observed import observe
 
 import caffe_fuse
-from caffe_fuse import InputError, cli
-from caffe_fuse.activations import Activation
+from caffe_fuse import InputError
+from caffe_fuse.cli import process as cli
+from caffe_fuse.execution.run import seeded
 from caffe_fuse.layers.ranges import Range
-from caffe_fuse.net import Value
-from caffe_fuse.prediction import predicted
-from caffe_fuse.running import seeded
+from caffe_fuse.net.graph import Value
+from caffe_fuse.ranges.expected import Activation
+from caffe_fuse.ranges.predict import predicted
 
 MEAN = np.array([3.5, -70, 0, 1, 2, -4])
 VARIANCE = np.array([4, 0.25, 1e6, 9, 16, 0])

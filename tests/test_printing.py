@@ -11,7 +11,7 @@ import nets
 import numpy as np
 import pytest
 
-from caffe_fuse import cli
+from caffe_fuse.cli import process as cli
 from caffe_fuse.wording import shown
 
 CONTROLS = [chr(code) for code in (*range(1, 32), *range(127, 160))]

@@ -10,12 +10,12 @@ import pytest
 from nets import batch_norm, caffemodel, fuse, layer, model, numbers, scale, text
 
 import caffe_fuse
-from caffe_fuse.blob import ArrayBlob
+from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.errors import InternalError
+from caffe_fuse.folding.result import Result
 from caffe_fuse.passes import Rewrite
 from caffe_fuse.passes.proof import prove
-from caffe_fuse.rescale import rescaled_alone
-from caffe_fuse.result import Result
+from caffe_fuse.rescale.rescale import rescaled_alone
 
 SHAPE = (2, 4, 2, 2)  # no channel has more weights than the proof looks at
 KINDS = {

@@ -20,8 +20,8 @@ from conftest import SHARED
 
 import caffe_fuse
 from caffe_fuse import passes
-from caffe_fuse.net import Layer
-from caffe_fuse.report.plan import plan_report
+from caffe_fuse.net.graph import Layer
+from caffe_fuse.report.show import plan_report
 
 # Net -> the shape of its picture where the judge would need too long for the net's own, or the net has none.
 FOLDABLE: Dict[str, Tuple[int, ...]] = {

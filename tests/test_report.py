@@ -22,9 +22,10 @@ import truth
 from conftest import TESTS
 
 import caffe_fuse
-from caffe_fuse import cli, passes
-from caffe_fuse.report.document import to_json
-from caffe_fuse.report.plan import plan_report
+from caffe_fuse import passes
+from caffe_fuse.cli import process as cli
+from caffe_fuse.report.json_report import to_json
+from caffe_fuse.report.show import plan_report
 from caffe_fuse.report.terminal import fold_report
 
 GOLDEN = TESTS / "golden"

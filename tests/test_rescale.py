@@ -17,14 +17,14 @@ from strategies_nets import INPUT
 from strategies_nets import nets as random_nets
 
 import caffe_fuse
-from caffe_fuse.channels import by_channel, decibels
-from caffe_fuse.effects import layout_of
 from caffe_fuse.errors import InputError
-from caffe_fuse.losses import losses
-from caffe_fuse.net import Net, Value
-from caffe_fuse.rescale import rescale
-from caffe_fuse.result import Result
-from caffe_fuse.rounding import GENERIC
+from caffe_fuse.folding.result import Result
+from caffe_fuse.half.channels import by_channel, decibels
+from caffe_fuse.half.influence import layout_of
+from caffe_fuse.half.lost_channels import losses
+from caffe_fuse.half.rounding import GENERIC
+from caffe_fuse.net.graph import Net, Value
+from caffe_fuse.rescale.rescale import rescale
 
 REPAIRED = ("half-weights-overflow", "half-weights-underflow", "half-weights-one-channel", "half-weights-residual")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse.rounding import HalfPolicy, rounded
+from caffe_fuse.half.rounding import HalfPolicy, rounded
 
 HALVES = np.arange(2**16, dtype=np.uint16).view(np.float16)
 FINITE = np.sort(HALVES[np.isfinite(HALVES)].astype(np.float64))

@@ -12,7 +12,7 @@ import pytest
 from nets import convolution, layer, text
 
 import caffe_fuse
-from caffe_fuse import cli
+from caffe_fuse.cli import process as cli
 
 NET = text(
     convolution("c", "x", "c", settings="pad: 1"),

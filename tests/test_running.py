@@ -11,7 +11,7 @@ import truth
 
 import caffe_fuse
 from caffe_fuse import HalfPolicy, InputError, Precision
-from caffe_fuse.running import input_shapes, seeded
+from caffe_fuse.execution.run import input_shapes, seeded
 
 NET = nets.text(
     nets.convolution(),

@@ -11,7 +11,7 @@ import pytest
 import caffe_fuse
 from caffe_fuse import layers
 from caffe_fuse.errors import InputError
-from caffe_fuse.net import Value
+from caffe_fuse.net.graph import Value
 
 LARGE = "convolution_param { num_output: 6 kernel_size: 9 }"
 

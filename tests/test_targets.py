@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from caffe_fuse.rounding import GENERIC, rounded
-from caffe_fuse.targets import TARGETS
+from caffe_fuse.half.rounding import GENERIC, rounded
+from caffe_fuse.half.targets import TARGETS
 
 
 @pytest.mark.parametrize("name", TARGETS)

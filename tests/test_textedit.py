@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies_text import texts
 
-from caffe_fuse.textedit import append, insert_before, remove, replace, replace_field
-from caffe_fuse.textproto import Document, Edit, Field, Message, Scalar, parse
+from caffe_fuse.protobuf.text import Document, Edit, Field, Message, Scalar, parse
+from caffe_fuse.protobuf.text_edit import append, insert_before, remove, replace, replace_field
 
 MARK = b"\xef\xbb\xbf"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from strategies_text import INTEGERS, everything, texts
 
 from caffe_fuse.errors import CaffeFuseError, InternalError, TextError
-from caffe_fuse.textproto import Document, Edit, Field, Message, Scalar, parse
+from caffe_fuse.protobuf.text import Document, Edit, Field, Message, Scalar, parse
 
 
 def only(text: str) -> Field:

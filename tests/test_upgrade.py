@@ -19,13 +19,14 @@ from reference.files import message_class, read_net
 from strategies_nets import nets
 
 import caffe_fuse
-from caffe_fuse import cli, textproto
-from caffe_fuse.emit.upgraded import upgraded_text
+from caffe_fuse.cli import process as cli
 from caffe_fuse.errors import InputError, InternalError
-from caffe_fuse.upgrade import Upgrade, upgrade
+from caffe_fuse.protobuf import text as textproto
+from caffe_fuse.protobuf.wire import Source
+from caffe_fuse.upgrading.text import upgraded_text
+from caffe_fuse.upgrading.upgrade import Upgrade, upgrade
+from caffe_fuse.upgrading.weights import upgraded_weights
 from caffe_fuse.weights import read_weights
-from caffe_fuse.weights.upgraded import upgraded_weights
-from caffe_fuse.wire import Source
 
 CASES = TESTS / "data" / "caffe_upgrade"
 INPUT = 'input: "x"\ninput_dim: 2\ninput_dim: 4\ninput_dim: 5\ninput_dim: 6\n'
@@ -422,18 +423,18 @@ def test_what_cannot_be_upgraded_is_status_2_and_writes_nothing(
 def test_an_upgrade_that_does_not_read_as_meant_is_an_internal_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("caffe_fuse.emit.upgraded._on_one_line", lambda lines: b"param { }")
+    monkeypatch.setattr("caffe_fuse.upgrading.text._on_one_line", lambda lines: b"param { }")
     with pytest.raises(InternalError, match="the upgraded net does not read as it should"):
         upgrade(CASES / "v1-net.prototxt", None, tmp_path / "new")
     monkeypatch.undo()
-    monkeypatch.setattr("caffe_fuse.weights.upgraded._read", without_blobs)
+    monkeypatch.setattr("caffe_fuse.upgrading.weights._read", without_blobs)
     with pytest.raises(InternalError, match="the upgraded weights do not read as they should"):
         upgrade(CASES / "v1-net.prototxt", CASES / "v1-net.caffemodel", tmp_path / "new")
     assert [] == list(tmp_path.iterdir())
 
 
 def without_blobs(source: Source, generation: Any, record: Any) -> Any:
-    from caffe_fuse.weights.upgraded import _Old
+    from caffe_fuse.upgrading.weights import _Old
 
     message = message_class("V1LayerParameter")(name=record.name)
     return _Old(record, message, [])

@@ -17,8 +17,8 @@ from nets import batch_norm, convolution, layer, scale, text
 from old_forms import as_v1, as_v1_weights
 
 import caffe_fuse
-from caffe_fuse import cli
-from caffe_fuse.targets import TARGETS
+from caffe_fuse.cli import process as cli
+from caffe_fuse.half.targets import TARGETS
 
 FACTOR = np.ones(1, np.float32)
 SATURATING = [name for name, target in TARGETS.items() if target.policy.overflow == "saturate"]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse import wire
 from caffe_fuse.errors import InputError, SystemFailure
-from caffe_fuse.wire import DELIMITED, FIXED32, FIXED64, GROUP_START, VARINT, Source, WireField
+from caffe_fuse.protobuf import wire
+from caffe_fuse.protobuf.wire import DELIMITED, FIXED32, FIXED64, GROUP_START, VARINT, Source, WireField
 
 
 def listed(message: bytes) -> List[WireField]:

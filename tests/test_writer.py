@@ -22,11 +22,11 @@ from caffemodel_bytes import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse.blob import FLOAT16, FLOAT32, ArrayBlob, Blob, Reader
+from caffe_fuse.blobs.blob import FLOAT16, FLOAT32, ArrayBlob, Blob, Reader
+from caffe_fuse.blobs.scaled import Layout, ScaledBlob
 from caffe_fuse.errors import InputError, InternalError
-from caffe_fuse.scaled import Layout, ScaledBlob
+from caffe_fuse.protobuf.wire import Source
 from caffe_fuse.weights import FORMATS, Kept, LayerRecord, Plan, Rewritten, WeightFile, read_weights
-from caffe_fuse.wire import Source
 
 PACKED = ENCODINGS["packed"] + SHAPE
 BIAS = np.array([0.5, -0.25], np.float32)

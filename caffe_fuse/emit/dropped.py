@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import List, Sequence, Set, Tuple
 
-from ..net import Layer, Net, Value
+from ..net.graph import Layer, Net, Value
 from ..passes import Rewrite
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Dict, List, Sequence, Set, Tuple
 
-from .. import schema, wire
-from ..bind import exact_shapes
-from ..blob import FLOAT16, FLOAT32, Blob, CastBlob, StoredBlob
+from ..blobs.blob import FLOAT16, FLOAT32, Blob, CastBlob, StoredBlob
 from ..errors import InputError
-from ..model import Model
-from ..net import Layer, Net
-from ..textproto import Scalar
-from ..weights.model import Absent, Kept, Rewritten, WeightFile
-from ..wire import Source
+from ..net.bind import exact_shapes
+from ..net.graph import Layer, Net
+from ..net.model import Model
+from ..protobuf import wire
+from ..protobuf.text import Scalar
+from ..protobuf.wire import Source
+from ..schema import messages as schema
+from ..weights.records import Absent, Kept, Rewritten, WeightFile
 from .records import Entry, new_record, plan
 
 _NET_NAME = 1  # of NetParameter

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import AbstractSet, Dict, List, Optional, Sequence, Tuple, Union
 
-from .. import schema
-from ..blob import Blob, CastBlob
+from ..blobs.blob import Blob, CastBlob
 from ..generations.v0 import PADDING
-from ..model import Model
-from ..net import Layer
-from ..weights.model import Kept, LayerRecord, Rewritten, WeightFile
+from ..net.graph import Layer
+from ..net.model import Model
+from ..schema import messages as schema
+from ..weights.records import Kept, LayerRecord, Rewritten, WeightFile
 
 Entry = Union[Kept, Rewritten]
 

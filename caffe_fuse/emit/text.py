@@ -8,12 +8,13 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 
-from .. import names, schema
 from ..errors import InternalError
 from ..generations import V0, V1, v0
-from ..net import Layer, Net
-from ..textedit import append, insert, remove, replace, replace_field
-from ..textproto import Document, Edit, Field, Message, Scalar
+from ..net.graph import Layer, Net
+from ..protobuf.text import Document, Edit, Field, Message, Scalar
+from ..protobuf.text_edit import append, insert, remove, replace, replace_field
+from ..schema import messages as schema
+from ..schema import names
 
 _BACKSLASH = re.compile(rf"\\(?!{names.ESCAPED})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

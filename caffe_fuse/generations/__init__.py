@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple
 
-from .. import schema
 from ..errors import InputError
-from ..schema import Typed
-from ..textproto import Document, Field, Message
+from ..protobuf.text import Document, Field, Message
+from ..schema import messages as schema
+from ..schema.messages import Typed
 from . import v0, v1
 
 V0, V1, V2 = "V0", "V1", "V2"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .. import schema
 from ..errors import InputError, InternalError
-from .types import from_v0
+from ..schema import messages as schema
+from .type_names import from_v0
 from .v1 import set_specs
 
 _WEIGHTS = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Iterable, List, Optional
 
-from .. import names, schema
-from ..schema import Typed
-from ..textproto import Document, Field, Message, Scalar
-from .types import from_v1
+from ..protobuf.text import Document, Field, Message, Scalar
+from ..schema import messages as schema
+from ..schema import names
+from ..schema.messages import Typed
+from .type_names import from_v1
 
 # What V2 writes as `param { name share_mode lr_mult decay_mult }`.
 _PARAM_FIELDS = ("param", "blob_share_mode", "blobs_lr", "weight_decay")

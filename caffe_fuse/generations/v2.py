@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .. import schema
 from ..errors import InputError
+from ..schema import messages as schema
 
 INPUT_FIELDS = ("input", "input_shape", "input_dim")
 

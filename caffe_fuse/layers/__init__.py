@@ -15,13 +15,13 @@ from .combine import ROWS as COMBINE
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
 from .homogeneous import HOMOGENEOUS
+from .layer_type import LayerType
 from .normalise import ROWS as NORMALISE
 from .pooling import ROWS as POOLING
 from .ranges import ranges_of
 from .recurrent import ROWS as RECURRENT
 from .reduce import ROWS as REDUCE
 from .resize import ROWS as RESIZE
-from .row import LayerType
 from .weighted import ROWS as WEIGHTED
 
 _FAMILIES = (

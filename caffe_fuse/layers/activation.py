@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence
 import numpy as np
 
 from ..errors import InputError
-from .row import BlobShapes, Dims, LayerType, Shapes
+from .layer_type import BlobShapes, Dims, LayerType, Shapes
 from .shapes import axis_of, like_bottom, require
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 Array = Any  # numpy's own types do not say that arithmetic on an array gives one
 Function = Callable[[Any, Array], Array]

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, AbstractSet, Any, List, Optional, Sequence, Un
 import numpy as np
 
 from ..errors import InputError
-from ..schema import PHASES
-from .row import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
+from ..schema.messages import PHASES
+from .layer_type import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
 from .shapes import agreed, axis_of, known_axis, like_bottom, require, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 TEST = PHASES["TEST"]
 

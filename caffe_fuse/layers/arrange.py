@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
+from .layer_type import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Shapes
 from .pooling import image
-from .row import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Shapes
 from .shapes import axis_of, like_bottom, replaced, require, size, sizes, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 
 def _slice_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, List
 import numpy as np
 
 from ..errors import InputError
-from .row import BlobShapes, LayerType, Shapes
+from .layer_type import BlobShapes, LayerType, Shapes
 from .shapes import agreed, axis_of, replaced, require, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 
 def _concat_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:

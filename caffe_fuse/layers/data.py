@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 
 from ..errors import InputError
-from .row import BlobShapes, Dim, LayerType, Shapes
+from .layer_type import BlobShapes, Dim, LayerType, Shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 
 def _input_shapes(parameter: Any, _bottoms: Shapes, _blobs: BlobShapes) -> Shapes:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
+from .layer_type import BlobShapes, LayerType, Shapes
 from .pooling import image
-from .row import BlobShapes, LayerType, Shapes
 from .shapes import require, size
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
     Array = NDArray[Any]
 

@@ -13,9 +13,9 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
-from ..scaled import Layout
-from ..schema import PHASES
-from .row import BlobShapes, Shapes
+from ..blobs.scaled import Layout
+from ..schema.messages import PHASES
+from .layer_type import BlobShapes, Shapes
 from .shapes import MOST_CHANNELS, axis_of, known_axis, size
 
 Labels = np.ndarray  # int64

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, List, Sequence
 import numpy as np
 
 from ..errors import InputError
+from .layer_type import BlobShapes, Dims, LayerType, Shapes
 from .pooling import average, image
-from .row import BlobShapes, Dims, LayerType, Shapes
 from .shapes import axis_of, like_bottom, require
 from .window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 
 def _lrn_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
-from .row import BlobShapes, Dim, Dims, LayerType, Shapes
+from .layer_type import BlobShapes, Dim, Dims, LayerType, Shapes
 from .shapes import axis_of, require, size, sizes, text, unknown_axes
 from .sliding import convolved_sizes, padded, patches
 from .window import Window, along_each, rank_of_space, sided_padding, windows
@@ -16,7 +16,7 @@ from .window import Window, along_each, rank_of_space, sided_padding, windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
     Array = NDArray[Any]
 

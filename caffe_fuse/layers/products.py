@@ -14,7 +14,7 @@ from .window import windows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
     from .sliding import Product
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optiona
 
 import numpy as np
 
-from .row import Affine, LayerType, Shape, Shapes
+from .layer_type import Affine, LayerType, Shape, Shapes
 from .shapes import MOST_CHANNELS, axis_of, known_axis
 
 if TYPE_CHECKING:
-    from .row import Arrays, Doubles
+    from .layer_type import Arrays, Doubles
 
 
 class Range(NamedTuple):

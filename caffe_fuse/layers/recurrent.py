@@ -9,13 +9,13 @@ import numpy as np
 
 from ..errors import InputError
 from .activation import logistic
-from .row import BlobShapes, Dim, Dims, LayerType, Shape, Shapes
+from .layer_type import BlobShapes, Dim, Dims, LayerType, Shape, Shapes
 from .shapes import agreed, require, size, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
     Array = NDArray[Any]
 

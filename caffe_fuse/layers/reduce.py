@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, List
 import numpy as np
 
 from ..errors import InputError
-from .row import BlobShapes, LayerType, Shape, Shapes
+from .layer_type import BlobShapes, LayerType, Shape, Shapes
 from .shapes import axis_of, replaced, require, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 
 def _reduction_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:

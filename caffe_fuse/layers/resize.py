@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, List, Tuple
 import numpy as np
 
 from ..errors import InputError
+from .layer_type import BlobShapes, Dim, LayerType, Shapes
 from .pooling import LOWEST, image
-from .row import BlobShapes, Dim, LayerType, Shapes
 from .shapes import require, sizes, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .row import Arrays
+    from .layer_type import Arrays
 
 
 def _upsample_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:

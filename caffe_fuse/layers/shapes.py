@@ -6,7 +6,7 @@ from math import prod
 from typing import Any, Iterable, Optional, Sequence, Tuple
 
 from ..errors import InputError
-from .row import BlobShapes, Dim, Dims, Shape, Shapes
+from .layer_type import BlobShapes, Dim, Dims, Shape, Shapes
 
 MAX_AXES = 32  # Caffe: blob.hpp kMaxBlobAxes
 LARGEST = 2**31 - 1  # of a size, and of the numbers of a blob (Caffe: blob.cpp Reshape)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ..blob import FLOAT32, ArrayBlob, Blob
+from ..blobs.blob import FLOAT32, ArrayBlob, Blob
+from ..blobs.scaled import Layout, ScaledBlob
 from ..errors import InputError
-from ..scaled import Layout, ScaledBlob
 from ..wording import counted
+from .layer_type import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
-from .row import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .shapes import agreed, axis_of, known_axis, require, size, unknown_axes
 from .sliding import matmul
 from .window import Window, rank_of_space, windows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import InputError
-from .row import Dim
+from .layer_type import Dim
 
 
 class Window(NamedTuple):

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import AbstractSet, Optional, Tuple, Union
 
 from ..errors import InternalError
-from ..measures import Measures
-from ..net import Net
+from ..half.measures import Measures
+from ..net.graph import Net
 from .activation import join_activations, part_activations
 from .fold import FOLD
 from .leftover import name_leftovers
 from .merge import MERGE
-from .progress import Pass, Progress, Refused, Rewrite, Rule
+from .rewrite import Pass, Progress, Refused, Rewrite, Rule
 
 __all__ = ["FOLD", "MERGE", "PIPELINE", "Progress", "Refused", "Rewrite", "Rule", "run"]
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any, Dict, List, Set
 
 from ..generations import V2
-from ..layers.row import Affine
-from ..net import Layer
+from ..layers.layer_type import Affine
+from ..net.graph import Layer
 from .chain import affine_of
-from .progress import Progress
+from .rewrite import Progress
 
 
 def part_activations(progress: Progress) -> Progress:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import AbstractSet, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..layers.row import Affine, Refusal
-from ..net import Layer, Net, Value
+from ..layers.layer_type import Affine, Refusal
+from ..net.graph import Layer, Net, Value
 from ..wording import Remedy, few
-from .progress import Refused
+from .rewrite import Refused
 
 
 class Link(NamedTuple):

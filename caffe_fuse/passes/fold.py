@@ -18,14 +18,14 @@ from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Tupl
 
 import numpy as np
 
-from ..layers.row import Absorbed, Absorber, Affine, Refusal
+from ..blobs.scaled import ScaledBlob
+from ..half.measures import Measures
+from ..layers.layer_type import Absorbed, Absorber, Affine, Refusal
 from ..layers.shapes import rank_of
-from ..measures import Measures
-from ..net import Layer, Net
-from ..scaled import ScaledBlob
+from ..net.graph import Layer, Net
 from .chain import Link, compose, follow, trimmed, vanished
-from .progress import Progress, Refused, Rewrite, Rule
 from .proof import from_weights
+from .rewrite import Progress, Refused, Rewrite, Rule
 
 
 class Match(NamedTuple):

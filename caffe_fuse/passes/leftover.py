@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import List
 
-from ..layers.row import Affine, Refusal
-from ..net import Layer, Net
+from ..layers.layer_type import Affine, Refusal
+from ..net.graph import Layer, Net
 from .chain import affine_of
-from .progress import Progress, Refused
+from .rewrite import Progress, Refused
 
 IDENTITIES = frozenset({"Dropout", "Split"})
 

@@ -14,17 +14,17 @@ from typing import Dict, List, Sequence, Set, Union
 
 import numpy as np
 
-from ..blob import ArrayBlob
+from ..blobs.blob import ArrayBlob
 from ..generations import V2
-from ..layers.row import Affine, Refusal
+from ..layers.layer_type import Affine, Refusal
 from ..layers.shapes import rank_of
-from ..net import Layer, Net
-from ..schema import copy_of
+from ..net.graph import Layer, Net
+from ..schema.messages import copy_of
 from ..wording import Remedy
 from .chain import Link, affine_of, compose, follow, trimmed, vanished
 from .leftover import in_front
-from .progress import Progress, Refused, Rewrite, Rule
 from .proof import from_values
+from .rewrite import Progress, Refused, Rewrite, Rule
 
 UPGRADE = Remedy("write the model in today's form first", ("upgrade",))
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ..blob import FLOAT16, FLOAT32, Blob
-from ..columns import SAMPLES, Chance, columns, weights_at
+from ..blobs.blob import FLOAT16, FLOAT32, Blob
 from ..errors import InternalError
-from ..measures import Measures
-from ..net import Layer
+from ..half.measures import Measures
+from ..half.sampling import SAMPLES, Chance, columns, weights_at
+from ..net.graph import Layer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..layerpowers import LayerPowers
-    from .progress import Rewrite
+    from ..rescale.layer_powers import LayerPowers
+    from .rewrite import Rewrite
 
     Vector = NDArray[np.float64]
 

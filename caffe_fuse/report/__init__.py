@@ -1,5 +1,5 @@
 """What a fold did, refused and found: one Report, and its forms."""
 
-from .report import Checked, Report
+from ..folding.report import Checked, Report
 
 __all__ = ["Checked", "Report"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from ..errors import InputError
-from ..rounding import LARGEST, SMALLEST_NORMAL
+from ..half.rounding import LARGEST, SMALLEST_NORMAL
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

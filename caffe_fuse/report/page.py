@@ -8,14 +8,14 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from .. import __version__
-from ..activations import Activation
-from ..diagnosis import STATES, BlobChannels, Channel, Diagnosis
-from ..emit import Written
 from ..errors import InputError
-from ..half import HalfReport, HalfRow
+from ..files.outputs import Written
+from ..folding.diagnosis import STATES, BlobChannels, Channel, Diagnosis
+from ..folding.report import Report
+from ..half.report import HalfReport, HalfRow
+from ..ranges.expected import Activation
 from ..wording import counted
 from .charts import Range, ranges, strip
-from .report import Report
 
 STRIPS = 4
 SHOWN = 8  # channels of a blob, and blobs

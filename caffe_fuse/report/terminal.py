@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, 
 
 import numpy as np
 
-from ..activations import Activation, Activations
-from ..agreement import Ranking, ranking
-from ..diagnosis import Channel, Diagnosis, counted_states
-from ..half import HalfReport, HalfRow
-from ..net import Layer
+from ..folding.diagnosis import Channel, Diagnosis, counted_states
+from ..folding.report import Checked, Report
+from ..half.report import HalfReport, HalfRow
+from ..judging.agreement import Ranking, ranking
+from ..judging.problems import CALIBRATE, Problem, steps
+from ..net.graph import Layer
 from ..passes import Refused, Rewrite
-from ..verdict import CALIBRATE, Problem, steps
+from ..ranges.expected import Activation, Activations
 from ..wording import VERDICT, counted
-from .report import Checked, Report
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..answers import HalfAnswer
-    from ..upgrade import Upgrade
-    from ..verification import Verification
+    from ..judging.answers import HalfAnswer
+    from ..judging.outcome import Verification
+    from ..upgrading.upgrade import Upgrade
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}

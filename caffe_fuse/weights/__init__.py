@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Tuple
 
 from ..errors import InputError
-from ..wire import Source
+from ..protobuf.wire import Source
 from . import caffemodel, hdf5
-from .model import Format, Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
-from .recognise import HEAD_SIZE, explain
+from .records import Format, Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
+from .sniff import HEAD_SIZE, explain
 
 __all__ = [
     "FORMATS",

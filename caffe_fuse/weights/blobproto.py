@@ -12,10 +12,10 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .. import wire
-from ..blob import FLOAT16, FLOAT32, FLOAT64, Blob, Span, StoredBlob
+from ..blobs.blob import FLOAT16, FLOAT32, FLOAT64, Blob, Span, StoredBlob
 from ..errors import InputError
-from ..wire import DELIMITED, FIXED32, FIXED64, VARINT, Source, WireField
+from ..protobuf import wire
+from ..protobuf.wire import DELIMITED, FIXED32, FIXED64, VARINT, Source, WireField
 
 _LEGACY_SHAPE = (1, 2, 3, 4)  # num, channels, height, width
 _DATA, _DIFF, _SHAPE, _DOUBLE_DATA, _DOUBLE_DIFF = range(5, 10)

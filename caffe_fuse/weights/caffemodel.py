@@ -8,15 +8,16 @@ from __future__ import annotations
 from itertools import islice
 from typing import List, Optional, Sequence, Tuple
 
-from .. import names, wire
 from ..errors import InputError
-from ..generations import types
-from ..wire import DELIMITED, VARINT, Overrun, Source, WireField
+from ..generations import type_names as types
+from ..protobuf import wire
+from ..protobuf.wire import DELIMITED, VARINT, Overrun, Source, WireField
+from ..schema import names
 from .blobproto import stored_blob
-from .generations import V0, V1, V2, Generation
-from .model import Format, LayerRecord, WeightFile
-from .recognise import explain
-from .writer import write
+from .caffemodel_writer import write
+from .field_numbers import V0, V1, V2, Generation
+from .records import Format, LayerRecord, WeightFile
+from .sniff import explain
 
 # Nobody writes a layer of so many fields: it bounds what damage can cost.
 _MOST_FIELDS = 1 << 16

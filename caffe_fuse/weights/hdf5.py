@@ -15,12 +15,12 @@ from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from .. import names
-from ..blob import CHUNK, FLOAT16, FLOAT32, FLOAT64, Blob, Reader, Span, StoredBlob, Taker, borrowed
+from ..blobs.blob import CHUNK, FLOAT16, FLOAT32, FLOAT64, Blob, Reader, Span, StoredBlob, Taker, borrowed
 from ..errors import CaffeFuseError, InputError
-from ..wire import Source
+from ..protobuf.wire import Source
+from ..schema import names
 from .hdf5_writer import NESTED, write
-from .model import Absent, Format, LayerRecord, WeightFile
+from .records import Absent, Format, LayerRecord, WeightFile
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _DAMAGED = "the file is damaged: get it again"

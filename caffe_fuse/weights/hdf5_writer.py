@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
-from .. import names, parallel
-from ..blob import FLOAT16, FLOAT32, FLOAT64, Blob, Reader
+from .. import parallel
+from ..blobs.blob import FLOAT16, FLOAT32, FLOAT64, Blob, Reader
 from ..errors import InputError
-from .model import Absent, Output, Plan, Rewritten, WeightFile
-from .writer import write_numbers
+from ..schema import names
+from .caffemodel_writer import write_numbers
+from .records import Absent, Output, Plan, Rewritten, WeightFile
 
 NESTED = "Caffe cannot read back a layer whose name has a / in it, for to HDF5 that is a group in a group"
 

@@ -105,7 +105,7 @@ def main() -> int:
             import targets
     else:
         import targets
-    from caffe_fuse import arguments
+    from caffe_fuse.cli import arguments
 
     arguments._parsers = lru_cache(arguments._parsers)  # they take longer than most of the cases
     warnings.simplefilter("error")

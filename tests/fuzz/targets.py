@@ -21,12 +21,12 @@ from mutations import mutated_bytes, mutated_net, parts_of
 from random_nets import Seeded, WideBuilder
 from reference.files import message_class
 
-from caffe_fuse import textproto
 from caffe_fuse.errors import CaffeFuseError
 from caffe_fuse.layers import LAYERS
-from caffe_fuse.report.plan import plan_report
+from caffe_fuse.protobuf import text as textproto
+from caffe_fuse.protobuf.wire import Source
+from caffe_fuse.report.show import plan_report
 from caffe_fuse.weights import read_weights
-from caffe_fuse.wire import Source
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 COMMANDS = 5

@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pool, message_factory, text_format
 from .old_nets import upgrade_v0
 from .rules import CaffeAbort, Stored
 
-DESCRIPTOR = Path(__file__).resolve().parents[2] / "caffe_fuse" / "caffe.desc"
+DESCRIPTOR = Path(__file__).resolve().parents[2] / "caffe_fuse" / "schema" / "caffe.desc"
 Weights = Union[bytes, Mapping[str, Sequence[np.ndarray]]]
 Record = Tuple[str, Dict[int, Stored]]  # a layer's name, its blobs by their place
 

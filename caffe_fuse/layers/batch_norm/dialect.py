@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Callable, FrozenSet, List, Mapping, Named
 
 import numpy as np
 
-from ...schema import copy_of, new
-from ..row import Affine, Dims, LayerType, Refusal, Shapes
+from ...schema.messages import copy_of, new
+from ..layer_type import Affine, Dims, LayerType, Refusal, Shapes
 from ..shapes import axis_of, like_bottom, require
 from .read import Statistics
 
 if TYPE_CHECKING:
-    from ..row import Arrays, Doubles
+    from ..layer_type import Arrays, Doubles
 
 # What blobs hold that have one number only.
 _SINGLE = frozenset({"factor", "correction", "reserved"})

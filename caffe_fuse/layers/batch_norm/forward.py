@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
 
 import numpy as np
 
-from ..row import single
+from ..layer_type import single
 from .settings import bn_eps, is_test, uses_stored, var_eps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..row import Arrays
+    from ..layer_type import Arrays
 
     Array = NDArray[Any]
 

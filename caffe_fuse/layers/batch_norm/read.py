@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Union
 import numpy as np
 
 from ...wording import Remedy
-from ..row import Refusal, single
+from ..layer_type import Refusal, single
 from .settings import bn_eps, is_test, uses_stored, var_eps
 
 if TYPE_CHECKING:
-    from ..row import Doubles
+    from ..layer_type import Doubles
 
     Roles = Mapping[str, Doubles]  # the blobs by what they hold, flat
 

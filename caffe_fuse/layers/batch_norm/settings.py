@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from ...schema import PHASES
-from ..row import single
+from ...schema.messages import PHASES
+from ..layer_type import single
 
 
 def is_test(parameter: Any) -> bool:

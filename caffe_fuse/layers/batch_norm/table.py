@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Tuple
 
-from ..row import Refusal
+from ..layer_type import Refusal
 from . import forward, read
 from .dialect import Dialect, unsettled
 

@@ -1,0 +1,3 @@
+from .process import console, main
+
+__all__ = ["console", "main"]

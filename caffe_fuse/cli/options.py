@@ -1,0 +1,124 @@
+"""What the options of a command stand for: the model, its inputs, what is known of it, and where to write."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from ..errors import InputError
+
+# A net of one of these names says nothing about the model; its folder does.
+ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
+
+
+def loaded(options: argparse.Namespace) -> Any:
+    return loaded_from(options.net, options.weights, options)
+
+
+def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -> Any:
+    """The model of two files, read as the options say."""
+    from ..net.load import load
+
+    return load(
+        net,
+        weights,
+        phase=options.phase,
+        level=options.level,
+        stages=options.stage,
+        input_shapes=input_shapes(options.input_shape),
+        bn_dialect=options.bn_dialect,
+    )
+
+
+def input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
+    shapes: Dict[str, Tuple[int, ...]] = {}
+    for text in given:
+        name, _, dims = text.rpartition("=")
+        try:
+            shape = tuple(int(dim) for dim in dims.split(","))
+        except ValueError:
+            shape = ()
+        if not name or not shape or min(shape) < 1:
+            raise InputError(f"--input-shape {text} is not BLOB=N,N,...", remedy="for example data=1,3,224,224")
+        shapes[name] = shape
+    return shapes
+
+
+def assumptions(options: argparse.Namespace) -> Dict[str, Any]:
+    """The options that expectations of activations rest on."""
+    ranges = None
+    for path in options.ranges:
+        from ..ranges.calibrate import read_ranges
+
+        found = read_ranges(path)
+        ranges = found if ranges is None else ranges.merged(found)
+    return {"sigmas": options.sigmas, "ranges": ranges, "half_sums": options.half_sums}
+
+
+def pixels(options: argparse.Namespace) -> Any:
+    """How images become numbers."""
+    from .samples import Pixels
+
+    if options.scale == 0 or not math.isfinite(options.scale):
+        raise InputError(f"--scale {options.scale:g} is no factor", remedy="for example 0.017")
+    return Pixels(numbers("--mean", options.mean), options.scale, options.rgb)
+
+
+def inputs(options: argparse.Namespace, model: Any) -> Any:
+    """The inputs that the options name; None for seeded ones."""
+    from ..execution.run import input_shapes as shapes_of
+    from .samples import images, open_samples
+
+    shapes, how = shapes_of(model.net), pixels(options)
+    if options.image:
+        samples = images(options.image, shapes, how)
+    elif options.input:
+        samples = open_samples(options.input, shapes, how)
+    else:
+        return None
+    return samples.read(0, samples.total)
+
+
+def also_read(options: argparse.Namespace) -> Tuple[str, ...]:
+    """The files that a command reads besides its models: no output may be one of them."""
+    found = (vars(options).get(name) or [] for name in ("input", "image", "ranges", "rescaled"))
+    return tuple(path for paths in found for path in ([paths] if isinstance(paths, str) else paths))
+
+
+def numbers(option: str, given: str) -> Tuple[float, ...]:
+    try:
+        found = tuple(float(number) for number in given.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123")
+    return found
+
+
+def rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
+    """The exponents in a JSON report of `fuse`."""
+    if path is None:
+        return {}
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            entries = json.load(file)["rescaled"]
+        return {entry["blob"]: [int(exponent) for exponent in entry["channel_exponents"]] for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"is no JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"
+        ) from error
+
+
+def prefix(output: Optional[str], net: str, made: str = "fused") -> str:
+    """Where to write: PREFIX, or the default name in the folder that was given, or in the current one."""
+    stem = os.path.splitext(os.path.basename(net))[0]
+    if stem in ANONYMOUS:
+        stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
+    default = f"{stem}_{made}"
+    if output is None:
+        return default
+    return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output

@@ -1,0 +1,285 @@
+"""Runs a net by the forward functions of its layers, in float32 as Caffe, in float64, or as a device with halves.
+
+A value is freed when nobody is left to read it. What cannot be run is named, with all that depends on it; the rest of
+the net runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
+
+import numpy as np
+
+from ..blobs.blob import Blob
+from ..errors import InputError
+from ..half.rounding import IEEE, HalfPolicy, rounded
+from ..layers.layer_type import LayerType, Shape
+from ..layers.shapes import require_possible, size, text
+from ..net.graph import Layer, Net, Value
+from ..wording import counted
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Arrays = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The numbers a net is run with.
+
+    half: None for float32 and float64, in which everything is kept and computed. With a policy the inputs, the weights
+    and every layer's result are rounded to half; inside a layer all is float32.
+    block: for layers with weights, how many products are summed up in float32 before they are added to a sum that is
+    rounded to half each time, as on a device that adds in halves. The products are taken in the order of the
+    weights: channels, then places of the kernel. The bias comes last, in float32. A Deconvolution does so for
+    the channels; what its overlapping windows give is added in float32. None: one sum in float32.
+    """
+
+    name: str
+    dtype: str = "float32"
+    half: Optional[HalfPolicy] = None
+    block: Optional[int] = None
+
+    def kept(self, array: Array) -> Array:
+        """The array as a blob holds it."""
+        return array if self.half is None else rounded(array, self.half)
+
+
+PRECISIONS = {
+    precision.name: precision
+    for precision in (Precision("float32"), Precision("float64", "float64"), Precision("half", half=IEEE))
+}
+
+
+class Unavailable(NamedTuple):
+    """Why a value cannot be computed."""
+
+    reason: str
+
+
+Computed = Union["Array", Unavailable]
+
+
+class Outcome(NamedTuple):
+    """What a run gives: the last values of the wanted blobs, and why the others of them are missing."""
+
+    values: Dict[str, Array]
+    unavailable: Dict[str, str]
+
+    def put(self, name: str, computed: Computed) -> None:
+        if isinstance(computed, Unavailable):
+            self.values.pop(name, None)
+            self.unavailable[name] = computed.reason
+        else:
+            self.unavailable.pop(name, None)
+            self.values[name] = computed
+
+
+def run_net(
+    net: Net,
+    inputs: Arrays,
+    precision: Precision,
+    wanted: Collection[str],
+    watch: Optional[Callable[[], object]] = None,
+) -> Outcome:
+    """The last values of the wanted blobs; `watch` is called for each value that is computed.
+
+    InputError where an input or the weights do not fit a layer.
+    """
+    outcome = Outcome({}, {})
+    homes: Dict[str, Value] = {}
+    written: Dict[Value, Computed] = {}  # what a layer in place has left in a memory of several blobs
+    for value, computed in compute(net, inputs, precision, wanted):
+        if watch is not None:
+            watch()
+        if value.blob in wanted:
+            outcome.put(value.blob, computed)
+            homes[value.blob] = net.memory.homes.get(value, value)
+        if value in net.memory.overwritten:
+            written[net.memory.homes[value]] = computed
+    for name, home in homes.items():
+        if home in written and name in outcome.values:
+            outcome.put(name, _seen_as(outcome.values[name], written[home]))
+    return outcome
+
+
+def compute(
+    net: Net, inputs: Arrays, precision: Precision, wanted: Optional[Collection[str]] = None
+) -> Iterator[Tuple[Value, Computed]]:
+    """Each value as soon as it is known: the inputs, then the tops of each layer; nothing is kept for the caller.
+
+    wanted: only the layers that these blobs depend on are run; None: all. Arrays are not to be written to.
+    """
+    needed = _needed(net, wanted)
+    waiting: Dict[Value, int] = {}
+    for layer in needed:
+        for value in net.bottoms(layer):
+            waiting[value] = waiting.get(value, 0) + 1
+    alive: Dict[Value, Computed] = {}
+    written: Dict[Value, Computed] = {}
+    for name in net.inputs:
+        yield from _keep([(Value(name, 0), _input(name, inputs, precision))], alive, waiting)
+    for layer in needed:
+        bottoms = [_now(net, value, alive[value], written) for value in net.bottoms(layer)]
+        for value in net.bottoms(layer):
+            waiting[value] -= 1
+            if not waiting[value]:
+                alive.pop(value)
+        if is_source(layer):
+            tops = [_input(name, inputs, precision) for name in layer.tops]
+        else:
+            tops = _run(layer, bottoms, precision, layer.index in net.sizes.doubts)
+        del bottoms
+        written.update(
+            {net.memory.homes[top]: each for top, each in zip(net.tops(layer), tops) if top in net.memory.overwritten}
+        )
+        yield from _keep(zip(net.tops(layer), tops), alive, waiting)
+
+
+def _now(net: Net, value: Value, computed: Computed, written: Mapping[Value, Computed]) -> Computed:
+    """What a value is at the time when it is read."""
+    home = net.memory.homes.get(value, value)
+    return _seen_as(computed, written[home]) if home in written else computed
+
+
+def _seen_as(before: Computed, changed: Computed) -> Computed:
+    """What a blob holds after a layer in place has changed its memory under another name (see memory.py)."""
+    if isinstance(before, Unavailable) or isinstance(changed, Unavailable):
+        return changed if isinstance(changed, Unavailable) else before
+    return changed.reshape(before.shape)
+
+
+def is_source(layer: Layer) -> bool:
+    """Whether the layer's tops are inputs of the net: it reads nothing, and what it makes is not known here."""
+    return not layer.bottoms and (layer.row is None or layer.row.forward is None)
+
+
+def _keep(pairs: Any, alive: Dict[Value, Computed], waiting: Mapping[Value, int]) -> Iterator[Tuple[Value, Computed]]:
+    for value, computed in pairs:
+        if waiting.get(value):
+            alive[value] = computed
+        yield value, computed
+
+
+def _needed(net: Net, wanted: Optional[Collection[str]]) -> List[Layer]:
+    """The layers that the last values of the wanted blobs depend on, in their order."""
+    if wanted is None:
+        return list(net.layers)
+    last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
+    sought = {value for name, value in last.items() if name in wanted}
+    homes = net.memory.homes
+    memories = {homes.get(value, value) for value in sought}
+    found: List[Layer] = []
+    for layer in reversed(net.layers):
+        tops = net.tops(layer)
+        changed = {homes[top] for top in tops if top in net.memory.overwritten}
+        if sought.intersection(tops) or changed.intersection(memories):
+            sought.update(net.bottoms(layer))
+            memories.update(homes.get(value, value) for value in net.bottoms(layer))
+            found.append(layer)
+    return found[::-1]
+
+
+def _input(name: str, inputs: Arrays, precision: Precision) -> Computed:
+    if name not in inputs:
+        return Unavailable(f"input {name} is not given, nor is its shape (--input-shape {name}=1,3,224,224)")
+    return precision.kept(np.ascontiguousarray(inputs[name], precision.dtype))
+
+
+def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: bool) -> List[Computed]:
+    """The tops of one layer. in_doubt: sizes that do not fit are no error."""
+    known: List[Array] = []
+    for bottom in bottoms:
+        if isinstance(bottom, Unavailable):
+            return [bottom] * len(layer.tops)
+        known.append(bottom)
+    row = layer.row
+    if row is None or row.forward is None:
+        reason = "the type is not known" if row is None else "the type cannot be run"
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
+    if row.most is not None and len(known) > row.most:
+        reason = f"it takes {counted(row.most, 'bottom')}, has {len(known)}"
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
+    try:
+        require_fitting(layer, row, [bottom.shape for bottom in known])
+    except InputError as error:
+        if not in_doubt:
+            raise
+        return [Unavailable(error.what)] * len(layer.tops)
+    try:
+        tops = _tops(layer, row, known, precision)
+    except InputError as error:
+        return [Unavailable(f"layer {layer.name} ({layer.type}): {error}")] * len(layer.tops)
+    made = counted(len(tops), "top")
+    missing = Unavailable(f"layer {layer.name} ({layer.type}): it makes {made}, not {len(layer.tops)}")
+    return [*tops, *[missing] * (len(layer.tops) - len(tops))]
+
+
+def _tops(layer: Layer, row: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
+    blobs = [precision.kept(_numbers(blob, precision.dtype)) for blob in layer.blobs]
+    # What overflows shows in the result.
+    with np.errstate(all="ignore"):
+        if row.sums is not None and precision.block is not None:
+            tops = row.sums(layer.parameter, blobs, bottoms, partial(_blockwise, precision))
+        elif row.stored is not None and precision.half is not None:
+            tops = row.stored(layer.parameter, blobs, bottoms, precision.kept)
+        else:
+            assert row.forward is not None
+            tops = row.forward(layer.parameter, blobs, bottoms)
+    return [precision.kept(top) for top in tops]
+
+
+@np.errstate(all="ignore")  # a NaN that signals does so when its type changes
+def _numbers(blob: Blob, dtype: str) -> Array:
+    numbers, done = np.empty(blob.count, dtype), 0
+    for chunk in blob.chunks():
+        numbers[done : done + len(chunk)] = chunk
+        done += len(chunk)
+    return numbers.reshape(blob.shape)
+
+
+def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = None) -> Array:
+    """The matrix product of a device that adds in halves: see `Precision.block`."""
+    assert precision.block is not None
+    total = np.zeros(1, precision.dtype)
+    for first in range(0, a.shape[-1], precision.block):
+        part = slice(first, first + precision.block)
+        total = precision.kept(total + a[..., part] @ b[..., part, :])
+    if out is not None:
+        out[...] = total
+    return total
+
+
+def require_fitting(layer: Layer, row: LayerType, shapes: List[Shape]) -> None:
+    """InputError where the layer cannot take bottoms of these shapes, with the weights that it has."""
+    try:
+        for top in row.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs]):
+            require_possible(top)
+        expected = row.blobs(layer.parameter, shapes) if row.blobs is not None else ()
+    except InputError as error:
+        raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
+    for place, (dims, blob) in enumerate(zip(expected, layer.blobs)):
+        if size(dims) != blob.count:
+            raise InputError(
+                f"blob {place} of layer {layer.name} ({layer.type}) is {text(blob.shape)}, bottoms of "
+                f"{', '.join(map(text, shapes))} need {text(dims)}",
+                where=layer.where,
+                remedy="give inputs of the shapes that the net was made for",
+            )

@@ -1,0 +1,275 @@
+"""Which channels of a net half precision treats badly: how badly, whether it matters, and what made them so."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from .. import parallel
+from ..blobs.scaled import Layout, ScaledBlob
+from ..half import report as half
+from ..half.channels import GOOD, POOR, ChannelStats, by_channel, decibels
+from ..half.classes import CLASSES
+from ..half.influence import NO_EFFECT, Effects, channels_of, layout_of
+from ..half.lost_channels import losses, overflowing
+from ..half.measures import Measures
+from ..half.report import HalfReport, HalfRow
+from ..half.rounding import LARGEST, HalfPolicy
+from ..layers.layer_type import Refusal
+from ..net.graph import Layer, Net
+from ..net.scale_groups import grouped
+from ..passes import Rewrite
+from ..passes.merge import is_batch_norm
+
+if TYPE_CHECKING:
+    from ..half.lost_channels import Loss
+    from ..rescale.rescale import Unrepaired
+
+    Lost = Union[Loss, Unrepaired]
+
+Place = Tuple[int, int]  # the index of a layer, and which of its blobs
+# The worst first. Below 40 dB a channel is lost, below 60 dB weak; dead is what matters to no layer that reads it.
+STATES = ("overflow", "lost", "weak", "dead")
+
+
+class Cause(NamedTuple):
+    """What a fold did to the channels of a chain: one number each. gain: the magnitude of the factor of the weights.
+
+    batch_norm: the first one of the chain, None without one. variance: of what that reads, as it was measured.
+    """
+
+    gain: np.ndarray
+    batch_norm: Optional[str]
+    variance: Optional[np.ndarray]
+
+
+class Channel(NamedTuple):
+    """One channel of a blob. state: one of STATES. The counts are those of ChannelStats.
+
+    gain, batch_norm, variance: of its Cause, None where there is none.
+    """
+
+    channel: int
+    state: str
+    overflow: int
+    clipped: int
+    subnormal: int
+    underflow: int
+    zeros: int
+    nan: int
+    inf: int
+    max_abs: float
+    margin: float
+    snr: float
+    max_relative_error: float
+    gain: Optional[float]
+    batch_norm: Optional[str]
+    variance: Optional[float]
+
+
+class BlobChannels(NamedTuple):
+    """One blob. layer: its index. row: what is known of it as a whole. channels: those that are in one of STATES."""
+
+    layer: int
+    row: HalfRow
+    margin: float
+    snr: float
+    channels: Tuple[Channel, ...]
+
+
+def analyse_net(net: Net, policy: HalfPolicy, measures: Measures) -> HalfReport:
+    """What half precision makes of each blob of a net, in the order of `Diagnosis.rows`."""
+    entries = [
+        (layer.name, number, blob, channels_of(layer, number))
+        for layer in net.layers
+        for number, blob in enumerate(layer.blobs)
+    ]
+    return half.analyse(entries, policy, measures)
+
+
+def counted_states(channels: Iterable[Tuple[Any, Channel]]) -> Counter[str]:
+    """How many channels are in each state. channels: with their layer, whose blobs they are in: it counts once."""
+    found = dict.fromkeys((layer, each.channel, each.state) for layer, each in channels)
+    return Counter(state for _, _, state in found)
+
+
+def causes(rewrites: Iterable[Rewrite]) -> Dict[int, Cause]:
+    """By the index of each layer that took part in a fold."""
+    found: Dict[int, Cause] = {}
+    for rewrite in rewrites:
+        weights = rewrite.after.blobs[0]
+        gain = np.abs(weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1))
+        norm = next((layer for layer in rewrite.before if is_batch_norm(layer)), None)
+        cause = Cause(gain, None, None) if norm is None else Cause(gain, norm.name, _variance(norm))
+        found.update({layer.index: cause for layer in rewrite.before})
+    return found
+
+
+def _variance(norm: Layer) -> Optional[np.ndarray]:
+    if norm.row is None or norm.row.statistics is None:
+        return None
+    parted = None if norm.row.parted is None else norm.row.parted(norm.parameter)
+    parameter = norm.parameter if parted is None else parted[0]
+    found = norm.row.statistics(parameter, [blob.array() for blob in norm.blobs])
+    return None if isinstance(found, Refusal) else found.variance
+
+
+class Diagnosis:
+    """Of one net. Nothing is read before it is asked for, and then once.
+
+    report: the net as `analyse_net` sees it. measures: what is known of its blobs. why: what made its channels, by the
+    index of the layer. lost: what half precision loses beside the numbers that are not finite, for `worst`; None where
+    nobody has looked.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        report: HalfReport,
+        measures: Measures,
+        why: Mapping[int, Cause],
+        lost: Optional[Sequence[Lost]] = None,
+    ) -> None:
+        self._layers = {layer.index: layer for layer in net.layers}
+        self._net = net
+        self._report = report
+        self._measures = measures
+        self._why = why
+        self._lost = lost
+        places = [(layer.index, number) for layer in net.layers for number in range(len(layer.blobs))]
+        self._places: Dict[Place, HalfRow] = dict(zip(places, report.rows))
+
+    @cached_property
+    def rows(self) -> Tuple[BlobChannels, ...]:
+        """All blobs, in the order of the net; reads those in which not every number is a half already."""
+        found: Dict[Place, ChannelStats] = {}
+
+        def look(place: Place) -> None:
+            found[place] = self.stats(self._layers[place[0]], place[1])
+
+        inexact = [place for place, row in self._places.items() if row.stats.worst is not None or row.stats.zeros]
+        parallel.each(look, sorted(inexact, key=lambda place: -self._places[place].stats.count))
+        return tuple(self._blob(place, found.get(place)) for place in self._places)
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """How many channels of the net are in each state; reads as much as `rows`."""
+        return counted_states((blob.row.layer, channel) for blob in self.rows for channel in blob.channels)
+
+    def weights(self, index: int) -> Optional[ChannelStats]:
+        """The weights of a layer by channel; None where they have none that are known."""
+        layer = self._layers.get(index)
+        if layer is None or not layer.blobs or layout_of(layer, 0) is None:
+            return None
+        return self.stats(layer, 0)
+
+    def stats(self, layer: Layer, number: int, chosen: Optional[np.ndarray] = None) -> ChannelStats:
+        """A blob by channel; as one channel where nobody knows them."""
+        blob, policy = layer.blobs[number], self._report.policy
+        return by_channel(blob, channels_of(layer, number) or Layout(1, 1, 1, blob.count), policy, chosen)
+
+    @cached_property
+    def worst(self) -> Tuple[Tuple[HalfRow, Channel], ...]:
+        """The channels that overflow or are lost, the worst first; reads little where nothing is."""
+        found: List[Tuple[HalfRow, Channel]] = []
+        for place, channels in self._suspects().items():
+            layer, number = self._layers[place[0]], place[1]
+            layout = channels_of(layer, number)
+            if layout is not None and len(channels):
+                chosen = np.zeros(layout.channels, bool)
+                chosen[list(channels)] = True
+                told = self._told(layer, number, self.stats(layer, number, chosen), chosen)
+                found += [(self._places[place], channel) for channel in told]
+        bad = [(row, channel) for row, channel in found if channel.state in ("overflow", "lost")]
+        return tuple(sorted(bad, key=lambda each: (STATES.index(each[1].state), each[1].snr, -each[1].max_abs)))
+
+    def _suspects(self) -> Dict[Place, Sequence[int]]:
+        if not self._places:
+            return {}
+        lost = self._lost
+        if lost is None:
+            lost = losses(self._net.layers, policy=self._report.policy, measures=self._measures)
+        found: Dict[Place, Sequence[int]] = {
+            (each.layer.index, each.blob): list(each.channels) for each in lost if isinstance(each.blob, int)
+        }
+        for place, row in self._places.items():
+            layer = self._layers[place[0]]
+            layout = channels_of(layer, place[1])
+            if not row.stats.safe and layout is not None:
+                known = found.get(place, ()) if layout_of(layer, place[1]) is not None else ()
+                found[place] = sorted({*known, *overflowing(layer.blobs[place[1]], layout).tolist()})
+        return found
+
+    def _blob(self, place: Place, stats: Optional[ChannelStats]) -> BlobChannels:
+        layer, number, row = self._layers[place[0]], place[1], self._places[place]
+        with np.errstate(divide="ignore"):
+            margin = float(np.floor(np.log2(np.float64(LARGEST) / row.stats.max_abs)))
+        if stats is None:
+            return BlobChannels(layer.index, row, margin, np.inf, ())
+        noise = np.array(np.inf if row.stats.nan + row.stats.inf else stats.noise.sum())
+        known = channels_of(layer, number) is not None
+        told = self._told(layer, number, stats) if known else ()
+        return BlobChannels(layer.index, row, margin, float(decibels(stats.signal.sum(), noise)), told)
+
+    def _told(
+        self, layer: Layer, number: int, stats: ChannelStats, chosen: Optional[np.ndarray] = None
+    ) -> Tuple[Channel, ...]:
+        states = self._states(layer, number, stats, chosen)
+        why = self._why.get(layer.index)
+        numbers = {name: getattr(stats, name) for name in (*CLASSES, "max_abs", "margin", "snr", "max_relative_error")}
+        told: List[Channel] = []
+        for channel in np.flatnonzero(states != "").tolist():
+            found = {name: each[channel].item() for name, each in numbers.items()}
+            gain, variance = (None, None) if why is None else (_at(why.gain, channel), _at(why.variance, channel))
+            norm = None if why is None else why.batch_norm
+            told.append(Channel(channel, states[channel], **found, gain=gain, batch_norm=norm, variance=variance))
+        return tuple(told)
+
+    def _states(self, layer: Layer, number: int, stats: ChannelStats, chosen: Optional[np.ndarray]) -> np.ndarray:
+        """One of STATES for each channel, "" for those that nothing is to be told of."""
+        states = np.full(stats.count.size, "", object)
+        states[self._zeros(layer, number, stats)] = "dead"
+        own = layout_of(layer, 0)
+        is_known = own is not None and own.channels == stats.count.size
+        broken = stats.overflow + stats.nan + stats.inf > 0
+        quality = decibels(stats.signal, stats.noise)
+        doubtful = (quality < GOOD) & ~broken
+        if number and is_known and doubtful.any():  # a bias is added to what the weights make
+            quality = decibels(stats.signal + self.stats(layer, 0, doubtful).signal, stats.noise)
+        weak = np.flatnonzero((quality < GOOD) & ~broken)
+        states[weak] = "weak"
+        harm = share = np.full(weak.size, np.inf)
+        if is_known and weak.size:
+            harm, share = self._effects.of_errors(layer, weak), self._effects.of_numbers(layer, weak)
+        states[weak[(quality[weak] < POOR) & (harm > NO_EFFECT)]] = "lost"
+        states[weak[share <= NO_EFFECT]] = "dead"
+        states[broken] = "overflow"
+        if chosen is not None:
+            states[~chosen] = ""
+        return states
+
+    @staticmethod
+    def _zeros(layer: Layer, number: int, stats: ChannelStats) -> np.ndarray:
+        """Which channels of a layer's weights are 0 altogether, with their bias."""
+        if number or layout_of(layer, number) is None:
+            return np.zeros(stats.count.size, bool)
+        zeros = stats.empty
+        for bias in layer.blobs[1:]:
+            if bias.count == zeros.size:
+                zeros = zeros & (bias.array().reshape(-1) == 0)
+        return zeros
+
+    @cached_property
+    def _effects(self) -> Effects:
+        groups = grouped(self._net, (), frozenset(), frozenset())
+        return Effects(self._net.layers, groups, self._report.policy)
+
+
+def _at(numbers: Optional[np.ndarray], channel: int) -> Optional[float]:
+    """The number of a channel; one may serve all."""
+    if numbers is None or (numbers.size != 1 and channel >= numbers.size):
+        return None
+    return float(numbers[channel if numbers.size > 1 else 0])

@@ -1,0 +1,147 @@
+"""The stages of a fold in their order: half range before, passes, range repair. What comes in and out is a Model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Collection, Optional, Union
+
+from .. import passes
+from ..emit.dropped import dropped_layers
+from ..half import sampling as columns
+from ..half.measures import Measures
+from ..half.report import HalfReport
+from ..half.rounding import HalfPolicy
+from ..half.targets import policy_of
+from ..judging import problems as verdict
+from ..net.bn_dialect import decide, with_stored_statistics
+from ..net.model import Model
+from ..ranges.expected import Assumptions, assume, predict
+from ..ranges.predict import SIGMAS
+from ..rescale.rescale import rescale as repaired
+from ..schema.names import listed
+from .diagnosis import Diagnosis, analyse_net, causes
+from .facts import Facts
+from .options import Options, options_for, require_weights
+from .report import Checked
+from .result import Result
+
+if TYPE_CHECKING:
+    from ..ranges.calibrate import Calibration
+
+
+def fuse(
+    model: Model,
+    *,
+    keep: Collection[str] = (),
+    half_policy: Union[str, HalfPolicy] = "ieee",
+    strict: Collection[str] = (),
+    prune: bool = False,
+    weights_format: Optional[str] = None,
+    blob_type: str = "float32",
+    bn_dialect: Optional[str] = None,
+    rescale: str = "needed",
+    keep_blobs: Collection[str] = (),
+    sigmas: float = SIGMAS,
+    ranges: Optional[Calibration] = None,
+    half_sums: bool = False,
+    allow_bn: bool = False,
+    use_global_stats: bool = False,
+) -> Result:
+    """Folds what can be folded; changes nothing in `model` and writes nothing.
+
+    keep: names of layers that stay exactly as they are. half_policy: a name, or a policy of one's own; "off" for no
+    verdict on the half range. strict: what else makes the result unsafe: "refused" anything was refused, "flush" a
+    number becomes zero or subnormal; "bn", a BatchNorm remains, always does unless `allow_bn`. use_global_stats:
+    whether layers with batch statistics are read by what they have stored; where one remains the new net says so.
+    prune: `save` leaves out weights of layers that the net does not have.
+    weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
+    Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
+    bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
+    rescale: whether powers of two move between layers: "needed" if half precision loses a number otherwise, "always" or
+    "never"; without a verdict on the half range nothing is needed. keep_blobs: names of blobs that keep their values.
+    sigmas: how many deviations from its mean the bottom of a BatchNorm is taken to go, to predict activations. ranges:
+    what was recorded of this model, which goes before predictions. half_sums: whether to bound the sums of devices that
+    add in halves; it reads all weights once more.
+    Raises InputError for options that do not fit the model.
+    """
+    keep = listed(keep)
+    options = options_for(
+        model,
+        keep=keep,
+        policy=policy_of(half_policy),
+        strict=listed(strict),
+        allow_bn=allow_bn,
+        prune=prune,
+        weights_format=weights_format,
+        blob_type=blob_type,
+        rescale=rescale,
+        keep_blobs=listed(keep_blobs),
+    )
+    model = model if bn_dialect is None else _read_as(model, bn_dialect)
+    model = replace(model, net=with_stored_statistics(model.net, keep)) if use_global_stats else model
+    return Result(_folded(model, options, assume(model.net, sigmas, ranges, half_sums)), options)
+
+
+def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
+    """The stages in their order."""
+    measures = Measures()
+    columns.want(model.net.layers, measures)
+    before = analyse_net(model.net, options.policy, measures)
+    progress = passes.run(model.net, options.keep, measures)
+    dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
+    left = tuple(layer for layer in model.excluded if layer not in dropped)
+    repair = None
+    if options.repairs is not None:
+        repair = repaired(
+            progress.net,
+            left,
+            needed=options.repairs == "needed",
+            kept=options.keep,
+            keep_blobs=options.keep_blobs,
+            largest=assumptions.largest(progress.net, progress.rewrites),
+            policy=options.policy,
+            measures=measures,
+        )
+    net = progress.net if repair is None else repair.net
+    fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
+    return Facts(fused, model.net, assumptions, progress, measures, before, repair)
+
+
+def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
+    """What half precision makes of each weight blob of the net."""
+    require_weights(model)
+    return analyse_net(model.net, policy_of(half_policy), Measures())
+
+
+def check(
+    model: Model,
+    *,
+    half_policy: Union[str, HalfPolicy] = "ieee",
+    sigmas: float = SIGMAS,
+    ranges: Optional[Calibration] = None,
+    half_sums: bool = False,
+) -> Checked:
+    """What the command `check` tells of a model; what a fold would do to its channels is told as their cause."""
+    policy, measures = policy_of(half_policy), Measures()
+    require_weights(model)
+    found = analyse_net(model.net, policy, measures)
+    activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
+    remedy = verdict.folding(model.net, found.policy)
+    return Checked(
+        inputs=model.paths,
+        half=found,
+        channels=Diagnosis(model.net, found, measures, causes(passes.run(model.net, measures=measures).rewrites)),
+        activations=activations,
+        warnings=model.warnings,
+        problems=(
+            *verdict.out_of_range(found, [remedy]),
+            *verdict.seen_to_overflow(activations, found.policy, remedy),
+        ),
+    )
+
+
+def _read_as(model: Model, bn_dialect: str) -> Model:
+    said = decide(model.net).warnings
+    decided = decide(model.net, bn_dialect)
+    others = tuple(warning for warning in model.warnings if warning not in said)
+    return replace(model, net=decided.net, warnings=others + decided.warnings)

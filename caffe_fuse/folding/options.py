@@ -1,0 +1,101 @@
+"""How a model is to be folded: the options of `fuse`, checked against the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Collection, FrozenSet, Iterable, Optional, Sequence
+
+from ..errors import InputError
+from ..half.rounding import HalfPolicy
+from ..net.model import Model
+from ..rescale.rescale import MODES
+from ..weights import FORMATS
+
+STRICT = ("bn", "refused", "flush")
+BLOB_TYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """As `fuse` documents them; weights_format is never None here."""
+
+    keep: FrozenSet[str]
+    policy: HalfPolicy
+    strict: FrozenSet[str]
+    allow_bn: bool
+    prune: bool
+    weights_format: str
+    blob_type: str
+    rescale: str
+    keep_blobs: FrozenSet[str]
+
+    @property
+    def repairs(self) -> Optional[str]:
+        """Whether powers of two are to move: "always", where they are "needed", or None."""
+        is_off = self.rescale == "never" or (self.rescale == "needed" and not self.policy.checked)
+        return None if is_off else self.rescale
+
+
+def options_for(
+    model: Model,
+    *,
+    keep: Collection[str],
+    policy: HalfPolicy,
+    strict: Collection[str],
+    allow_bn: bool,
+    prune: bool,
+    weights_format: Optional[str],
+    blob_type: str,
+    rescale: str,
+    keep_blobs: Collection[str],
+) -> Options:
+    """Raises InputError for options that do not fit the model, or each other."""
+    stored = require_weights(model)
+    _check_names(model, "keep", keep, "layer", {layer.name for layer in model.net.layers})
+    _check_names(model, "keep_blobs", keep_blobs, "blob", model.net.blob_names)
+    for name in strict:
+        if name not in STRICT:
+            raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
+    if "flush" in strict and not policy.checked:
+        raise InputError(
+            "strict flush needs the half range, which this half policy leaves out", remedy="choose another"
+        )
+    if allow_bn and "bn" in strict:
+        raise InputError("strict bn and allow_bn contradict each other", remedy="leave one of them out")
+    _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
+    _check_choice("blob type", blob_type, BLOB_TYPES)
+    _check_choice("mode of rescale", rescale, MODES)
+    return Options(
+        frozenset(keep),
+        policy,
+        frozenset(strict),
+        allow_bn,
+        prune,
+        weights_format or stored,
+        blob_type,
+        rescale,
+        frozenset(keep_blobs),
+    )
+
+
+def require_weights(model: Model) -> str:
+    """The format of the model's weights. Raises InputError for a model without."""
+    if model.weights is None:
+        raise InputError("the model has no weights", where=model.document.path, remedy="give the .caffemodel as well")
+    return model.weights.format
+
+
+def _check_names(model: Model, option: str, names: Iterable[str], what: str, known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"{option} names {name}, which is no {what} of the net",
+                where=model.document.path,
+                remedy="caffe-fuse show lists them",
+            )
+
+
+def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str]]) -> None:
+    if chosen not in known:
+        names = ", ".join(name for name in known if name)
+        raise InputError(f"there is no {what} {chosen}", remedy=f"choose from {names}")

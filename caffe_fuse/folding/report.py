@@ -1,0 +1,110 @@
+"""Report: the facts of one fold, as data. Its forms are beside it: terminal.py, document.py (JSON)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Optional, Tuple
+
+from ..half.report import HalfReport
+from ..judging.problems import Problem, sentence, steps
+from ..net.graph import Layer
+from ..passes import Refused, Rewrite
+from ..ranges.expected import Activations
+from ..rescale.rescale import Unrepaired
+from ..wording import counted
+from .diagnosis import Channel, Diagnosis, counted_states
+
+if TYPE_CHECKING:
+    from ..judging.outcome import Verification
+
+
+class Flushed(NamedTuple):
+    """How many numbers half precision makes 0, before and after, and how many channels keep less than 40 dB."""
+
+    before: int
+    after: int
+    lost_channels: int
+
+    @property
+    def harm(self) -> str:
+        """Whether it matters."""
+        if self.lost_channels:
+            return f"it matters: {counted(self.lost_channels, 'channel')} below 40 dB"
+        return "it does no harm: every channel keeps 40 dB or more"
+
+
+class Checked(NamedTuple):
+    """What `check` finds. inputs: the files of the net."""
+
+    inputs: Tuple[str, ...]
+    half: HalfReport
+    channels: Diagnosis
+    activations: Activations
+    warnings: Tuple[str, ...]
+    problems: Tuple[Problem, ...]
+
+    @property
+    def status(self) -> int:
+        return 1 if self.problems else 0
+
+    @property
+    def verdict(self) -> str:
+        return sentence(self.problems, self.half.policy.checked)
+
+    @property
+    def next(self) -> Tuple[str, ...]:
+        return steps(self.problems, self.inputs)
+
+
+class Report(NamedTuple):
+    """inputs: the files as they were named. folded, converted: what was rewritten, in the order of the net.
+
+    vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
+    records of the weight file, that went with a fold. before_channels, after_channels: the channels of
+    `before` and `after`, read when they are asked for. rescaled: blob name -> the exponents of two that its channels
+    are multiplied with. unrepaired: what rescaling could not help. activations: predicted or recorded. problems: why
+    the result is not safe; empty if it is. remaining: BatchNorm layers.
+    """
+
+    inputs: Tuple[str, ...]
+    folded: Tuple[Rewrite, ...]
+    converted: Tuple[Rewrite, ...]
+    refused: Tuple[Refused, ...]
+    vanished_blobs: Mapping[str, Optional[str]]
+    dropped: Tuple[Layer, ...]
+    before: HalfReport
+    after: HalfReport
+    before_channels: Diagnosis
+    after_channels: Diagnosis
+    rescaled: Mapping[str, Tuple[int, ...]]
+    unrepaired: Tuple[Unrepaired, ...]
+    activations: Activations
+    warnings: Tuple[str, ...]
+    problems: Tuple[Problem, ...]
+    remaining: Tuple[Layer, ...]
+    verification: Optional[Verification] = None
+
+    @property
+    def status(self) -> int:
+        """The command's exit status: 0, or 1 where the result is not safe."""
+        return 1 if self.problems else 0
+
+    @property
+    def verdict(self) -> str:
+        return sentence(self.problems, self.after.policy.checked, len(self.remaining))
+
+    @property
+    def flushed(self) -> Optional[Flushed]:
+        """None where there is no verdict on the half range."""
+        if not self.after.policy.checked:
+            return None
+        before, after = (sum(row.stats.underflow for row in found.rows) for found in (self.before, self.after))
+        return Flushed(before, after, counted_states(self._worst)["lost"])
+
+    @property
+    def _worst(self) -> Iterator[Tuple[str, Channel]]:
+        return ((row.layer, channel) for row, channel in self.after_channels.worst)
+
+    @property
+    def next(self) -> Tuple[str, ...]:
+        """What to do where the result is not safe, commands with the files of this net."""
+        return steps(self.problems, self.inputs)

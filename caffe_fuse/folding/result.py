@@ -1,0 +1,158 @@
+"""What a fold gives: the new model, the facts about it, and the safe way to its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..emit.formats import stored
+from ..half.report import HalfReport
+from ..judging import problems as verdict
+from ..net.graph import Net
+from ..net.load import PathLike
+from ..net.model import Model
+from ..passes import Refused, Rewrite
+from ..ranges.expected import Activations, Fold, expected
+from . import save as saving
+from .diagnosis import Diagnosis, analyse_net, causes
+from .facts import Facts
+from .options import Options
+from .report import Report
+from .save import Reports
+
+if TYPE_CHECKING:
+    from ..judging.outcome import Verification
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """What `fuse` gives: the new model, what was done and under which options, and `save`."""
+
+    facts: Facts
+    options: Options
+    verification: Optional[Verification] = None
+
+    @property
+    def model(self) -> Model:
+        return self.facts.model
+
+    def __repr__(self) -> str:
+        progress = self.facts.progress
+        return f"<Result {len(progress.rewrites)} rewritten, {len(progress.refusals)} refused: {self.model!r}>"
+
+    @property
+    def safe(self) -> bool:
+        """Whether no BatchNorm remains, every value rounds to a half near it, and nothing in `strict` has happened."""
+        return not self.report.problems
+
+    @cached_property
+    def report(self) -> Report:
+        """What was folded, converted and refused, and what half precision makes of it."""
+        facts, net = self.facts, self.model.net
+        after = analyse_net(net, self.options.policy, facts.measures)
+        rewrites = sorted(facts.progress.rewrites, key=lambda rewrite: rewrite.after.index)
+        refused = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
+        exponents = {} if facts.repair is None else facts.repair.values
+        activations = expected(facts.assumptions, Fold(net, rewrites, exponents))
+        why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
+        looked_for = None if self.options.rescale == "never" else left
+        return Report(
+            inputs=self.model.paths,
+            folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
+            converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
+            refused=tuple(refused),
+            vanished_blobs=_vanished(net, rewrites),
+            dropped=self.model.dropped,
+            before=facts.before,
+            after=after,
+            before_channels=Diagnosis(facts.original, facts.before, facts.measures, why, ()),
+            after_channels=Diagnosis(net, after, facts.measures, why, looked_for),
+            rescaled={} if facts.repair is None else facts.repair.blobs,
+            unrepaired=left,
+            activations=activations,
+            warnings=(*self.model.warnings, *_new_layers(self.model)),
+            problems=self._problems(after, refused, activations),
+            remaining=tuple(verdict.batch_norms(net)),
+            verification=self.verification,
+        )
+
+    def _problems(
+        self, after: HalfReport, refused: Sequence[Refused], activations: Activations
+    ) -> Tuple[verdict.Problem, ...]:
+        facts, options = self.facts, self.options
+        repairing = verdict.repairing(options.rescale, () if facts.repair is None else facts.repair.left)
+        return (
+            *([] if options.allow_bn else verdict.remaining(self.model.net, refused)),
+            *verdict.out_of_range(after, [repairing]),
+            *verdict.demanded(options.strict, after, len(refused), options.rescale),
+            *verdict.unstorable(saving.layers_beyond_half(facts, options)),
+            *verdict.seen_to_overflow(activations, after.policy, repairing),
+            *(() if self.verification is None else self.verification.problems),
+        )
+
+    def verified(
+        self, inputs: Optional[Mapping[str, Any]] = None, *, min_snr: Optional[float] = None, seed: int = 0
+    ) -> Result:
+        """The same with the two nets compared on inputs, as `verify` does, the new one as it will be stored.
+
+        It is not safe where they differ, where an output in half has numbers that are not finite, though in float32
+        they are, and, if `min_snr` is given, where one has fewer dB than that or another top class.
+        """
+        from ..judging.compare import verify
+
+        found = verify(
+            replace(self.model, net=self.facts.original),
+            replace(self.model, net=stored(self.model.net, self.options.blob_type)),
+            inputs,
+            rescaled=self.report.rescaled,
+            unrepaired=replace(self.model, net=self.facts.progress.net) if self.report.rescaled else None,
+            half_policy=self.options.policy,
+            min_snr=min_snr,
+            seed=seed,
+        )
+        return replace(self, verification=found)
+
+    def save(
+        self,
+        prefix: PathLike,
+        *,
+        force: bool = False,
+        reports: Optional[Reports] = None,
+        inputs: Sequence[str] = (),
+    ) -> Tuple[str, str]:
+        """Writes PREFIX.prototxt and the weight file, both or neither. Returns the paths of the weights and of the net.
+
+        reports: path -> what makes the text of a report from the facts and the files written; they appear together
+        with the model, or alone where it is unsafe. inputs: files that no output may be, besides those of the model.
+        Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
+        unless `force`, and for a number that blob_type="float16" would make infinite; InputError for an output that is
+        an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
+        fails. Nothing is left behind then. Of the main thread's signals, one that comes while the files get their names
+        takes effect when all have them.
+        """
+        return saving.save(
+            self.facts, self.options, self.report, prefix, force=force, reports=reports or {}, inputs=inputs
+        )
+
+    def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:
+        """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""
+        saving.save_reports(self.facts, self.report, reports, inputs=inputs)
+
+    def targets(self, prefix: PathLike) -> Tuple[str, str]:
+        """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
+        return saving.targets_of(self.options, prefix)
+
+
+def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:
+    names = set(net.blob_names)
+    return {name: holder for rewrite in rewrites for name, holder in rewrite.vanished if name not in names}
+
+
+def _new_layers(model: Model) -> List[str]:
+    origins = {layer.index: layer for layer in model.source.layers}
+    return [
+        f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
+        for layer in model.net.layers
+        if layer.behind is not None
+    ]

@@ -1,0 +1,130 @@
+"""Writes what a fold gave, the two files and the reports, together or not at all, and proves what was written."""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+
+from ..blobs.blob import Blob
+from ..emit.formats import in_half, planned
+from ..emit.text import edits
+from ..errors import InputError, InternalError, UnsafeResult
+from ..files.outputs import Outputs, Pending, Written, failure
+from ..net.bind import bind
+from ..net.graph import Layer
+from ..net.load import PathLike
+from ..net.model import Model
+from ..passes.proof import prove
+from ..protobuf.wire import Source
+from ..rescale.rescale import rescaled_alone
+from ..weights import FORMATS, Format, read_weights
+from .facts import Facts
+from .options import Options
+from .report import Report
+
+Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
+
+
+def save(
+    facts: Facts,
+    options: Options,
+    report: Report,
+    prefix: PathLike,
+    *,
+    force: bool,
+    reports: Reports,
+    inputs: Sequence[str],
+) -> Tuple[str, str]:
+    """What `Result.save` does."""
+    targets = targets_of(options, prefix)
+    unstorable = layers_beyond_half(facts, options)
+    with Outputs((*facts.model.paths, *inputs)) as outputs:
+        pages = [outputs.create(path) for path in reports]
+        files = [outputs.create(target) for target in targets]
+        _write(facts, options, files, proved=not unstorable)
+        refused = bool((report.problems and not force) or unstorable)
+        written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
+        if refused:
+            outputs.discard(files)
+        for page, render in zip(pages, reports.values()):
+            page.write_all(render(report, written).encode())
+        outputs.commit()
+    if refused:
+        remedy = "save it as float32" if unstorable else "save it with force=True if you must"
+        raise UnsafeResult("; ".join(map(str, report.problems)), remedy=remedy)
+    return targets
+
+
+def save_reports(facts: Facts, report: Report, reports: Reports, *, inputs: Sequence[str]) -> None:
+    """Only the reports, all or none."""
+    with Outputs((*facts.model.paths, *inputs)) as outputs:
+        pages = [outputs.create(path) for path in reports]
+        for page, render in zip(pages, reports.values()):
+            page.write_all(render(report, []).encode())
+        outputs.commit()
+
+
+def _write(facts: Facts, options: Options, files: Sequence[Pending], proved: bool) -> None:
+    """The weights, then the net."""
+    numbers, text = files
+    weights = facts.model.weights
+    assert weights is not None
+    format = _format_of(options.weights_format)
+    original, entries = planned(
+        facts.model, weights, prune=options.prune, format=format.name, blob_type=options.blob_type
+    )
+    try:
+        format.write(original, entries, numbers.write, facts.measures.watched)
+        numbers.sync_soon()
+    except OSError as error:
+        raise failure(error, numbers.target) from error
+    text.write_all(rendered(facts.model))
+    if proved:
+        prove_written(facts, options, numbers.temporary)
+
+
+def targets_of(options: Options, prefix: PathLike) -> Tuple[str, str]:
+    """The weights and the net. Raises InputError for a prefix without a name."""
+    stem = stem_of(prefix)
+    return stem + _format_of(options.weights_format).suffix, stem + ".prototxt"
+
+
+def rendered(model: Model) -> bytes:
+    """The new prototxt."""
+    return model.document.render(edits(model.document, model.source, model.net, model.dropped))
+
+
+def layers_beyond_half(facts: Facts, options: Options) -> List[Layer]:
+    """The layers because of which blob_type="float16" cannot be had."""
+    layers = [layer for layer in facts.model.net.layers if options.blob_type == "float16" and in_half(layer)]
+    return [layer for layer in layers if not all(facts.measures.of(blob).safe for blob in layer.blobs)]
+
+
+def prove_written(facts: Facts, options: Options, path: str) -> None:
+    """Proves each rewritten layer on the numbers of a weight file."""
+    written = read_weights(Source(path))
+    stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
+    if options.weights_format == "hdf5":  # which holds shared numbers once
+        bound = bind(facts.model.net, written, None).net
+        stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
+    powers = {} if facts.repair is None else facts.repair.powers
+    rewrites = facts.progress.rewrites
+    for rewrite in (*rewrites, *rescaled_alone(facts.model.source, powers, rewrites)):
+        if rewrite.after.name not in stored:
+            raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
+        prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index), facts.measures)
+
+
+def stem_of(prefix: PathLike) -> str:
+    """PREFIX without an ending that `save` adds itself. Raises InputError for one without a name."""
+    prefix = os.fspath(prefix)
+    if os.path.basename(prefix) in ("", os.curdir, os.pardir):
+        raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
+    for ending in (".prototxt", *(format.suffix for format in FORMATS)):
+        if prefix.endswith(ending) and os.path.basename(prefix) != ending:
+            return prefix[: -len(ending)]
+    return prefix
+
+
+def _format_of(name: str) -> Format:
+    return next(format for format in FORMATS if format.name == name)

@@ -1,0 +1,110 @@
+"""Measures blobs as their numbers go by, each at most once, and keeps the few elements that are asked for later."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, Iterator
+
+import numpy as np
+
+from .. import parallel
+from ..blobs.blob import CHUNK, Blob, CastBlob, borrowed
+from .meter import NOTHING, BlobStats, Meter, joined, stats_of
+from .rounding import HalfPolicy
+from .scaled import ScaledBlob
+
+# Blobs of fewer elements are measured many at a time.
+_FEW = 1 << 12
+
+
+class Measures:
+    """What half precision makes of blobs, and some of their elements: each blob is read at most once for all of it.
+
+    One is made at the start of a piece of work, and passed along. Blobs never change, and are told apart by identity.
+    """
+
+    def __init__(self) -> None:
+        self._stats: Dict[Blob, BlobStats] = {}
+        self._wanted: Dict[Blob, np.ndarray] = {}
+        self._taken: Dict[Blob, np.ndarray] = {}
+
+    def want(self, blob: Blob, indices: np.ndarray) -> None:
+        """`take` will ask for the elements at these sorted flat indices: they are kept when they go by."""
+        while isinstance(blob, CastBlob):
+            blob = blob.base
+        self._wanted[blob] = indices
+
+    def take(self, blob: Blob, indices: np.ndarray) -> np.ndarray:
+        """The elements at sorted flat indices as float64, as Blob.take."""
+        taken = self._taken.get(blob)
+        if taken is not None and np.array_equal(indices, self._wanted[blob]):
+            return taken.astype(np.float64)
+        return blob.take(indices, self.take)
+
+    def watched(self, blob: Blob) -> Iterator[np.ndarray]:
+        """The chunks of a blob, measured as they go by: once all are taken, `of` need not read it.
+
+        The base of a recipe is measured with it. Small blobs are not: `of_small` measures them together.
+        """
+        chunks = blob.chunks(read=self.watched)
+        if blob in self._wanted and blob not in self._taken:
+            chunks = self._keeping(blob, chunks)
+        if blob in self._stats or blob.count <= _FEW:
+            yield from chunks
+            return
+        wide = np.dtype(np.float32) if blob.dtype == np.float16 else blob.dtype
+        with borrowed(min(blob.count, CHUNK), wide) as buffer:
+            meter = Meter(buffer)
+            for chunk in chunks:
+                meter.add(chunk)
+                yield chunk
+        self._stats[blob] = meter.stats()
+
+    def _keeping(self, blob: Blob, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        wanted, position = self._wanted[blob], 0
+        kept = np.empty(len(wanted), blob.dtype)
+        for chunk in chunks:
+            first, end = np.searchsorted(wanted, (position, position + len(chunk)))
+            kept[first:end] = chunk[wanted[first:end] - position]
+            position += len(chunk)
+            yield chunk
+        self._taken[blob] = kept
+
+    def of(self, blob: Blob) -> BlobStats:
+        """InputError when the blob's numbers cannot be read."""
+        if blob not in self._stats:
+            self.of_all([blob])
+        return self._stats[blob]
+
+    def bound(self, blob: ScaledBlob) -> float:
+        """A magnitude that no number of the recipe exceeds, without reading it; infinite where its base has none."""
+        base = self.of(blob.base)
+        gain = float(np.prod([np.abs(each.factors).max() for each in blob.scalings]))
+        return float("inf") if base.nan or base.inf else base.max_abs * gain
+
+    def of_all(self, blobs: Iterable[Blob]) -> None:
+        """Measures what was not measured yet: large blobs in a few threads, small ones together."""
+        new = [blob for blob in dict.fromkeys(blobs) if blob not in self._stats]
+        large = sorted((blob for blob in new if blob.count > _FEW), key=lambda blob: -blob.count)
+        parallel.each(self._read, large)
+        self.of_small(new)
+
+    def of_small(self, blobs: Iterable[Blob]) -> None:
+        """Measures together those with few numbers: one by one takes longer."""
+        new = [blob for blob in dict.fromkeys(blobs) if blob.count <= _FEW and blob not in self._stats]
+        small = [blob for blob in new if blob.count]
+        if small:
+            self._stats.update(zip(small, stats_of([blob.array().reshape(-1) for blob in small])))
+        self._stats.update((blob, NOTHING) for blob in new if not blob.count)
+
+    def under(self, blob: Blob, policy: HalfPolicy) -> BlobStats:
+        """What becomes of a blob on a device with this policy. InputError when its numbers cannot be read."""
+        if policy.is_ieee:
+            return self.of(blob)
+        stats = NOTHING
+        for chunk in self.watched(blob):
+            stats = joined(stats, *stats_of([chunk], policy))
+        return stats
+
+    def _read(self, blob: Blob) -> None:
+        for _ in self.watched(blob):
+            pass

@@ -1,0 +1,62 @@
+"""The half-range report: what half precision makes of every blob of a net, and the worst of it."""
+
+from __future__ import annotations
+
+from typing import Iterable, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from ..blobs.blob import Blob
+from ..blobs.scaled import Layout
+from .measures import Measures
+from .meter import BlobStats
+from .rounding import IEEE, HalfPolicy
+
+# The layer's name, the number of the blob in it, the blob, and where its output channels lie if it has any.
+Entry = Tuple[str, int, Blob, Optional[Layout]]
+
+
+class HalfRow(NamedTuple):
+    """The stats of one blob of a layer. channel: the output channel of the worst element, None if unknown."""
+
+    layer: str
+    blob: int
+    stats: BlobStats
+    channel: Optional[int]
+
+
+class HalfReport(NamedTuple):
+    """The verdict on a net. rows: one for each blob in the order given, none where the policy is not checked."""
+
+    policy: HalfPolicy
+    rows: Tuple[HalfRow, ...]
+
+    @property
+    def safe(self) -> bool:
+        """Whether every number rounds to a finite half, or nobody asked."""
+        return all(row.stats.safe for row in self.rows)
+
+    def worst(self, count: int) -> Tuple[HalfRow, ...]:
+        """The `count` rows that lose most: NaN and infinities, then overflows, then by relative error."""
+        return tuple(sorted(self.rows, key=_loss, reverse=True)[:count])
+
+
+def analyse(entries: Iterable[Entry], policy: HalfPolicy = IEEE, measures: Optional[Measures] = None) -> HalfReport:
+    """Measure these blobs. Where the policy is not checked nothing is read. measures: what is known of them."""
+    measures = measures or Measures()
+    rows: List[HalfRow] = []
+    wanted = list(entries) if policy.checked else []
+    if policy.is_ieee:
+        measures.of_all(blob for _, _, blob, _ in wanted)
+    for layer, number, blob, layout in wanted:
+        stats = measures.under(blob, policy)
+        channel = None
+        if layout is not None and stats.worst is not None:
+            channel = int(layout.channel(np.array([stats.worst.index]))[0])
+        rows.append(HalfRow(layer, number, stats, channel))
+    return HalfReport(policy, tuple(rows))
+
+
+def _loss(row: HalfRow) -> Tuple[bool, float, float]:
+    stats = row.stats
+    return (bool(stats.nan or stats.inf), stats.max_abs if stats.overflow else 0.0, stats.max_relative_error)

@@ -1,0 +1,93 @@
+"""What the outputs of a net are in half precision, beside those of the first net in float64 and in float32."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..execution.forward import Precision, run_net
+from ..net.graph import Net
+from .agreement import Kind, Ranking, apart, ranking, snr
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class Output(NamedTuple):
+    """An output of the first net. names: what it is called in the first and in the second."""
+
+    names: Tuple[str, str]
+    kind: Kind
+    float64: Array
+    float32: Array
+
+
+class TopClasses(NamedTuple):
+    """Of one row of classes: the largest five in half, and in float32."""
+
+    half: Ranking
+    float32: Ranking
+
+
+class HalfAnswer(NamedTuple):
+    """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few.
+
+    not_finite: how many numbers are NaN or infinite; lost: how many of these the first net has finite in float32.
+    max_abs: the largest difference. unmatched: of detections, how many only one of the two has; the others are compared
+    with the one of the same class that is nearest. top5: a pair for each row of classes. Where there are more or fewer
+    numbers and they are no detections, snr and max_abs are NaN.
+    """
+
+    blob: str
+    snr: float
+    top1: Optional[bool]
+    not_finite: int
+    numbers: Tuple[float, ...]
+    max_abs: float = np.nan
+    lost: int = 0
+    unmatched: int = 0
+    top5: Tuple[TopClasses, ...] = ()
+
+
+def half_answers(
+    net: Net, place: int, precision: Precision, inputs: Mapping[str, Array], outputs: Sequence[Output]
+) -> Tuple[HalfAnswer, ...]:
+    """place: 0 where the outputs have their names of the first net, 1 for those of the second."""
+    values = run_net(net, inputs, precision, [output.names[place] for output in outputs]).values
+    return tuple(_answer(output, values[output.names[place]]) for output in outputs if output.names[place] in values)
+
+
+def _answer(output: Output, found: Array) -> HalfAnswer:
+    kind = output.kind
+    broken = ~np.isfinite(found)
+    answer = HalfAnswer(
+        output.names[0],
+        np.nan,
+        kind.same_top_class(found, output.float64),
+        int(np.count_nonzero(broken)),
+        tuple(float(number) for number in found.reshape(-1)[:5]),
+        lost=int(np.count_nonzero(broken & (np.isfinite(output.float32) if _fits(found, output) else True))),
+    )
+    if not _fits(found, output) and not kind.is_detections:
+        return answer
+    beside = kind.beside(found, output.float64)
+    return answer._replace(
+        snr=snr(beside.found, beside.truth),
+        max_abs=apart(beside.found, beside.truth),
+        unmatched=beside.unmatched,
+        top5=_top_classes(kind, found, output.float32),
+    )
+
+
+def _fits(found: Array, output: Output) -> bool:
+    return found.shape == output.float64.shape == output.float32.shape
+
+
+def _top_classes(kind: Kind, found: Array, float32: Array) -> Tuple[TopClasses, ...]:
+    halves, others = kind.rows(found), kind.rows(float32)
+    if halves is None or others is None:
+        return ()
+    return tuple(TopClasses(ranking(half), ranking(other)) for half, other in zip(halves, others))

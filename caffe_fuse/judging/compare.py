@@ -1,0 +1,265 @@
+"""Two nets on the same inputs, blob by blob: are they one net, and what does half precision make of each?
+
+The judge is the first net in float64. Its own float32 run shows how much noise the net makes by itself; the second net
+may make four times as much, and four units in the last place of the largest magnitude that the blob had before the ReLU
+that ends in it:
+
+    max |second32 - first64|  <=  4 max |first32 - first64| + 4 ulp(size)
+
+That noise is one of many that rounding could have made, and where a blob is small it may be next to nothing by luck. So
+a blob that is farther off is in doubt only. Then the second net runs again with other weights: each is one unit in the
+last place of its type larger or smaller, at random. And it may be as far off as this:
+
+    max |second32 - first64|  <=  4 max |moved32 - second32|
+
+If the first net has a number that is NaN or the same infinity, the second one may. What a half Caffe or a device would
+answer is told beside it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..errors import InputError
+from ..execution.forward import PRECISIONS, Precision, Unavailable, compute
+from ..execution.run import checked, require_weights, seeded
+from ..half.rounding import HalfPolicy
+from ..half.targets import policy_of
+from ..layers.shapes import text
+from ..net.graph import Net, Value
+from ..net.model import Model
+from ..net.scale_groups import grouped
+from ..rescale.rescale import Exponents
+from .agreement import Kind, apart, cosine, kinds, largest, snr
+from .answers import Output, half_answers
+from .noise import moved
+from .outcome import BlobDifference, Verification
+from .problems import CALIBRATE, batch_norms, folding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+NOISE, UNITS = 4.0, 4.0
+LARGEST = 2.0**127  # the power of two that begins the largest float32 numbers: beyond, they have no spacing
+MOVED = ((1, 2, 3), (4, 5, 6), (7, 8, 9))  # the seeds of the runs with moved weights; the later only if doubt remains
+
+
+def verify(
+    first: Model,
+    second: Model,
+    inputs: Optional[Mapping[str, Any]] = None,
+    *,
+    rescaled: Optional[Mapping[str, Sequence[int]]] = None,
+    unrepaired: Optional[Model] = None,
+    half_policy: Union[str, HalfPolicy] = "ieee",
+    min_snr: Optional[float] = None,
+    tolerance: Optional[float] = None,
+    seed: int = 0,
+) -> Verification:
+    """Compares every blob whose name both nets have, its last value; nets without such a blob by their outputs in turn.
+
+    inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
+    the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
+    treats halves for which the answers are told; "off" for no answers. min_snr: in dB, what each answer of the second
+    net in half has to have, and its top class. tolerance: what share of a blob's largest magnitude the nets may be
+    apart, instead of what rounding makes.
+    Raises InputError for inputs or exponents that do not fit, for a policy or a number that is none, where a net has
+    no weights, and where nothing can be compared.
+    """
+    for model in (first, second):
+        require_weights(model)
+    policy = policy_of(half_policy)
+    _check(policy, min_snr, tolerance)
+    values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
+    pair = _Pair(first.net, second.net, values, _names(first.net, second.net), _exponents(second.net, rescaled or {}))
+    compared = _compared(pair, tolerance)
+    if not compared.rows:
+        reason = next(iter(compared.unavailable.values()), "the nets have no blob in common")
+        raise InputError(f"nothing can be compared: {reason}", where=first.document.path)
+    rows = tuple(compared.rows if tolerance is not None else _settled(pair, compared.rows))
+    if not policy.checked:
+        return Verification(rows, compared.unavailable, tolerance=tolerance)
+    precision = Precision("half", half=policy)
+    return Verification(
+        rows,
+        compared.unavailable,
+        half_answers(first.net, 0, precision, values, compared.outputs),
+        half_answers(second.net, 1, precision, values, compared.outputs),
+        () if unrepaired is None else half_answers(unrepaired.net, 1, precision, values, compared.outputs),
+        min_snr,
+        tolerance,
+        folding(second.net, policy) if batch_norms(second.net) else CALIBRATE,
+    )
+
+
+def _check(policy: HalfPolicy, min_snr: Optional[float], tolerance: Optional[float]) -> None:
+    if min_snr is not None and not policy.checked:
+        raise InputError(
+            "a least SNR is about answers in half precision",
+            remedy="name a half policy, and leave --precision float32 out",
+        )
+    if min_snr is not None and np.isnan(min_snr):
+        raise InputError("a least SNR of nan is none", remedy="for example 40")
+    if tolerance is not None and not 0 <= tolerance < np.inf:
+        raise InputError(f"a tolerance of {tolerance:g} is none", remedy="for example 1e-3, of the largest magnitude")
+
+
+class _Pair(NamedTuple):
+    """names: what each blob of the first net is called in the second. rescaled: by the names of the second."""
+
+    first: Net
+    second: Net
+    inputs: Mapping[str, Array]
+    names: Mapping[str, str]
+    rescaled: Mapping[str, Exponents]
+
+
+class _Compared(NamedTuple):
+    rows: List[BlobDifference]
+    unavailable: Dict[str, str]
+    outputs: List[Output]
+
+
+def _names(first: Net, second: Net) -> Dict[str, str]:
+    """What each blob of the first net is called in the second."""
+    names = {name: name for name in first.blob_names if name in set(second.blob_names) and name not in first.inputs}
+    made = [value.blob for layer in first.layers if layer.bottoms for value in first.tops(layer)]
+    common = {name: name for name in names if name in made}
+    if common:
+        return common
+    outputs = [list(dict.fromkeys(value.blob for value in net.outputs)) for net in (first, second)]
+    return dict(zip(*outputs)) if len(outputs[0]) == len(outputs[1]) else {}
+
+
+def _exponents(net: Net, rescaled: Mapping[str, Sequence[int]]) -> Dict[str, Exponents]:
+    """With the axis of the channels: behind a Permute, for one, it is another."""
+    places = grouped(net, (), frozenset(), frozenset()).values if rescaled else {}
+    axes = {value.blob: channels.axis for value, channels in places.items()}
+    return {name: Exponents(axes.get(name, 1), tuple(found)) for name, found in rescaled.items()}
+
+
+def _compared(pair: _Pair, tolerance: Optional[float]) -> _Compared:
+    """A blob is kept only until all three runs have made it; those of outputs for what half makes of them."""
+    first, kind_of = pair.first, kinds(pair.first)
+    exact = _last_values(first, pair.inputs, "float64", pair.names)
+    own = _last_values(first, pair.inputs, "float32", pair.names)
+    others = _last_values(pair.second, pair.inputs, "float32", {name: name for name in pair.names.values()})
+    waiting: Dict[str, Tuple[Any, Any, float]] = {}
+    rows: Dict[str, BlobDifference] = {}
+    unavailable: Dict[str, str] = {}
+    outputs: Dict[str, Output] = {}
+    firsts = {other: name for name, other in pair.names.items()}
+    ends = {value.blob for value in first.outputs}
+    for other_name, other, _ in others:
+        name = firsts[other_name]
+        while name not in waiting:
+            (key, truth, size), (_, noisy, _) = next(exact), next(own)
+            waiting[key] = (truth, noisy, size)
+        truth, noisy, size = waiting.pop(name)
+        computed, kind = (truth, noisy, other), kind_of[name]
+        reason = next((each.reason for each in computed if isinstance(each, Unavailable)), None)
+        if reason is None and name in ends:
+            outputs[name] = Output((name, other_name), kind, truth, noisy)
+        if reason is not None:
+            unavailable[name] = reason
+        elif not kind.is_detections and _is_open(first, name) and len({each.shape for each in computed}) > 1:
+            shapes = ", ".join(text(each.shape) for each in computed)
+            unavailable[name] = f"how many numbers it has depends on rounding: {shapes}"
+        else:
+            found = _unscaled(pair, other_name, other)
+            row = _difference(kind, truth, noisy, found, size)
+            rows[name] = row if tolerance is None else row._replace(bound=tolerance * largest(truth))
+    order = list(first.blob_names)
+    return _Compared(
+        [rows[name] for name in order if name in rows],
+        unavailable,
+        [outputs[name] for name in dict.fromkeys(value.blob for value in first.outputs) if name in outputs],
+    )
+
+
+def _is_open(net: Net, name: str) -> bool:
+    """Whether only the numbers tell the shape: how many detections there are."""
+    shape = next(net.shapes[value] for layer in reversed(net.layers) for value in net.tops(layer) if value.blob == name)
+    return shape is None or None in shape
+
+
+def _last_values(
+    net: Net, inputs: Mapping[str, Array], precision: str, wanted: Mapping[str, str]
+) -> Iterator[Tuple[str, Any, float]]:
+    """The last value of each wanted blob, and the largest magnitude that its numbers had on their way."""
+    last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
+    sizes: Dict[Value, float] = {}
+    for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
+        layer = net.producer(value)
+        size = 0.0 if isinstance(computed, Unavailable) else largest(computed)
+        if layer is not None and layer.type == "ReLU":
+            size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))
+        sizes[value] = size
+        if value.blob in wanted and last.get(value.blob) == value:
+            yield value.blob, computed, size
+
+
+def _unscaled(pair: _Pair, name: str, numbers: Array) -> Array:
+    """The numbers of a blob of the second net as they were before its repair."""
+    exponents = pair.rescaled.get(name)
+    if exponents is None:
+        return numbers
+    axis, powers = exponents
+    if len(powers) not in numbers.shape[axis : axis + 1]:
+        raise InputError(
+            f"blob {name} is {text(numbers.shape)}, and {len(powers)} channels of it are said to be rescaled",
+            remedy="give the report of the fuse that made the second net",
+        )
+    unscaled: Array = np.ldexp(
+        numbers.astype(np.float64), -np.expand_dims(powers, tuple(range(1, numbers.ndim - axis)))
+    )
+    return unscaled
+
+
+def _difference(kind: Kind, truth: Array, noisy: Array, found: Array, size: float) -> BlobDifference:
+    beside, own = kind.beside(found, truth), kind.beside(noisy, truth)
+    held: Any = True  # what overflows in float32 as such is asked of no other net
+    if not kind.is_detections:
+        held = np.isfinite(own.found) == np.isfinite(own.truth)
+    max_abs, noise = (apart(each.found, np.where(held, each.truth, each.found)) for each in (beside, own))
+    magnitude = largest(beside.truth)
+    return BlobDifference(
+        kind.blob,
+        kind.layer.name,
+        max_abs,
+        max_abs / magnitude if magnitude else 0.0,
+        NOISE * noise + UNITS * float(np.spacing(np.float32(min(size, LARGEST)))),
+        cosine(beside.found, beside.truth),
+        snr(beside.found, beside.truth),
+        kind.same_top_class(found, truth),
+        beside.unmatched,
+    )
+
+
+def _settled(pair: _Pair, rows: List[BlobDifference]) -> List[BlobDifference]:
+    """With wider bounds for blobs in doubt: weights move until none is left, or the runs are done."""
+    for seeds in MOVED:
+        if all(row.equal for row in rows):
+            break
+        noise = _moved_noise(pair, {pair.names[row.blob]: row.blob for row in rows if not row.equal}, seeds)
+        rows = [row._replace(bound=max(row.bound, NOISE * noise.get(row.blob, 0.0))) for row in rows]
+    return rows
+
+
+def _moved_noise(pair: _Pair, doubted: Mapping[str, str], seeds: Sequence[int]) -> Dict[str, float]:
+    """How far each blob goes at most when the weights of the second net move; by its name in the first."""
+    kind_of = kinds(pair.first)
+    nets = [pair.second, *(moved(pair.second, seed) for seed in seeds)]
+    found: Dict[str, float] = {}
+    for (name, still, _), *others in zip(*(_last_values(net, pair.inputs, "float32", doubted) for net in nets)):
+        kind = kind_of[doubted[name]]
+        for _, other, _ in others:
+            if not isinstance(other, Unavailable) and (kind.is_detections or other.shape == still.shape):
+                both = kind.beside(_unscaled(pair, name, other), _unscaled(pair, name, still))
+                finite = np.isfinite(both.found) & np.isfinite(both.truth)
+                found[kind.blob] = max(found.get(kind.blob, 0.0), apart(both.found[finite], both.truth[finite]))
+    return found

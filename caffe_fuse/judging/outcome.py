@@ -1,0 +1,91 @@
+"""What came of a comparison: how far two nets are apart, what both answer in half, and whether that will do."""
+
+from __future__ import annotations
+
+from typing import Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from ..wording import Remedy
+from .answers import HalfAnswer
+from .problems import CALIBRATE, Problem, answering, differing
+
+
+class BlobDifference(NamedTuple):
+    """One blob of both nets. layer: of the first net, that makes it. max_abs: the largest difference in float32.
+
+    relative: max_abs over the blob's largest magnitude. bound: how large max_abs may be. snr: in dB, inf where nothing
+    differs. top1: whether the largest number of each row is at the same place; None where the rows have no classes.
+    unmatched: of detections, how many only one of the nets has; they count as ones of score 0 in the other.
+    """
+
+    blob: str
+    layer: str
+    max_abs: float
+    relative: float
+    bound: float
+    cosine: float
+    snr: float
+    top1: Optional[bool]
+    unmatched: int = 0
+
+    @property
+    def equal(self) -> bool:
+        return self.max_abs <= self.bound
+
+    @property
+    def share(self) -> float:
+        """max_abs as a share of the bound; where that is 0 or infinite, 1 or 0 says whether it is beyond."""
+        return self.max_abs / self.bound if 0 < self.bound < np.inf else float(self.max_abs > self.bound)
+
+    def __str__(self) -> str:
+        times = f", {self.share:,.4g} times as much" if self.bound else ""
+        return f"blob {self.blob} of layer {self.layer}: by {self.max_abs:.3g} where {self.bound:.3g} is allowed{times}"
+
+
+class Verification(NamedTuple):
+    """rows: in the order of the first net. unavailable: common blobs that were not compared, with the reason.
+
+    before, after: what the two nets answer in half precision; unrepaired: the second one without its range repair.
+    min_snr: in dB, what was asked of `after`. tolerance: what was allowed instead of rounding. remedy: for answers that
+    will not do.
+    """
+
+    rows: Tuple[BlobDifference, ...]
+    unavailable: Mapping[str, str]
+    before: Tuple[HalfAnswer, ...] = ()
+    after: Tuple[HalfAnswer, ...] = ()
+    unrepaired: Tuple[HalfAnswer, ...] = ()
+    min_snr: Optional[float] = None
+    tolerance: Optional[float] = None
+    remedy: Remedy = CALIBRATE
+
+    @property
+    def equal(self) -> bool:
+        return all(row.equal for row in self.rows)
+
+    @property
+    def problems(self) -> Tuple[Problem, ...]:
+        """Why the second net cannot stand for the first; none where all is well."""
+        return (*differing(self.first_difference), *answering(self.after, self.min_snr, self.remedy))
+
+    @property
+    def verdict(self) -> str:
+        if self.problems:
+            return "NOT safe in half precision, though the same net" if self.equal else "the nets DIFFER"
+        return f"the same net: what differs is {'rounding' if self.tolerance is None else 'within the tolerance'}"
+
+    @property
+    def in_half(self) -> Tuple[Tuple[HalfAnswer, ...], ...]:
+        """What is told in half precision: of the first net, of the second one before its repair, and of the second."""
+        return self.before, self.unrepaired, self.after
+
+    @property
+    def first_difference(self) -> Optional[BlobDifference]:
+        """Where the nets part."""
+        return next((row for row in self.rows if not row.equal), None)
+
+    @property
+    def worst(self) -> BlobDifference:
+        """The blob that is nearest to its bound, or farthest beyond."""
+        return max(self.rows, key=lambda row: row.share)

@@ -1,0 +1,185 @@
+"""Why a result is not safe to run in half precision, each reason with what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from ..half.report import HalfReport, HalfRow
+from ..half.rounding import HalfPolicy
+from ..half.targets import TARGETS
+from ..net.graph import Layer, Net
+from ..passes import Refused
+from ..passes.merge import is_batch_norm
+from ..ranges.expected import Activations
+from ..rescale.rescale import Unrepaired
+from ..wording import Remedy, counted, few
+
+if TYPE_CHECKING:
+    from .answers import HalfAnswer
+    from .outcome import BlobDifference
+
+BATCH_NORM = "bn"
+ACCEPT = Remedy("accept it as it is", ("fuse", "--allow-bn"))
+DAMAGED = Remedy("the weights are NaN or infinite in float32 already: give those that they were made from")
+ALWAYS = Remedy("lift what is small by powers of two", ("fuse", "--rescale", "always"))
+TOO_WIDE = Remedy("--rescale always has moved what powers of two can move: small weights beside large ones stay small")
+CALIBRATE = Remedy(
+    "record the ranges on samples, and give them to fuse with --ranges RANGES.json",
+    ("calibrate", "--input", "SAMPLES", "-o", "RANGES.json"),
+)
+
+
+class Problem(NamedTuple):
+    """One reason. kind: BATCH_NORM, or "" for any other. `str()` is what is wrong."""
+
+    what: str
+    remedies: Tuple[Remedy, ...] = ()
+    kind: str = ""
+
+    def __str__(self) -> str:
+        return self.what
+
+
+def sentence(problems: Sequence[Problem], checked: bool, remaining: int = 0) -> str:
+    """The verdict. checked: whether there is one on the half range. remaining: how many BatchNorm layers do."""
+    norms = [problem for problem in problems if problem.kind == BATCH_NORM]
+    if norms:
+        others = "" if len(problems) == len(norms) else ", and NOT safe in half precision"
+        return f"NOT BN-free: {_that_remain(remaining)}{others}"
+    if problems:
+        return "NOT safe in half precision"
+    said = "safe: every value rounds to a half near it" if checked else "done; half range not checked"
+    return f"{said}; {counted(remaining, 'BatchNorm layer')} accepted (--allow-bn)" if remaining else said
+
+
+def steps(problems: Iterable[Problem], files: Sequence[str]) -> Tuple[str, ...]:
+    """What to do next, each step once."""
+    return tuple(dict.fromkeys(remedy.told(files) for problem in problems for remedy in problem.remedies))
+
+
+def batch_norms(net: Net) -> List[Layer]:
+    return [layer for layer in net.layers if is_batch_norm(layer)]
+
+
+def remaining(net: Net, refusals: Iterable[Refused]) -> List[Problem]:
+    """That a BatchNorm is left, whatever the reason: the refusals tell it."""
+    left = batch_norms(net)
+    if not left:
+        return []
+    indices = {layer.index for layer in left}
+    known = [refused.remedy for refused in refusals if refused.layer.index in indices and refused.remedy is not None]
+    names = few(layer.name for layer in left)
+    return [Problem(f"{_that_remain(len(left))}: {names}", (*dict.fromkeys(known), ACCEPT), BATCH_NORM)]
+
+
+def _that_remain(count: int) -> str:
+    return f"{counted(count, 'BatchNorm layer')} remain{'s' if count == 1 else ''}"
+
+
+def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]:
+    """Numbers without a half near them. remedies: for those that are too large."""
+    large, broken = ([row for row in found.rows if bad(row)] for bad in (_overflows, _is_broken))
+    problems: List[Problem] = []
+    if large:
+        count, first = sum(row.stats.overflow for row in large), large[0]
+        fate = "are not finite in half precision"
+        if found.policy.saturates:
+            fate = f"lie beyond the largest half, to which {found.policy.name} clips them"
+        problems.append(Problem(f"{_place(count, large)} {fate} ({_first(first)})", tuple(remedies)))
+    if broken:
+        count, first = sum(row.stats.nan + row.stats.inf for row in broken), broken[0]
+        problems.append(Problem(f"{_place(count, broken)} are NaN or infinite ({_first(first)})", (DAMAGED,)))
+    return problems
+
+
+def folding(net: Net, policy: HalfPolicy) -> Remedy:
+    """What `fuse` does for a net whose numbers are too large."""
+    option = "--target" if policy.name in TARGETS else "--half-policy"
+    command = ("fuse",) if policy.name == "ieee" else ("fuse", option, policy.name)
+    if batch_norms(net):
+        return Remedy("fold the BatchNorm layers, whose numbers half precision cannot hold", command)
+    return Remedy("let range repair bring them into range by powers of two", command)
+
+
+def repairing(mode: str, left: Sequence[Unrepaired]) -> Remedy:
+    """What is left to do for numbers that are too large after a fold. mode: of `--rescale`."""
+    if mode == "never":
+        return Remedy("let range repair bring them into range by powers of two: leave --rescale never out")
+    names = dict.fromkeys(each.layer.name for each in left if each.overflow)
+    return Remedy(f"no power of two helps: have the device keep these layers in float32: {few(names)}")
+
+
+def _overflows(row: HalfRow) -> bool:
+    return row.stats.overflow > 0
+
+
+def _is_broken(row: HalfRow) -> bool:
+    return row.stats.nan + row.stats.inf > 0
+
+
+def _place(count: int, rows: Sequence[HalfRow]) -> str:
+    return f"{counted(count, 'number')} in {counted(len(rows), 'blob')}"
+
+
+def _first(row: HalfRow) -> str:
+    return f"first: layer {row.layer}, blob {row.blob}"
+
+
+def demanded(strict: Iterable[str], found: HalfReport, refused: int, mode: str) -> List[Problem]:
+    """What `--strict` names and has happened."""
+    problems: List[Problem] = []
+    if "refused" in strict and refused:
+        problems.append(Problem(f"{counted(refused, 'layer')} refused"))
+    flushed = sum(row.stats.subnormal + row.stats.underflow for row in found.rows)
+    if "flush" in strict and flushed:
+        remedy = TOO_WIDE if mode == "always" else ALWAYS
+        problems.append(Problem(f"{counted(flushed, 'number')} subnormal or zero in half precision", (remedy,)))
+    return problems
+
+
+def seen_to_overflow(found: Activations, policy: HalfPolicy, remedy: Remedy) -> List[Problem]:
+    """Activations that were recorded, and do not fit."""
+    bad = found.unsafe if policy.checked else []
+    if not bad:
+        return []
+    what = f"{counted(len(bad), 'blob')} seen to hold numbers that are not finite in half precision"
+    return [Problem(f"{what} (first: {bad[0].blob} of layer {bad[0].layer})", (remedy,))]
+
+
+def unstorable(layers: Sequence[Layer]) -> List[Problem]:
+    """Layers whose weights blob_type="float16" would make infinite. Nobody wants that, so it cannot be forced."""
+    if not layers:
+        return []
+    what = f"float16 cannot hold the weights of {counted(len(layers), 'layer')} (first: {layers[0].name})"
+    return [Problem(what, (Remedy("store them as float32: leave --blob-type float16 out"),))]
+
+
+def differing(first: Optional[BlobDifference]) -> List[Problem]:
+    """That two nets are not one. first: where they part."""
+    return [] if first is None else [Problem(f"the nets differ, first in {first}")]
+
+
+def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: Remedy) -> List[Problem]:
+    """Outputs that half precision spoils. min_snr: in dB, what each is to have; then its top class counts, too."""
+    problems: List[Problem] = []
+    lost = [answer for answer in answers if answer.lost]
+    if lost:
+        numbers = counted(lost[0].lost, "number")
+        what = f"output {lost[0].blob} has {numbers} finite in float32 and not finite in half precision{_more(lost)}"
+        problems.append(Problem(what, (remedy,)))
+    if min_snr is None:
+        return problems
+    low = [answer for answer in answers if not answer.snr >= min_snr]
+    if low:
+        what = f"output {low[0].blob} has an SNR of {low[0].snr:.1f} dB in half precision{_more(low)}"
+        problems.append(Problem(f"{what}, below the {min_snr:g} dB asked for", (remedy,)))
+    others = [answer for answer in answers if answer.top1 is False]
+    if others:
+        problems.append(
+            Problem(f"output {others[0].blob} has another top class in half precision{_more(others)}", (remedy,))
+        )
+    return problems
+
+
+def _more(answers: Sequence[HalfAnswer]) -> str:
+    return f", and {counted(len(answers) - 1, 'output')} more" if len(answers) > 1 else ""

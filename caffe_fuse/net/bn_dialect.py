@@ -1,0 +1,211 @@
+"""Decides which dialect of BatchNorm a net is written in: once, from all its BatchNorm layers.
+
+The signs are the settings in the text, and the number of blobs with their sizes. Readings that give every layer the
+same scale and shift are one. Where several remain the layers are refused, and `--bn-dialect NAME` settles it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from ..errors import InputError
+from ..layers.batch_norm import DIALECTS, Dialect, settings_of, unsettled
+from ..layers.batch_norm.settings import uses_stored
+from ..layers.layer_type import Affine, LayerType, Refusal
+from ..schema.messages import copy_of
+from ..wording import Remedy, counted
+from .graph import Layer, Net
+
+SAY_WHOSE = Remedy("say whose it is", ("fuse", "--bn-dialect", "NAME"))
+NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
+Readings = Dict[int, LayerType]  # by layer index
+
+
+class Decided(NamedTuple):
+    """The net whose layers know how they are read, and what the user has to know about it."""
+
+    net: Net
+    warnings: Tuple[str, ...]
+
+
+def decide(net: Net, name: Optional[str] = None) -> Decided:
+    """name: of the dialect, where the user says it. Raises InputError for one that does not fit."""
+    groups = {row: [layer for layer in net.layers if _row_name(layer) == row] for row in ("BatchNorm", "BN")}
+    if name is not None:
+        _check_name(name, groups)
+    readings: Readings = {}
+    warnings: List[str] = []
+    for row, layers in groups.items():
+        stored = [layer for layer in layers if layer.blobs]
+        if name is not None and any(dialect.layer == row for dialect in _named(name)):
+            chosen: Sequence[Dialect] = _asked_for(name, row, layers)
+        else:
+            # To plan without numbers one reading is as good as another.
+            chosen = _candidates(row, stored) if stored else _candidates(row, layers)[:1]
+        if len(chosen) == 1:
+            readings.update(_read(chosen[0], layers))
+            warnings += _remarks(chosen[0], stored)
+        else:
+            readings.update({layer.index: unsettled(row, _open_question(layer, chosen)) for layer in layers})
+    if all(layer.reading is readings.get(layer.index) for group in groups.values() for layer in group):
+        return Decided(net, tuple(warnings))
+    read = [replace(layer, reading=readings.get(layer.index)) if _row_name(layer) else layer for layer in net.layers]
+    return Decided(net.with_layers(read), tuple(warnings))
+
+
+def with_stored_statistics(net: Net, kept: Collection[str]) -> Net:
+    """The net whose layers BatchNorm say use_global_stats, but for those that are named."""
+    return net.with_layers([layer if layer.name in kept else _using_stored(layer) for layer in net.layers])
+
+
+def _using_stored(layer: Layer) -> Layer:
+    if _row_name(layer) != "BatchNorm" or uses_stored(layer.parameter):
+        return layer
+    parameter = copy_of(layer.parameter)
+    parameter.batch_norm_param.use_global_stats = True
+    return layer.rewritten(parameter, layer.blobs)
+
+
+def _row_name(layer: Layer) -> str:
+    return layer.row.name if layer.row is not None and layer.row.name in ("BatchNorm", "BN") else ""
+
+
+def _named(name: str) -> List[Dialect]:
+    return [dialect for dialect in DIALECTS if dialect.name == name]
+
+
+def _check_name(name: str, groups: Dict[str, List[Layer]]) -> None:
+    if name not in NAMES:
+        raise InputError(f"there is no BatchNorm dialect {name}", remedy=f"choose from {', '.join(NAMES)}")
+    if not any(groups[dialect.layer] for dialect in _named(name)):
+        found = next((group[0] for group in groups.values() if group), None)
+        has = "the net has no BatchNorm" if found is None else f"the net has {found.type} layers"
+        raise InputError(
+            f"no layer of the net can be of the BatchNorm dialect {name}: {has}", remedy="leave --bn-dialect out"
+        )
+
+
+def _asked_for(name: str, row: str, layers: Sequence[Layer]) -> List[Dialect]:
+    (dialect,) = (dialect for dialect in _named(name) if dialect.layer == row)
+    for layer in layers:
+        if _order(dialect, layer) is None:
+            raise InputError(
+                f"layer {layer.name} ({layer.type}) is none of the BatchNorm dialect {name}: {_found(layer)}",
+                where=layer.where,
+                remedy="give --bn-dialect another name, or leave it out",
+            )
+    return [dialect]
+
+
+def _order(dialect: Dialect, layer: Layer) -> Optional[str]:
+    if not layer.blobs:
+        return dialect.planned(layer.parameter)
+    return dialect.order(layer.parameter, [blob.count for blob in layer.blobs])
+
+
+def _candidates(row: str, layers: Sequence[Layer]) -> List[Dialect]:
+    """The dialects that all of the layers can be of; the first alone of those that agree about every layer."""
+    found: List[Dialect] = []
+    for dialect in DIALECTS:
+        if dialect.layer == row and not dialect.named_only and all(_order(dialect, layer) for layer in layers):
+            if dialect is DIALECTS[0]:
+                return [dialect]
+            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):
+                found.append(dialect)
+    return found
+
+
+def _agree(one: Dialect, other: Dialect, layer: Layer) -> bool:
+    """Whether the two dialects give the layer the same scale and shift, or none."""
+    first, second = _affine(one, layer), _affine(other, layer)
+    if not (isinstance(first, Affine) and isinstance(second, Affine)):
+        return type(first) is type(second)
+    return np.array_equal(first.scale, second.scale) and np.array_equal(first.shift, second.shift)
+
+
+def _affine(dialect: Dialect, layer: Layer) -> Union[Affine, Refusal]:
+    affine = dialect.row(_order(dialect, layer) or "").affine
+    assert affine is not None
+    return affine(layer.parameter, [blob.array() for blob in layer.blobs], [None])
+
+
+def _read(dialect: Dialect, layers: Sequence[Layer]) -> Readings:
+    """The rows of layers that are read in another way than their type says."""
+    if dialect is DIALECTS[0]:
+        return {}
+    orders = {layer.index: _order(dialect, layer) for layer in layers}
+    rows = {order: dialect.row(order) for order in set(orders.values()) if order is not None}
+    return {index: rows[order] for index, order in orders.items() if order is not None}
+
+
+def _open_question(layer: Layer, candidates: Sequence[Dialect]) -> Refusal:
+    if not candidates:
+        return Refusal(f"no dialect of BatchNorm that is known fits it and the others of the net: {_found(layer)}")
+    names = ", ".join(f"{dialect.name} ({dialect.origin})" for dialect in candidates)
+    return Refusal(f"{_found(layer)} can be read in {len(candidates)} ways: {names}", SAY_WHOSE)
+
+
+def _found(layer: Layer) -> str:
+    """The signs, for a message."""
+    sizes = ", ".join(str(blob.count) for blob in layer.blobs)
+    row = layer.row
+    assert row is not None
+    fields = ", ".join(field.name for field, _ in settings_of(row.name, layer.parameter).ListFields())
+    return f"blobs of {sizes or 'no'} numbers" + (f" with {fields}" if fields else "")
+
+
+def _remarks(dialect: Dialect, layers: Sequence[Layer]) -> List[str]:
+    """What is said about a reading: that it is not BVLC's, and what in the files speaks against it."""
+    if not layers:
+        return []
+    found: List[str] = []
+    if dialect is not DIALECTS[0]:
+        orders = " or ".join(dict.fromkeys(_order(dialect, layer) or "" for layer in layers))
+        found.append(
+            f"{layers[0].where}: {counted(len(layers), f'{layers[0].type} layer')} read in the dialect {dialect.name} "
+            f"({dialect.origin}): blobs {orders}"
+        )
+    if dialect.name in ("nvidia", "digits"):
+        refused = [layer for layer in layers if _says_batch(layer)]
+        if refused:
+            found.append(
+                f"{refused[0].where}: use_global_stats is false in {_list(refused)}; in TEST this dialect "
+                "uses the stored statistics all the same"
+            )
+    elif "factor" in dialect.orders[0]:
+        if all(_is_blank(layer) for layer in layers):
+            found.append(
+                f"{layers[0].where}: all statistics of all BatchNorm layers are 0, and so are their factors, "
+                "as before any training: is this the weight file of the net?"
+            )
+        empty = [layer for layer in layers if _is_unsummed(layer)]
+        if empty:
+            found.append(
+                f"{empty[0].where}: the moving average factor of {_list(empty)} is 0 and the statistics are not, "
+                "which Caffe then takes for 0; if they are statistics of NVIDIA's Caffe, say --bn-dialect nvidia"
+            )
+    return found
+
+
+def _says_batch(layer: Layer) -> bool:
+    settings = layer.parameter.batch_norm_param
+    return settings.HasField("use_global_stats") and not settings.use_global_stats
+
+
+@np.errstate(invalid="ignore")  # a statistic may be NaN of the signalling kind
+def _is_unsummed(layer: Layer) -> bool:
+    mean, variance, factor = layer.blobs[:3]
+    return not factor.array().any() and bool(mean.array().any() or variance.array().any())
+
+
+@np.errstate(invalid="ignore")
+def _is_blank(layer: Layer) -> bool:
+    return not any(blob.array().any() for blob in reversed(layer.blobs[:3]))
+
+
+def _list(layers: Sequence[Layer]) -> str:
+    others = len(layers) - 1
+    return f"layer {layers[0].name}" + (f" and {others} more" if others else "")

@@ -1,0 +1,82 @@
+"""Numbers that the weight file leaves out and the text gives: fillers that are no chance.
+
+Caffe fills the blobs of every layer, and goes on where the file has none for it (net.cpp:735-770). `constant` and
+`bilinear` (filler.hpp) always give the same numbers: where the text names one, they are what was meant, as for the
+Deconvolution that scales up. A filler that the text does not name is no answer: zeros for a Convolution mean that the
+files do not belong together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ..blobs.blob import ArrayBlob, Blob
+from ..layers.layer_type import Dims
+from .graph import Layer, Net
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LARGEST = 1 << 24  # numbers of a blob; the sizes stand in the text, which costs nothing
+
+# By type: its message, and the fields that fill its first and its second blob.
+_FILLERS: Dict[str, Tuple[str, str, str]] = {
+    **dict.fromkeys(
+        ("Convolution", "ConvolutionDepthwise", "Deconvolution"), ("convolution_param", "weight_filler", "bias_filler")
+    ),
+    "InnerProduct": ("inner_product_param", "weight_filler", "bias_filler"),
+    "Embed": ("embed_param", "weight_filler", "bias_filler"),
+    "Scale": ("scale_param", "filler", "bias_filler"),
+    "Bias": ("bias_param", "filler", ""),
+    "PReLU": ("prelu_param", "filler", ""),
+}
+
+
+def filled(net: Net, needed: Sequence[Tuple[Layer, Sequence[Dims]]]) -> Tuple[Net, List[str]]:
+    """The net with the blobs that these layers need and lack, as far as fillers give them, and a note of each."""
+    found: Dict[int, Layer] = {}
+    notes: List[str] = []
+    for layer, shapes in needed:
+        blobs = None if layer.blobs or layer.record is not None else _blobs(layer, shapes)
+        if blobs:
+            found[layer.index] = replace(layer, blobs=blobs)
+            notes.append(
+                f"{layer.where}: the weight file has nothing for {layer}, and its filler gives its numbers, as in Caffe"
+            )
+    return net.with_layers([found.get(layer.index, layer) for layer in net.layers]) if found else net, notes
+
+
+def _blobs(layer: Layer, shapes: Sequence[Dims]) -> Optional[Tuple[Blob, ...]]:
+    assert layer.row is not None
+    message, *names = _FILLERS.get(layer.row.name, ("", ""))
+    if not message or not getattr(layer.parameter, message).HasField(names[0]):
+        return None
+    settings = getattr(layer.parameter, message)
+    arrays = [_numbers(getattr(settings, name), shape) for name, shape in zip(names, shapes)]
+    known = [ArrayBlob(array) for array in arrays if array is not None]
+    return tuple(known) if len(known) == len(shapes) else None
+
+
+def _numbers(filler: Any, dims: Dims) -> Optional[NDArray[np.float32]]:
+    """float32 in this shape. None for a filler that draws, and where a size is not known."""
+    shape = tuple(dim for dim in dims if dim is not None)
+    if len(shape) < len(dims) or prod(shape) > LARGEST:
+        return None
+    if filler.type == "constant":
+        return np.broadcast_to(np.float32(filler.value), shape)
+    if filler.type == "bilinear" and len(shape) == 4 and shape[2] == shape[3]:
+        return np.broadcast_to(_bilinear(shape[3]), shape)
+    return None
+
+
+def _bilinear(size: int) -> NDArray[np.float32]:
+    """Caffe: filler.hpp BilinearFiller, in float32."""
+    half = np.float32(-(-size // 2))
+    center = np.float32((size - 1) / (2.0 * half))
+    line = 1 - np.abs(np.arange(size, dtype=np.float32) / half - center)
+    kernel: NDArray[np.float32] = np.outer(line, line).astype(np.float32)
+    return kernel

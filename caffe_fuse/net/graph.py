@@ -1,0 +1,284 @@
+"""The net as a graph: layers, the blobs between them, and who reads what.
+
+A blob's name is not a value: an in-place layer writes a new value under an old name. So each write of a name makes
+a new version of it, `conv1@0`, `conv1@1`, and a bottom means the newest version that stands before it in the text
+(Caffe: insert_splits.cpp:39, blob_name_to_last_top_idx).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .. import generations, layers
+from ..blobs.blob import Blob, StoredBlob
+from ..errors import InputError, InternalError
+from ..layers.layer_type import Affine, LayerType, Shape
+from ..protobuf.text import Field, Message
+from ..schema.messages import Unknown
+from ..schema.spelling import hint
+from ..weights.records import LayerRecord
+from .memory import Memory, memory_of
+from .sizes import Sizes, sizes_of
+
+
+class Value(NamedTuple):
+    """One version of a blob."""
+
+    blob: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.blob}@{self.version}"
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer. `parameter` is a LayerParameter that nobody changes; a rewritten layer is a new Layer."""
+
+    index: int  # its place in the prototxt: stays the same through all rewriting; below 0 if it is new
+    parameter: Any
+    unknown: Tuple[Unknown, ...]
+    field: Field
+    where: str  # FILE:LINE:COL
+    line: int
+    blobs: Tuple[Blob, ...] = ()
+    record: Optional[LayerRecord] = None
+    reading: Optional[LayerType] = None  # the row in the dialect of the files, where that differs from the type's
+
+    @property
+    def name(self) -> str:
+        return str(self.parameter.name)
+
+    @property
+    def type(self) -> str:
+        return str(self.parameter.type)
+
+    @property
+    def bottoms(self) -> Tuple[str, ...]:
+        return tuple(self.parameter.bottom)
+
+    @property
+    def tops(self) -> Tuple[str, ...]:
+        return tuple(self.parameter.top)
+
+    @property
+    def row(self) -> Optional[LayerType]:
+        return layers.row(self.type) if self.reading is None else self.reading
+
+    @property
+    def node(self) -> Message:
+        node = self.field.values[0]
+        assert isinstance(node, Message)
+        return node
+
+    @property
+    def generation(self) -> str:
+        """The form in which the text has the layer: `generations.V0`, V1 or V2."""
+        return generations.of(self.node, self.field.name)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether its tops are its first bottom under another name or shape."""
+        shares = None if self.row is None or not self.bottoms else self.row.shares
+        return shares is not None and shares(self.parameter)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether each number stays as it is, whatever the bottom: of a layer without numbers of its own."""
+        if self.row is None or self.row.affine is None or self.blobs:
+            return False
+        affine = self.row.affine(self.parameter, (), (None,))
+        return isinstance(affine, Affine) and affine.is_identity
+
+    @property
+    def not_understood(self) -> Optional[str]:
+        """A field in the parameters or blobs that what is done with the layer should obey, such as a quantisation."""
+        inside = [unknown for unknown in self.unknown if "." in unknown.path]
+        if inside:
+            return f"field {inside[0].path}{hint(inside[0].meant)}"
+        for place, blob in enumerate(self.blobs):
+            if isinstance(blob, StoredBlob) and blob.unknown:
+                return f"field {blob.unknown[0]} of blob {place}"
+        return None
+
+    @property
+    def misspelt(self) -> Optional[str]:
+        """A field whose name is nearly that of another one: Caffe reads no such net."""
+        found = [unknown for unknown in self.unknown if unknown.meant]
+        return f"field {found[0].path}{hint(found[0].meant)}" if found else None
+
+    @property
+    def doubt(self) -> Optional[str]:
+        """Why its sizes may be others than we think."""
+        if any("." in unknown.path for unknown in self.unknown):
+            return f"{self.not_understood} of {self} in line {self.line}"
+        if self.row is not None and self.row.name in layers.FOREIGN:
+            return f"{self} in line {self.line}, a type that BVLC Caffe does not have,"
+        return None
+
+    @classmethod
+    def new_behind(cls, layer: Layer, parameter: Any) -> Layer:
+        """A layer that the files do not have, next behind one that they have."""
+        return cls(-1 - layer.index, parameter, (), layer.field, layer.where, layer.line)
+
+    @property
+    def behind(self) -> Optional[int]:
+        """The index of the layer that a new one stands behind; None for those of the files."""
+        return -1 - self.index if self.index < 0 else None
+
+    @property
+    def order(self) -> Tuple[int, int]:
+        """Where the layer stands in the net: a new one behind that of the files."""
+        return (self.index, 0) if self.behind is None else (self.behind, 1)
+
+    def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
+        reading = self.reading if parameter.type == self.type else None
+        return replace(self, parameter=parameter, blobs=blobs, reading=reading)
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.name}"
+
+
+class Wiring(NamedTuple):
+    """What each layer reads and writes, as values."""
+
+    bottoms: Mapping[int, Tuple[Value, ...]]
+    tops: Mapping[int, Tuple[Value, ...]]
+    producers: Mapping[Value, Layer]
+    readers: Mapping[Value, Tuple[Layer, ...]]
+
+
+class Net:
+    """The layers that take part, in the order of the text, and the net's own `input` blobs. Frozen.
+
+    inputs: blob name -> shape for the net's `input` fields, and for every blob whose shape the user has given.
+    Raises InputError for a bottom that nothing produces (Caffe: net.cpp AppendBottom).
+    """
+
+    def __init__(
+        self, all_layers: Sequence[Layer], inputs: Mapping[str, Shape], given_shapes: Mapping[str, Shape]
+    ) -> None:
+        self.layers: Tuple[Layer, ...] = tuple(all_layers)
+        self.inputs = dict(inputs)
+        self.given_shapes = dict(given_shapes)
+        self.wiring = _wire(self.layers, self.inputs)
+
+    def with_layers(self, all_layers: Sequence[Layer]) -> Net:
+        """With other layers. Raises InternalError where they make no net: those that were read did."""
+        try:
+            return Net(all_layers, self.inputs, self.given_shapes)
+        except InputError as error:
+            raise InternalError(f"the layers make no net any more: {error}") from error
+
+    def bottoms(self, layer: Layer) -> Tuple[Value, ...]:
+        return self.wiring.bottoms[layer.index]
+
+    def tops(self, layer: Layer) -> Tuple[Value, ...]:
+        return self.wiring.tops[layer.index]
+
+    def producer(self, value: Value) -> Optional[Layer]:
+        """The layer that wrote the value, None for an `input` of the net."""
+        return self.wiring.producers.get(value)
+
+    def readers(self, value: Value) -> Tuple[Layer, ...]:
+        """The layers that read the value, one entry for each bottom. None means: an output of the net."""
+        return self.wiring.readers.get(value, ())
+
+    @cached_property
+    def blob_names(self) -> Tuple[str, ...]:
+        names = dict.fromkeys(self.inputs)
+        for layer in self.layers:
+            names.update(dict.fromkeys(layer.tops))
+        return tuple(names)
+
+    @cached_property
+    def outputs(self) -> Tuple[Value, ...]:
+        values = [Value(name, 0) for name in self.inputs]
+        values += [value for layer in self.layers for value in self.tops(layer)]
+        return tuple(value for value in values if not self.readers(value))
+
+    @property
+    def shapes(self) -> Mapping[Value, Shape]:
+        """The shape of every value; unknown where the files and the user do not say enough."""
+        return self.sizes.shapes
+
+    @cached_property
+    def sizes(self) -> Sizes:
+        """The shapes, and what they depend on where they are in doubt."""
+        return sizes_of(self, {Value(name, 0): shape for name, shape in self.inputs.items()})
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Which blobs are one memory, as far as a layer in place changes what is read under another name."""
+        return memory_of(self)
+
+    @cached_property
+    def sharers(self) -> Mapping[str, Tuple[Tuple[Layer, int], ...]]:
+        """Each `param { name }` with the (layer, blob index) pairs that use it (Caffe: net.cpp AppendParam)."""
+        users: Dict[str, List[Tuple[Layer, int]]] = {}
+        for layer in self.layers:
+            for index, spec in enumerate(layer.parameter.param):
+                if spec.name:
+                    users.setdefault(spec.name, []).append((layer, index))
+        return {name: tuple(pairs) for name, pairs in users.items()}
+
+    def shared_with(self, layer: Layer) -> Tuple[Layer, ...]:
+        """The other layers of the net that use one of this layer's blobs."""
+        names = [spec.name for spec in layer.parameter.param if spec.name]
+        others = {other.index: other for name in names for other, _ in self.sharers[name]}
+        others.pop(layer.index, None)
+        return tuple(others.values())
+
+
+def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
+    newest: Dict[str, Value] = {name: Value(name, 0) for name in inputs}
+    bottoms: Dict[int, Tuple[Value, ...]] = {}
+    tops: Dict[int, Tuple[Value, ...]] = {}
+    producers: Dict[Value, Layer] = {}
+    readers: Dict[Value, List[Layer]] = {}
+    for layer in all_layers:
+        for name in layer.bottoms:
+            if name not in newest:
+                raise InputError(
+                    f"layer {layer.name} reads blob {name}, which no layer before it produces",
+                    where=layer.where,
+                    remedy="check the spelling, the order of the layers, and the phase (--phase, --level, --stage)",
+                )
+        if not layer.tops and layer.row is not None and not layer.row.topless:
+            raise InputError(
+                f"layer {layer.name} ({layer.type}) has no top", where=layer.where, remedy="give its result a name"
+            )
+        bottoms[layer.index] = tuple(newest[name] for name in layer.bottoms)
+        for value in bottoms[layer.index]:
+            readers.setdefault(value, []).append(layer)
+        written = []
+        for place, name in enumerate(layer.tops):
+            if name in newest and not _is_in_place(layer, place, readers.get(newest[name], ())):
+                raise _second_source(layer, newest[name], producers)
+            newest[name] = Value(name, newest[name].version + 1 if name in newest else 0)
+            producers[newest[name]] = layer
+            written.append(newest[name])
+        tops[layer.index] = tuple(written)
+    return Wiring(bottoms, tops, producers, {value: tuple(found) for value, found in readers.items()})
+
+
+def _is_in_place(layer: Layer, place: int, readers: Sequence[Layer]) -> bool:
+    """Whether a top is its layer's own bottom. For a second reader Caffe puts a Split between, and it is no more.
+
+    Caffe: net.cpp AppendTop, behind InsertSplits.
+    """
+    return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(readers) == 1
+
+
+def _second_source(layer: Layer, value: Value, producers: Mapping[Value, Layer]) -> InputError:
+    first = producers.get(value)
+    source = f"layer {first.name} in line {first.line}" if first is not None else "the net's own input"
+    return InputError(
+        f"layer {layer.name} writes blob {value.blob}, which {source} makes as well: Caffe's \"Top blob produced by "
+        'multiple sources"',
+        where=layer.where,
+        remedy="only its one reader can write a blob again, in place; check the names, and the phase "
+        "(--phase, --level, --stage)",
+    )

@@ -1,0 +1,174 @@
+"""Protobuf text, losslessly: a tree of places in the original bytes. There is no Caffe word in it.
+
+The language: https://protobuf.dev/reference/protobuf/textformat-spec/, as protobuf's C++ and Python parsers read it.
+The tree keeps byte offsets and nothing is ever printed anew: what no edit names is copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, List, Match, NamedTuple, Optional, Tuple, Union
+
+from ..errors import InternalError
+from . import text_grammar as grammar
+from .text_grammar import BOM
+from .text_scalar import Scalar as Scalar
+from .text_scalar import Text
+
+_DEEPEST = 100  # as protobuf's own parsers of the binary format
+
+
+class Message(NamedTuple):
+    """A message value with its braces; the root has none and is the whole text. Its body is what lies between."""
+
+    fields: Tuple[Field, ...]
+    start: int
+    end: int
+    body_start: int
+    body_end: int
+
+    def all(self, name: str) -> Tuple[Value, ...]:
+        """All values of a field, in order; those of a list each by itself."""
+        return tuple(value for field in self.fields if field.name == name for value in field.values)
+
+    def last(self, name: str) -> Optional[Value]:
+        """The value that counts where a field may stand once."""
+        values = self.all(name)
+        return values[-1] if values else None
+
+
+Value = Union[Scalar, Message]
+
+
+class Field(NamedTuple):
+    """One `name: value`, or `name: [value, ...]`. An extension's name keeps its brackets."""
+
+    name: str
+    values: Tuple[Value, ...]
+    start: int
+    end: int
+    is_list: bool
+
+
+class Edit(NamedTuple):
+    """The bytes [start, end) of the original text become `text`."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Document:
+    text: Text
+    root: Message
+
+    @property
+    def source(self) -> bytes:
+        return self.text.source
+
+    @property
+    def path(self) -> str:
+        return self.text.path
+
+    @property
+    def has_bom(self) -> bool:
+        return self.source.startswith(BOM)
+
+    def position(self, offset: int) -> Tuple[int, int]:
+        """Line and column of a byte, both from 1."""
+        return self.text.position(offset)
+
+    def where(self, place: Union[int, Field, Value]) -> str:
+        """PATH:LINE:COLUMN of a byte or of what begins there."""
+        return self.text.where(place if isinstance(place, int) else place.start)
+
+    def render(self, edits: Iterable[Edit]) -> bytes:
+        """The text with the edits, whose offsets are all those of the original. Only deletions may overlap."""
+        pieces: List[bytes] = []
+        done, written = 0, b""
+        for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+            if edit.end < edit.start or (edit.start < done and (edit.text or written)):
+                raise InternalError(f"two edits overlap at byte {edit.start} of {self.path}")
+            pieces += [self.source[done : edit.start], edit.text]
+            done, written = max(done, edit.end), edit.text
+        return b"".join([*pieces, self.source[done:]])
+
+
+def parse(source: bytes, path: str = "<text>") -> Document:
+    """The tree of a text. Raises TextError with the place of the first thing that is not protobuf text."""
+    text = Text(source, path)
+    start = len(BOM) if source.startswith(BOM) else 0
+    fields, end = _Parser(text).fields(start, 0)
+    if end != len(source):
+        raise grammar.not_a_field(text, end, None)
+    return Document(text, Message(fields, 0, end, start, end))
+
+
+class _Parser:
+    """Takes a whole field at a time."""
+
+    def __init__(self, text: Text) -> None:
+        self.text = text
+        self.source = text.source
+
+    def fields(self, start: int, depth: int) -> Tuple[Tuple[Field, ...], int]:
+        """The fields from a byte on, and where something stands that is no field."""
+        source, text = self.source, self.text
+        found: List[Field] = []
+        place = grammar.after_blank(source, start)
+        while True:
+            match = grammar.PLAIN_FIELD.match(source, place) or grammar.FIELD.match(source, place)
+            if match is None:
+                return tuple(found), place
+            group = match.lastindex or 0
+            if group == grammar.OPEN:
+                field = self.opened(match, depth)
+                place = grammar.after_separator(source, field.end)
+            else:
+                start, end = match.span(group)
+                scalar = Scalar(grammar.KINDS[group], start, end, text)
+                field = Field(self.name(match), (scalar,), place, end, False)
+                place = match.end()
+            found.append(field)
+
+    def name(self, match: Match[bytes]) -> str:
+        name = match.group(grammar.NAME)
+        return name.decode() if name[0] != 0x5B else grammar.extension_name(self.text, name, match.start())
+
+    def opened(self, match: Match[bytes], depth: int) -> Field:
+        """The field whose value a bracket opens."""
+        start = match.start(grammar.OPEN)
+        if self.source[start] == 0x5B:
+            values, end = self.values(match, depth)
+            return Field(self.name(match), values, match.start(), end, True)
+        message = self.message(start, depth)
+        return Field(self.name(match), (message,), match.start(), message.end, False)
+
+    def message(self, start: int, depth: int) -> Message:
+        if depth >= _DEEPEST:
+            raise self.text.error(f"messages are nested deeper than {_DEEPEST}", start)
+        closing = grammar.CLOSING[self.source[start : start + 1]]
+        fields, end = self.fields(start + 1, depth + 1)
+        if self.source[end : end + 1] != closing:
+            raise grammar.not_a_field(self.text, end, closing)
+        return Message(fields, start, end + 1, start + 1, end)
+
+    def values(self, opening: Match[bytes], depth: int) -> Tuple[Tuple[Value, ...], int]:
+        """The values of a list, and its end."""
+        source, place = self.source, opening.end()
+        has_colon = opening.start(grammar.COLON) >= 0
+        found: List[Value] = []
+        while source[place : place + 1] != b"]":
+            element = grammar.ELEMENT.match(source, place) if has_colon else None
+            if element is not None:
+                group = element.lastindex or 0
+                found.append(Scalar(grammar.KINDS[group], *element.span(group), self.text))
+                place = element.end()
+            elif source[place : place + 1] in grammar.CLOSING:
+                message = self.message(place, depth)
+                found.append(message)
+                place = grammar.after_comma(self.text, message.end)
+            else:
+                raise grammar.not_an_element(self.text, place, has_colon)
+        return tuple(found), place + 1

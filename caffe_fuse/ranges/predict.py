@@ -1,0 +1,133 @@
+"""Between which numbers the activations of a net lie, predicted from its BatchNorms: no data is needed.
+
+A BatchNorm knows the mean and the deviation of what it reads, and its scale and shift say what it makes of k
+deviations. From there the layers carry ranges on (layers/ranges.py). What the training data seldom did, other inputs
+may do often: this is an estimate, no bound.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from .. import layers
+from ..layers.layer_type import Refusal
+from ..layers.ranges import UNKNOWN, Passage, Range, between
+from ..net.graph import Layer, Net, Value
+from ..passes import Rewrite
+
+if TYPE_CHECKING:
+    from ..layers.layer_type import Doubles
+    from ..rescale.rescale import Exponents
+
+SIGMAS = 6.0
+
+Known = Mapping[Value, Range]
+
+
+def predicted(net: Net, sigmas: float = SIGMAS, inputs: Optional[Mapping[str, Tuple[float, float]]] = None) -> Known:
+    """The range of every value. inputs: blob name -> lowest and highest number, where they are known."""
+    given = {name: between(*ends) for name, ends in (inputs or {}).items()}
+    norms = {layer.index: found for layer in net.layers for found in [_norm(layer, sigmas)] if found is not None}
+    measured: Dict[Value, Range] = {}
+    for layer in net.layers:
+        if layer.index in norms:
+            measured.setdefault(net.bottoms(layer)[0], norms[layer.index].bottom)
+    known = {Value(name, 0): given.get(name, UNKNOWN) for name in net.inputs}
+    known = {value: _settled(net, value, carried, measured) for value, carried in known.items()}
+    for layer in net.layers:
+        if layer.index in norms:
+            tops = [norms[layer.index].top]
+        elif not layer.bottoms:
+            tops = [given.get(name, UNKNOWN) for name in layer.tops]
+        else:
+            tops = _carried(net, layer, [known[value] for value in net.bottoms(layer)])
+        known.update({value: _settled(net, value, top, measured) for value, top in zip(net.tops(layer), tops)})
+        known.update({value: UNKNOWN for value, writer in net.memory.disturbed.items() if writer is layer})
+    return known
+
+
+class Norm(NamedTuple):
+    """What a BatchNorm says about the values around it."""
+
+    bottom: Range
+    top: Range
+
+
+def _norm(layer: Layer, sigmas: float) -> Optional[Norm]:
+    """None for other layers, and where what is stored is not used, or not what was measured."""
+    row = layer.row
+    if row is None or row.statistics is None or (len(layer.bottoms), len(layer.tops)) != (1, 1):
+        return None
+    parted = None if row.parted is None else row.parted(layer.parameter)
+    parameter = layer.parameter if parted is None else parted[0]
+    found = row.statistics(parameter, [blob.array() for blob in layer.blobs])
+    if isinstance(found, Refusal) or found.variance is None:
+        return None
+    with np.errstate(all="ignore"):
+        bottom = _around(found.mean, np.sqrt(np.maximum(found.variance, 0)), sigmas)
+        top = _around(found.shift, found.scale, sigmas)
+    if not (bottom.bounded and top.bounded):
+        return None
+    return Norm(bottom, top if parted is None else _through(parted[1], top))
+
+
+def _through(parameter: Any, found: Range) -> Range:
+    """Behind an activation that a layer has inside."""
+    row = layers.row(parameter.type)
+    assert row is not None
+    assert row.ranges is not None
+    return row.ranges(Passage(parameter, (), [found], [None], [None]))[0]
+
+
+def _around(middle: Doubles, deviation: Doubles, sigmas: float) -> Range:
+    reach = sigmas * np.abs(deviation)
+    return Range(middle - reach, middle + reach)
+
+
+def _settled(net: Net, value: Value, carried: Range, measured: Known) -> Range:
+    """What a BatchNorm has measured counts, but within what the layers before it can give."""
+    found = carried
+    if value in measured:
+        found = measured[value]
+        limits = carried if carried.channels in (1, found.channels) else carried.whole()
+        found = Range(*(np.minimum(np.maximum(ends, limits.lows), limits.highs) for ends in found))
+    shape = net.shapes[value]
+    channels = None if shape is None else (shape[1] if len(shape) > 1 else 1)
+    # Numbers that do not fit are refused by the fold; here nothing is known then.
+    return found if found.channels == 1 or channels in (None, found.channels) else UNKNOWN
+
+
+def _carried(net: Net, layer: Layer, bottoms: Sequence[Range]) -> List[Range]:
+    """The ranges of the tops of one layer."""
+    row, unknown = layer.row, [UNKNOWN] * len(layer.tops)
+    if row is None or row.ranges is None or (row.most is not None and len(bottoms) > row.most):
+        return unknown
+    shapes, top_shapes = ([net.shapes[value] for value in side] for side in (net.bottoms(layer), net.tops(layer)))
+    blobs = [blob.array() for blob in layer.blobs]
+    tops = row.ranges(Passage(layer.parameter, blobs, bottoms, shapes, top_shapes))
+    return [*tops, *unknown[len(tops) :]]
+
+
+def origins(before: Net, after: Net, rewrites: Iterable[Rewrite]) -> Dict[Value, Value]:
+    """The values of a folded net that the net before has as well: each with its name there."""
+    writers = {layer.index: layer for layer in before.layers}
+    writers.update({rewrite.after.index: rewrite.before[-1] for rewrite in rewrites})
+    parted = {layer.behind for layer in after.layers if layer.behind is not None}
+    found = {Value(name, 0): Value(name, 0) for name in after.inputs}
+    for layer in after.layers:
+        if layer.behind is not None:  # the activation that ended the layer in front of it
+            found.update(zip(after.tops(layer), before.tops(writers[layer.behind])))
+        elif writers[layer.index].index not in parted:
+            found.update(zip(after.tops(layer), before.tops(writers[layer.index])))
+    return found
+
+
+def multiplied(found: Range, exponents: Exponents) -> Range:
+    """The range of a value whose channels were multiplied by powers of two."""
+    powers = np.ldexp(1.0, np.array(exponents.of))
+    if exponents.axis == 1:
+        return Range(found.lows * powers, found.highs * powers)
+    both = [Range(found.lows * power, found.highs * power).whole() for power in (powers.min(), powers.max())]
+    return Range(np.minimum(*(each.lows for each in both)), np.maximum(*(each.highs for each in both)))

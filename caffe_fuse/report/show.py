@@ -1,0 +1,51 @@
+"""The `show` command: a net's layers with their blobs and shapes, and what a fold would do with each."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Sequence
+
+from .. import passes
+from ..layers.layer_type import Shape
+from ..net.bind import expected_shapes
+from ..net.graph import Layer, Net
+from ..net.model import Model
+from ..wording import counted, shown
+
+
+def plan_report(model: Model) -> List[str]:
+    """One line a layer: name, type, bottoms -> tops with shapes, weights, and its fate."""
+    progress = passes.run(model.net)
+    fate: Dict[int, str] = {}
+    for rewrite in progress.rewrites:
+        fate.update({layer.index: rewrite.rule.fate(rewrite, layer) for layer in rewrite.before})
+    for index, refused in progress.refusals.items():
+        fate[index] = f"stays: {refused.reason}"
+    rows = [_row(model.net, layer, _blobs(model, layer), fate.get(layer.index, "")) for layer in model.net.layers]
+    widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)] + [0]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    folded = sum(len(rewrite.absorbed) for rewrite in progress.rewrites if rewrite.rule.verb == "folded")
+    merged = sum(rewrite.rule.verb == "converted" for rewrite in progress.rewrites)
+    excluded = f", {len(model.excluded)} of another phase" if model.excluded else ""
+    lines.append(
+        f"{counted(len(model.net.layers), 'layer')}{excluded}: {folded} fold, "
+        f"{counted(merged, 'chain')} to become a Scale, {len(progress.refusals)} stay"
+    )
+    return lines
+
+
+def _blobs(model: Model, layer: Layer) -> Sequence[Shape]:
+    """Numbers that stand in for weights have a size where the net does not tell one."""
+    if model.weights is None:
+        return expected_shapes(model.net, layer) or ()
+    return [blob.shape for blob in layer.blobs]
+
+
+def _row(net: Net, layer: Layer, blob_shapes: Sequence[Shape], fate: str) -> List[str]:
+    tops = ", ".join(f"{value.blob} {_dims(net.shapes[value])}" for value in net.tops(layer))
+    wires = f"{', '.join(layer.bottoms)} -> {tops}" if layer.bottoms else f"-> {tops}"
+    blobs = " ".join(map(_dims, blob_shapes))
+    return [shown(cell) for cell in (layer.name, layer.type, wires, blobs, fate)]
+
+
+def _dims(shape: Shape) -> str:
+    return "(?)" if shape is None else "(" + "x".join("?" if dim is None else str(dim) for dim in shape) + ")"

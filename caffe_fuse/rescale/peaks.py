@@ -1,0 +1,60 @@
+"""The largest magnitudes that are expected of a net's activations, and which of them overflow in half precision."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, NamedTuple, Set
+
+import numpy as np
+
+from ..blobs.blob import ArrayBlob
+from ..blobs.scaled import Layout
+from ..half.rounding import OVERFLOW
+from ..net.graph import Value
+from ..net.scale_groups import Groups
+from .descent import Block, Side
+
+
+class _Peak(NamedTuple):
+    """Of each channel of a value: its group, and its largest magnitude."""
+
+    groups: np.ndarray
+    largest: np.ndarray
+
+
+class Peaks:
+    """largest: by value, the largest magnitudes of the channels on axis 1, or one for all."""
+
+    def __init__(self, groups: Groups, largest: Mapping[Value, np.ndarray]) -> None:
+        self._of = {value: _peak(groups, value, found) for value, found in largest.items()}
+
+    def blocks(self) -> List[Block]:
+        """Those that change with their groups."""
+        return [
+            Block(ArrayBlob(peak.largest), Side(Layout(1, 1, peak.largest.size, 1), peak.groups))
+            for peak in self._of.values()
+            if peak.groups.any()
+        ]
+
+    def overflowing(self, powers: np.ndarray) -> Dict[Value, np.ndarray]:
+        """The channels that overflow where the groups have these powers, of the values that have any."""
+        found = {value: np.flatnonzero(_scaled(peak, powers) >= OVERFLOW) for value, peak in self._of.items()}
+        return {value: channels for value, channels in found.items() if channels.size}
+
+    def groups_of(self, overflowing: Mapping[Value, np.ndarray]) -> Set[int]:
+        """The groups of channels, but for group 0."""
+        found = [self._of[value].groups[channels] for value, channels in overflowing.items()]
+        return set(np.concatenate(found).tolist()) - {0} if found else set()
+
+
+def _peak(groups: Groups, value: Value, largest: np.ndarray) -> _Peak:
+    channels = groups.values.get(value)
+    if channels is None:
+        return _Peak(np.zeros(largest.size, np.int64), largest)
+    if channels.axis != 1 or channels.labels.size != largest.size:
+        largest = np.full(channels.labels.size, largest.max())
+    return _Peak(groups.of[channels.labels], largest)
+
+
+def _scaled(peak: _Peak, powers: np.ndarray) -> np.ndarray:
+    scaled: np.ndarray = np.ldexp(peak.largest, powers[peak.groups])
+    return scaled
