@@ -779,14 +779,14 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "the powers of a transposed product along the outputs",
-        "rescale/layer_powers.py",
+        "passes/layer_powers.py",
         "places // outputs if transposed else",
         "places % outputs if transposed else",
         "tests/test_layerpowers.py",
     ),
     Mutant(
         "the powers of the first group for all",
-        "rescale/layer_powers.py",
+        "passes/layer_powers.py",
         "first // (shape[0] // groups) * shape[1] + second",
         "second",
         "tests/test_layerpowers.py",

@@ -10,7 +10,7 @@ import pytest
 from nets import layer, text
 from reference import trace
 
-from caffe_fuse.rescale.layer_powers import LayerPowers
+from caffe_fuse.passes.layer_powers import LayerPowers
 
 SHAPE = (1, 4, 3, 3)
 LAYERS: Dict[str, str] = {

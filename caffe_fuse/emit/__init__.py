@@ -1,21 +1,12 @@
-"""From a net that changed to two files: edits of the text, records of the weights, and the safe way to the disk."""
+"""The difference of two nets as edits of the text and as a plan for the weight file.
 
-from ..files.outputs import Outputs, Pending, Written, check_folder, failure
+Imports `passes`, `weights`, `generations` and what is below. It never prints a message anew: a field that changed is an
+edit, everything else stays byte for byte.
+"""
+
 from .dropped import dropped_layers
 from .formats import in_half, planned, stored
 from .records import plan
 from .text import edits
 
-__all__ = [
-    "Outputs",
-    "Pending",
-    "Written",
-    "check_folder",
-    "dropped_layers",
-    "edits",
-    "failure",
-    "in_half",
-    "plan",
-    "planned",
-    "stored",
-]
+__all__ = ["dropped_layers", "edits", "in_half", "plan", "planned", "stored"]

@@ -4,7 +4,8 @@
     V1  layers { type: CONVOLUTION blobs_lr: 1 ... }    the types are an enum, what is in `param` stands in four lists
     V0  layers { layer { type: "conv" ... } ... }       of 2013, all parameters of all types side by side
 
-The numbers of the fields in a caffemodel are in weights/generations.py.
+The numbers of the fields in a caffemodel are in weights/field_numbers.py. Imports `schema`, `protobuf`, and `layers`
+for the spelling of types.
 """
 
 from __future__ import annotations

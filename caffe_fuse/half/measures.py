@@ -8,9 +8,9 @@ import numpy as np
 
 from .. import parallel
 from ..blobs.blob import CHUNK, Blob, CastBlob, borrowed
+from ..blobs.scaled import ScaledBlob
 from .meter import NOTHING, BlobStats, Meter, joined, stats_of
 from .rounding import HalfPolicy
-from .scaled import ScaledBlob
 
 # Blobs of fewer elements are measured many at a time.
 _FEW = 1 << 12

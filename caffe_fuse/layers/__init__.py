@@ -1,6 +1,7 @@
 """What the package knows about layer types: one row a type, in a file for each family.
 
-A new type is one row in the file of its family; a second name of a known type is one line in ALIASES.
+A new type is one row in the file of its family; a second name of a known type is one line in ALIASES. Imports `schema`
+and `blobs`. A row knows parameters, shapes and arrays; never a net, and never a file.
 """
 
 from __future__ import annotations

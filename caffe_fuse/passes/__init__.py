@@ -1,7 +1,7 @@
 """The passes, in their order. A pass is a pure function from Progress to Progress: no text, no files.
 
 What holds before each pass holds behind it: every bottom is made by a layer before it, or is an input; layers keep
-their names; the net has the same outputs.
+their names; the net has the same outputs. Imports `net`, `half` (for what is measured) and what is below.
 """
 
 from __future__ import annotations

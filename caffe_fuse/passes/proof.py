@@ -21,7 +21,7 @@ from ..net.graph import Layer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..rescale.layer_powers import LayerPowers
+    from .layer_powers import LayerPowers
     from .rewrite import Rewrite
 
     Vector = NDArray[np.float64]

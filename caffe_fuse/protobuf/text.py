@@ -1,4 +1,4 @@
-"""Protobuf text, losslessly: a tree of places in the original bytes. There is no Caffe word in it.
+"""Protobuf text, losslessly: a tree of places in the original bytes.
 
 The language: https://protobuf.dev/reference/protobuf/textformat-spec/, as protobuf's C++ and Python parsers read it.
 The tree keeps byte offsets and nothing is ever printed anew: what no edit names is copied.

@@ -1,5 +1,4 @@
-"""What a fold did, refused and found: one Report, and its forms."""
+"""The forms of a report: terminal, JSON, HTML; and what `show` prints.
 
-from ..folding.report import Checked, Report
-
-__all__ = ["Checked", "Report"]
+Imports `folding` and what is below. It words and lays out facts; it finds none.
+"""

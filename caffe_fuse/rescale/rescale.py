@@ -23,10 +23,10 @@ from ..layers.shapes import known_axis, rank_of
 from ..net.graph import Layer, Net, Value
 from ..net.scale_groups import Groups, grouped
 from ..passes import FOLD, MERGE, Rewrite
+from ..passes.layer_powers import LayerPowers
 from ..schema.messages import copy_of
 from ..wording import few
 from .descent import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
-from .layer_powers import LayerPowers
 from .peaks import Peaks
 
 MODES = ("needed", "always", "never")

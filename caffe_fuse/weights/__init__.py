@@ -1,4 +1,7 @@
-"""Weight files: one module a format, all behind FORMATS."""
+"""Weight files: one module a format, all behind FORMATS.
+
+Imports `blobs`, `protobuf`, `schema`, and `generations` for the names of old types. A scan reads no number.
+"""
 
 from __future__ import annotations
 

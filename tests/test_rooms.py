@@ -1,0 +1,89 @@
+"""Which room of the package imports which: only those above it in ROOMS. `pytest -s` prints the picture."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Dict, Iterator, List, Set, Tuple
+
+import pytest
+from conftest import PROJECT
+
+import caffe_fuse
+
+PACKAGE = PROJECT / "caffe_fuse"
+# Each may import those that stand before it; docs/architecture.md says what each is for.
+ROOMS = (
+    *("protobuf", "files", "schema", "blobs", "layers", "generations", "weights", "net", "half", "passes", "rescale"),
+    *("execution", "ranges", "judging", "emit", "folding", "upgrading", "report", "cli"),
+)
+ROOT = {"__init__", "__main__", "errors", "parallel", "wording"}
+
+
+def imports(path: Path) -> Iterator[Tuple[str, ...]]:
+    """What a module imports from the package, also only for types, as parts of a dotted name below `caffe_fuse`."""
+    package = path.relative_to(PROJECT).parts[:-1]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[1 : len(package) - node.level + 1]
+            named = (*base, *(node.module.split(".") if node.module else ()))
+            yield from [named] if named else [(alias.name,) for alias in node.names]
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).parts
+    return parts[0] if len(parts) > 1 else ""
+
+
+def edges() -> Dict[str, Set[str]]:
+    found: Dict[str, Set[str]] = {room: set() for room in ROOMS}
+    for path in PACKAGE.rglob("*.py"):
+        for target in imports(path):
+            if room_of(path) and target[0] != room_of(path) and target[0] in found:
+                found[room_of(path)].add(target[0])
+    return found
+
+
+def test_every_folder_is_a_room_and_the_root_is_small() -> None:
+    assert set(ROOMS) == {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert {path.stem for path in PACKAGE.glob("*.py")} == ROOT
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_those_above_it(room: str) -> None:
+    found = edges()[room]
+    print(f"\n{room:12} <- {', '.join(other for other in ROOMS if other in found) or 'nothing'}")
+    assert set() == found - set(ROOMS[: ROOMS.index(room)])
+
+
+def test_what_is_at_the_root_needs_no_room() -> None:
+    for name in ("errors", "parallel", "wording"):
+        assert [] == [target for target in imports(PACKAGE / f"{name}.py") if target[0] in ROOMS]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is_for_and_what_it_may_import(room: str) -> None:
+    docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
+    assert "Imports" in docstring
+    assert room in (PROJECT / "docs" / "architecture.md").read_text()
+
+
+def test_no_room_has_the_name_of_a_public_function() -> None:
+    """Importing it would overwrite the function."""
+    assert set() == set(ROOMS) & set(caffe_fuse.__all__)
+
+
+def test_protobuf_has_no_word_of_caffe() -> None:
+    words = re.compile(r"caffe|prototxt|\blayers?\b|\bblobs?\b|\bnets?\b", re.IGNORECASE)
+    found: List[str] = []
+    for path in (PACKAGE / "protobuf").glob("*.py"):
+        lines = enumerate(path.read_text().splitlines(), 1)
+        found += [f"{path.name}:{number}" for number, line in lines if words.search(line)]
+    assert [] == found
+
+
+def test_rules_and_layers_know_no_files() -> None:
+    for room in ("layers", "passes", "half", "rescale"):
+        for path in (PACKAGE / room).rglob("*.py"):
+            assert not re.search(r"\bopen\(|import os\b|\.files\b", path.read_text()), path
