@@ -42,7 +42,7 @@ PRINTED = "tests/test_printing.py::test_no_command_prints_what_a_terminal_obeys_
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "powers of two lead out of float32",
-        "rescale.py",
+        "rescale/rescale.py",
         "_not_finite(repair.net.layers, measures) - broken",
         "set()",
         "tests/test_hostile.py",
