@@ -293,3 +293,14 @@ def test_answers_that_are_not_shown_are_counted(outputs: int, last: str) -> None
     lines = [line for line in verify_report(caffe_fuse.verify(model, model), []) if "in half" in line]
     assert lines[-1].startswith(f"in half    {last}")
     assert 16 == sum(" o" in line and "SNR" in line for line in lines)
+
+
+def test_a_type_by_its_second_name_has_the_same_bound(numbers: Dict[str, List[np.ndarray]]) -> None:
+    """What the blob was before the ReLU counts for it."""
+    bounds = []
+    for name in (b"ReLU", b"CuDNNReLU"):
+        net = NET.replace(b'"ReLU"', b'"' + name + b'"')
+        assert name in net
+        found = caffe_fuse.verify(model_of(net, numbers), model_of(net, numbers), half_policy="off")
+        bounds.append({row.blob: row.bound for row in found.rows})
+    assert bounds[0] == bounds[1]

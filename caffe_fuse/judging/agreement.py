@@ -59,7 +59,7 @@ def kinds(net: Net) -> Dict[str, Kind]:
     """Of each blob that a layer makes."""
     last = {value.blob: (value, layer) for layer in net.layers for value in net.tops(layer)}
     return {
-        name: Kind(name, layer, _type(layer) == "DetectionOutput", _is_classes(net, value))
+        name: Kind(name, layer, layer.kind == "DetectionOutput", _is_classes(net, value))
         for name, (value, layer) in last.items()
     }
 
@@ -68,14 +68,9 @@ def _is_classes(net: Net, value: Value) -> bool:
     """A Softmax gives classes, and an InnerProduct that nothing reads."""
     maker = net.producer(value)
     is_output = not net.readers(value)
-    while maker is not None and _type(maker) in _MOVERS and maker.bottoms:
+    while maker is not None and maker.kind in _MOVERS and maker.bottoms:
         maker = net.producer(net.bottoms(maker)[0])
-    return maker is not None and (_type(maker) == "Softmax" or (is_output and _type(maker) == "InnerProduct"))
-
-
-def _type(layer: Layer) -> str:
-    """Without the prefix that names a library."""
-    return layer.type if layer.row is None else layer.row.name
+    return maker is not None and (maker.kind == "Softmax" or (is_output and maker.kind == "InnerProduct"))
 
 
 def ranking(row: Array) -> Ranking:

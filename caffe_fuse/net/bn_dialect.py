@@ -70,7 +70,7 @@ def _using_stored(layer: Layer) -> Layer:
 
 
 def _row_name(layer: Layer) -> str:
-    return layer.row.name if layer.row is not None and layer.row.name in ("BatchNorm", "BN") else ""
+    return layer.kind if layer.kind in ("BatchNorm", "BN") else ""
 
 
 def _named(name: str) -> List[Dialect]:

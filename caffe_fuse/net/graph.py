@@ -56,6 +56,11 @@ class Layer:
         return str(self.parameter.type)
 
     @property
+    def kind(self) -> str:
+        """The type by its canonical name, as a CuDNNReLU is a ReLU; as it stands where it is not known."""
+        return self.type if self.row is None else self.row.name
+
+    @property
     def bottoms(self) -> Tuple[str, ...]:
         return tuple(self.parameter.bottom)
 

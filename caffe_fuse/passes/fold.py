@@ -113,7 +113,7 @@ def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Opti
         places = {layer.index: place for layer, place in net.sharers[name]}
         for other, place in net.sharers[name]:
             twin = matches.get(other.index)
-            same_place = place == places[match.layer.index] and other.type == match.layer.type
+            same_place = place == places[match.layer.index] and other.kind == match.layer.kind
             if twin is None or not same_place or not _equal(twin.affine, match.affine):
                 return other
     return None

@@ -31,15 +31,13 @@ class LayerPowers(NamedTuple):
 def _input_channel(layer: Layer, places: np.ndarray) -> np.ndarray:
     """Caffe: base_conv_layer.cpp:267 and 284, inner_product_layer.cpp:33."""
     shape = layer.blobs[0].shape
-    row = layer.row
-    kind = "" if row is None else row.name
-    if kind == "InnerProduct":
+    if layer.kind == "InnerProduct":
         outputs = layer.parameter.inner_product_param.num_output
         transposed = layer.parameter.inner_product_param.transpose
         inputs: np.ndarray = places // outputs if transposed else places % (prod(shape) // outputs)
         return inputs
     first, second, _ = np.unravel_index(places, (shape[0], shape[1], prod(shape[2:])))
-    if kind == "Deconvolution":
+    if layer.kind == "Deconvolution":
         return np.asarray(first)
-    groups = shape[0] if kind == "ConvolutionDepthwise" else layer.parameter.convolution_param.group
+    groups = shape[0] if layer.kind == "ConvolutionDepthwise" else layer.parameter.convolution_param.group
     return np.asarray(first // (shape[0] // groups) * shape[1] + second)

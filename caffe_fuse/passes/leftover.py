@@ -17,7 +17,7 @@ def name_leftovers(progress: Progress) -> Progress:
     made = {rewrite.after.index for rewrite in progress.rewrites}
     for layer in progress.net.layers:
         affine = affine_of(progress.net, layer, progress.kept)
-        if layer.row is None or affine is None or layer.index in made or layer.row.name in IDENTITIES:
+        if layer.row is None or affine is None or layer.index in made or layer.kind in IDENTITIES:
             continue
         if isinstance(affine, Affine) and affine.is_identity and not layer.blobs:
             continue

@@ -31,7 +31,7 @@ UPGRADE = Remedy("write the model in today's form first", ("upgrade",))
 
 def is_batch_norm(layer: Layer) -> bool:
     """Whether the layer is a BatchNorm, under whatever name its Caffe has for the type."""
-    return layer.row is not None and layer.row.name in ("BatchNorm", "BN")
+    return layer.kind in ("BatchNorm", "BN")
 
 
 def merge_batch_norms(progress: Progress) -> Progress:

@@ -131,7 +131,7 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
             if layer.row is not None and layer.row.absorb is not None:
                 rule, axis = FOLD, layer.row.absorb.channel_axis(layer.parameter, bottom)
             else:
-                settings = layer.parameter.bias_param if layer.type == "Bias" else layer.parameter.scale_param
+                settings = layer.parameter.bias_param if layer.kind == "Bias" else layer.parameter.scale_param
                 rule, axis = MERGE, known_axis(settings.axis, bottom)
             assert axis is not None  # no power passes through a layer whose axis is not known
             found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
