@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Dict, List, Mapping
 
@@ -13,6 +14,7 @@ from reference import run as reference_run
 
 import caffe_fuse
 from caffe_fuse import layers
+from caffe_fuse.cli import process as cli
 from caffe_fuse.errors import InputError
 from caffe_fuse.layers.ranges import Passage, Range, between
 from caffe_fuse.net.graph import Value
@@ -245,3 +247,38 @@ def test_what_the_command_says_goes_before_the_state_of_the_net(said: str, level
     asked = State("TRAIN" if not level else "TEST", level)
     assert [layer.name for layer in nets.model(prototxt, None, asked).net.layers] == ["c", "r"]
     assert not nets.model(prototxt, None, asked).warnings
+
+
+NAMES = {
+    "control_name": {"s\x01q\x1b[31m", "r"},
+    "escape_name": {"s\\x5cxe9", "r"},  # the letters of an escape, as the package spells them (names.py)
+    "dollar_names": {"s"},
+}
+
+
+@pytest.mark.parametrize("find", NAMES)
+def test_names_are_data(find: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Shown escaped and never interpreted; what is written is the same net, its names those of before."""
+    paths = [str(FINDS / find / name) for name in ("net.prototxt", "net.caffemodel")]
+    page, report = tmp_path / "r.html", tmp_path / "r.json"
+    command = ["fuse", *paths, "-o", str(tmp_path / "out"), "-v", "--verify"]
+    assert 0 == cli.main([*command, "--html", str(page), "--report", str(report)])
+    out, err = capsys.readouterr()
+    assert [] == [letter for letter in out + err if not letter.isprintable() and letter != "\n"]
+    assert 1 == out.count("verdict    ")
+    model = caffe_fuse.load(tmp_path / "out.prototxt", tmp_path / "out.caffemodel")
+    assert NAMES[find] == set(model.net.blob_names) - {"x"}
+    original = caffe_fuse.load(*paths)
+    assert caffe_fuse.verify(original, model, half_policy="off").equal
+    assert json.loads(report.read_text())["verification"]["equal"]
+    assert "<svg" in page.read_text()
+
+
+def test_upgrade_v0_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Caffe's upgrade reads the inner type of a V0 layer; the weights are of a ReLU, which has none."""
+    net, weights = (str(FINDS / "upgrade_v0_type" / name) for name in ("net.prototxt", "net.caffemodel"))
+    assert 0 == cli.main(["upgrade", net, "-o", str(tmp_path / "u"), "-q"])
+    (made,) = [each for each in caffe_fuse.load(tmp_path / "u.prototxt").net.layers if each.bottoms]
+    assert ("c", "Convolution", 4) == (made.name, made.type, made.parameter.convolution_param.num_output)
+    assert 2 == cli.main(["fuse", net, weights, "-o", str(tmp_path / "f")])
+    assert "has no weights for layer c (Convolution)" in capsys.readouterr().err
