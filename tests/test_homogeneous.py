@@ -15,8 +15,7 @@ from nets import layer, text
 from strategies_nets import INPUT
 from strategies_nets import nets as random_nets
 
-from caffe_fuse.layers import LAYERS
-from caffe_fuse.layers.homogeneous import HOMOGENEOUS, Ties
+from caffe_fuse.layers.homogeneous import Ties
 from caffe_fuse.net.scale_groups import grouped
 
 SHAPE = (2, 4, 7, 5)
@@ -135,11 +134,6 @@ def test_what_is_not_homogeneous_pins_its_bottom(name: str) -> None:
     groups = grouped(net, (), frozenset(), frozenset())
     pinned = {value.blob: bool((groups.of[channels.labels] == 0).all()) for value, channels in groups.values.items()}
     assert pinned["c"]
-
-
-def test_every_type_here_has_a_row() -> None:
-    assert set() == set(HOMOGENEOUS) - set(LAYERS)
-    assert sorted(HOMOGENEOUS) == sorted(name for name, row in LAYERS.items() if row.homogeneous is not None)
 
 
 def test_labels_that_are_tied_have_one_root_and_the_first_reason() -> None:

@@ -15,7 +15,6 @@ from .batch_norm import ROWS as BATCH_NORM
 from .combine import ROWS as COMBINE
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
-from .homogeneous import HOMOGENEOUS
 from .layer_type import LayerType
 from .normalise import ROWS as NORMALISE
 from .pooling import ROWS as POOLING
@@ -31,9 +30,7 @@ _FAMILIES = (
 )
 
 LAYERS: Dict[str, LayerType] = {
-    entry.name: entry._replace(homogeneous=HOMOGENEOUS.get(entry.name), ranges=ranges_of(entry))
-    for family in _FAMILIES
-    for entry in family
+    entry.name: entry._replace(ranges=ranges_of(entry)) for family in _FAMILIES for entry in family
 }
 
 # The types above that BVLC Caffe does not have: what they do is what most of the Caffes that have them do.

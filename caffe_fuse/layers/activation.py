@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence
 import numpy as np
 
 from ..errors import InputError
+from .homogeneous import unchanged
 from .layer_type import BlobShapes, Dims, LayerType, Shapes
 from .shapes import axis_of, like_bottom, require
 
@@ -105,13 +106,15 @@ _FUNCTIONS: Dict[str, Function] = {
 
 
 _SHAPES = {"Exp": _exp_shapes, "Log": _log_shapes}
+_HOMOGENEOUS = frozenset({"AbsVal", "ReLU"})
 
 
 def _row(name: str, function: Function) -> LayerType:
     def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
         return [function(parameter, bottoms[0])]
 
-    return LayerType(name, _SHAPES.get(name, like_bottom), forward=forward, most=1)
+    homogeneous = unchanged if name in _HOMOGENEOUS else None
+    return LayerType(name, _SHAPES.get(name, like_bottom), forward=forward, most=1, homogeneous=homogeneous)
 
 
 def _prelu_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
@@ -131,5 +134,5 @@ def _prelu_forward(_parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDAr
 
 ROWS = (
     *(_row(name, function) for name, function in _FUNCTIONS.items()),
-    LayerType("PReLU", like_bottom, _prelu_blobs, forward=_prelu_forward, most=1),
+    LayerType("PReLU", like_bottom, _prelu_blobs, forward=_prelu_forward, most=1, homogeneous=unchanged),
 )

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, AbstractSet, Any, List, Optional, Sequence, Un
 
 import numpy as np
 
+from ..blobs.scaled import Layout
 from ..errors import InputError
 from ..schema.messages import PHASES
+from .homogeneous import Moved, Scaled, Setting, inputs_of, unchanged, with_weights
 from .layer_type import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
 from .shapes import agreed, axis_of, known_axis, like_bottom, require, text, unknown_axes
 
@@ -135,11 +137,35 @@ def _scale_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArr
     return [top]
 
 
+def _scale_homogeneous(setting: Setting) -> Optional[Moved]:
+    settings = setting.parameter.scale_param
+    axis = _one_axis(setting, settings, 1 + settings.bias_term)
+    if axis is None:
+        return None
+    rows = Layout(1, 1, setting.blobs[0][0], 1)
+    return with_weights(setting, axis, rows, rows, inputs_of(setting, setting.channels[0], axis, rows.channels))
+
+
 def _bias_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """Caffe: bias_layer.cpp Forward_cpu."""
     own = len(bottoms) == 1
     added = blobs[0] if own else bottoms[1]
     return [bottoms[0] + _spread(parameter.bias_param, added, bottoms[0], own)]
+
+
+def _bias_homogeneous(setting: Setting) -> Optional[Moved]:
+    channels = setting.channels[0]
+    axis = _one_axis(setting, setting.parameter.bias_param, 1)
+    if channels is None or axis != channels.axis or setting.blobs[0] != channels.labels.shape:
+        return None
+    return Moved([channels], [[Scaled(Layout(1, 1, channels.labels.size, 1), channels.labels)]])
+
+
+def _one_axis(setting: Setting, settings: Any, count: int) -> Optional[int]:
+    """The axis of a Scale or Bias with one number for each index of it, and no second bottom."""
+    if len(setting.channels) != 1 or len(setting.blobs) != count or len(setting.blobs[0]) != 1:
+        return None
+    return known_axis(settings.axis, setting.bottoms[0])
 
 
 def _power_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
@@ -163,6 +189,11 @@ def _power_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
         return [top if power == 1 else top**power]
 
 
+def _power_homogeneous(setting: Setting) -> Optional[Moved]:
+    settings = setting.parameter.power_param
+    return unchanged(setting) if settings.power == 1 and settings.shift == 0 else None
+
+
 def _dropout_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
     """Caffe: dropout_layer.cpp Forward_cpu."""
     if parameter.phase != TEST:
@@ -176,6 +207,10 @@ def _dropout_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [bottoms[0]]
 
 
+def _dropout_homogeneous(setting: Setting) -> Optional[Moved]:
+    return unchanged(setting) if setting.parameter.phase == TEST else None
+
+
 def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
     """A refusal if another field is set: it may change what the layer does."""
     for field, _ in settings.ListFields():
@@ -185,8 +220,12 @@ def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
 
 
 ROWS = (
-    LayerType("Scale", _scale_shapes, _scale_blobs, _scale_affine, forward=_scale_forward),
-    LayerType("Bias", _bias_shapes, _bias_blobs, _bias_affine, forward=_bias_forward),
-    LayerType("Power", like_bottom, affine=_power_affine, forward=_power_forward),
-    LayerType("Dropout", like_bottom, affine=_dropout_affine, forward=_dropout_forward),
+    LayerType(
+        "Scale", _scale_shapes, _scale_blobs, _scale_affine, forward=_scale_forward, homogeneous=_scale_homogeneous
+    ),
+    LayerType("Bias", _bias_shapes, _bias_blobs, _bias_affine, forward=_bias_forward, homogeneous=_bias_homogeneous),
+    LayerType("Power", like_bottom, affine=_power_affine, forward=_power_forward, homogeneous=_power_homogeneous),
+    LayerType(
+        "Dropout", like_bottom, affine=_dropout_affine, forward=_dropout_forward, homogeneous=_dropout_homogeneous
+    ),
 )

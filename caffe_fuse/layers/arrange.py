@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
+from .homogeneous import Channels, Moved, Setting, flattened, unchanged
 from .layer_type import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Shapes
 from .pooling import image
-from .shapes import axis_of, like_bottom, replaced, require, size, sizes, text, unknown_axes
+from .shapes import MOST_CHANNELS, axis_of, like_bottom, replaced, require, size, sizes, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,6 +62,20 @@ def _evenly(total: Dim, tops: int) -> List[Dim]:
     return [total // tops] * tops
 
 
+def _slice_homogeneous(setting: Setting) -> Optional[Moved]:
+    settings, channels, shape = setting.parameter.slice_param, setting.channels[0], setting.bottoms[0]
+    if channels is None or shape is None:
+        return None
+    axis = axis_of(settings.slice_dim if settings.HasField("slice_dim") else settings.axis, len(shape))
+    if axis != channels.axis:
+        return unchanged(setting)
+    sizes = [None if top is None else top[axis] for top in setting.tops]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return None
+    return Moved([Channels(axis, part) for part in np.split(channels.labels, np.cumsum(known)[:-1])])
+
+
 def _reshaping(shapes: Callable[[Any, Shapes, BlobShapes], Shapes]) -> Callable[..., List[NDArray[Any]]]:
     """The forward function of a layer that only gives its bottom another shape."""
 
@@ -82,6 +97,17 @@ def _flatten_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     if last < first:
         raise InputError(f"end_axis {last} lies before axis {first}")
     return [(*bottom[:first], size(bottom[first : last + 1]), *bottom[last + 1 :])]
+
+
+def _flatten_homogeneous(setting: Setting) -> Optional[Moved]:
+    settings, shape = setting.parameter.flatten_param, setting.bottoms[0]
+    if shape is None:
+        return None
+    first, last = axis_of(settings.axis, len(shape)), axis_of(settings.end_axis, len(shape))
+    if (size(shape[first : last + 1]) or 0) > MOST_CHANNELS:
+        return None
+    top = flattened(setting, first, last)
+    return None if top is None else Moved([top])
 
 
 def _reshape_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -146,6 +172,15 @@ def _permute_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [np.ascontiguousarray(x.transpose(_whole_order(parameter.permute_param.order, x.ndim)))]
 
 
+def _permute_homogeneous(setting: Setting) -> Optional[Moved]:
+    channels, shape = setting.channels[0], setting.bottoms[0]
+    if channels is None or shape is None:
+        return None
+    order = list(setting.parameter.permute_param.order)
+    order += [axis for axis in range(len(shape)) if axis not in order]
+    return Moved([Channels(order.index(channels.axis), channels.labels)])
+
+
 def _crop_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """Caffe: crop_layer.cpp Reshape."""
     settings = parameter.crop_param
@@ -174,6 +209,14 @@ def _crop_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArr
     offsets = offsets * (x.ndim - first) if len(offsets) == 1 else offsets
     kept = tuple(slice(offset, offset + length) for offset, length in zip(offsets, model.shape[first:]))
     return [np.ascontiguousarray(x[(*(slice(None),) * first, *kept)])]
+
+
+def _crop_homogeneous(setting: Setting) -> Optional[Moved]:
+    """Of the second bottom only the shape matters."""
+    channels, shape = setting.channels[0], setting.bottoms[0]
+    if channels is None or shape is None:
+        return None
+    return Moved([channels]) if channels.axis < axis_of(setting.parameter.crop_param.axis, len(shape)) else None
 
 
 def _tile_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -245,6 +288,14 @@ def _shuffle_channel_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) ->
     return [table.swapaxes(1, 2).reshape(x.shape)]
 
 
+def _shuffle_channel_homogeneous(setting: Setting) -> Optional[Moved]:
+    channels = setting.channels[0]
+    if channels is None or channels.axis != 1:
+        return None
+    rows = channels.labels.reshape(setting.parameter.shuffle_channel_param.group, -1)
+    return Moved([Channels(1, rows.T.reshape(-1))])
+
+
 def _reorg_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     settings = parameter.reorg_param
     num, channels, height, width = image(bottoms)
@@ -280,15 +331,43 @@ def _divided(dim: Dim, divisor: int) -> Dim:
 
 
 ROWS = (
-    LayerType("Slice", _slice_shapes, forward=_slice_forward, most=1, shares=lambda parameter: len(parameter.top) == 1),
-    LayerType("Split", like_bottom, affine=_split_affine, forward=_split_forward, most=1, shares=_always),
-    LayerType("Flatten", _flatten_shapes, forward=_reshaping(_flatten_shapes), most=1, shares=_always),
+    LayerType(
+        "Slice",
+        _slice_shapes,
+        forward=_slice_forward,
+        homogeneous=_slice_homogeneous,
+        most=1,
+        shares=lambda parameter: len(parameter.top) == 1,
+    ),
+    LayerType(
+        "Split",
+        like_bottom,
+        affine=_split_affine,
+        forward=_split_forward,
+        homogeneous=unchanged,
+        most=1,
+        shares=_always,
+    ),
+    LayerType(
+        "Flatten",
+        _flatten_shapes,
+        forward=_reshaping(_flatten_shapes),
+        homogeneous=_flatten_homogeneous,
+        most=1,
+        shares=_always,
+    ),
     LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), most=1, shares=_always),
-    LayerType("Permute", _permute_shapes, forward=_permute_forward, most=1),
-    LayerType("Crop", _crop_shapes, forward=_crop_forward, most=2),
+    LayerType("Permute", _permute_shapes, forward=_permute_forward, homogeneous=_permute_homogeneous, most=1),
+    LayerType("Crop", _crop_shapes, forward=_crop_forward, homogeneous=_crop_homogeneous, most=2),
     LayerType("Tile", _tile_shapes, forward=_tile_forward, most=1),
     LayerType("BatchReindex", _batch_reindex_shapes, forward=_batch_reindex_forward, most=2),
     LayerType("Filter", _filter_shapes, forward=_filter_forward),
-    LayerType("ShuffleChannel", _shuffle_channel_shapes, forward=_shuffle_channel_forward, most=1),
+    LayerType(
+        "ShuffleChannel",
+        _shuffle_channel_shapes,
+        forward=_shuffle_channel_forward,
+        homogeneous=_shuffle_channel_homogeneous,
+        most=1,
+    ),
     LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, most=1),
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, List, Optional
 
 import numpy as np
 
 from ..errors import InputError
+from .homogeneous import Channels, Labels, Moved, Setting
 from .layer_type import BlobShapes, LayerType, Shapes
-from .shapes import agreed, axis_of, replaced, require, text
+from .shapes import MOST_CHANNELS, agreed, axis_of, known_axis, replaced, require, text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,26 @@ def _concat_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDA
     return [np.concatenate(bottoms, _concat_axis(parameter.concat_param, bottoms[0].ndim))]
 
 
+def _concat_homogeneous(setting: Setting) -> Optional[Moved]:
+    settings = setting.parameter.concat_param
+    axis = settings.concat_dim if settings.HasField("concat_dim") else settings.axis
+    axis = known_axis(axis, setting.tops[0])
+    if axis is None:
+        return None
+    if any(channels is not None and channels.axis != axis for channels in setting.channels):
+        return _tied(setting)
+    parts: List[Labels] = []
+    for channels, shape in zip(setting.channels, setting.bottoms):
+        count = None if shape is None else shape[axis]
+        if channels is None and count is None:
+            return None
+        # One label, 0, for as many channels as the text says: it is broadcast, not repeated.
+        parts.append(np.broadcast_to(np.int64(0), (count or 0,)) if channels is None else channels.labels)
+    if sum(part.size for part in parts) > MOST_CHANNELS:
+        return None
+    return Moved([Channels(axis, np.concatenate(parts))])
+
+
 def _eltwise_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """Caffe: eltwise_layer.cpp Reshape."""
     require(bottoms, 2)
@@ -60,6 +81,26 @@ def _eltwise_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [top]
 
 
+def _tied(setting: Setting) -> Optional[Moved]:
+    """All bottoms get the same powers."""
+    first = setting.channels[0]
+    for channels in setting.channels:
+        if (
+            first is None
+            or channels is None
+            or channels.axis != first.axis
+            or channels.labels.size != first.labels.size
+        ):
+            return None
+        setting.ties.tie(first.labels, channels.labels)
+    return Moved([first])
+
+
+def _eltwise_homogeneous(setting: Setting) -> Optional[Moved]:
+    product = type(setting.parameter.eltwise_param).PROD
+    return None if setting.parameter.eltwise_param.operation == product else _tied(setting)
+
+
 def _axpy_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """top = bottom 0, a number for each channel, times bottom 1, plus bottom 2."""
     return [agreed(require(bottoms, 3)[1:])]
@@ -74,7 +115,13 @@ def _axpy_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
 
 
 ROWS = (
-    LayerType("Concat", _concat_shapes, forward=_concat_forward, shares=lambda parameter: len(parameter.bottom) == 1),
-    LayerType("Eltwise", _eltwise_shapes, forward=_eltwise_forward),
+    LayerType(
+        "Concat",
+        _concat_shapes,
+        forward=_concat_forward,
+        homogeneous=_concat_homogeneous,
+        shares=lambda parameter: len(parameter.bottom) == 1,
+    ),
+    LayerType("Eltwise", _eltwise_shapes, forward=_eltwise_forward, homogeneous=_eltwise_homogeneous),
     LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, most=3),
 )

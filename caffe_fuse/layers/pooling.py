@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError
+from .homogeneous import Moved, Setting
 from .layer_type import BlobShapes, Dim, Dims, LayerType, Shapes
 from .shapes import axis_of, require, size, sizes, text, unknown_axes
 from .sliding import convolved_sizes, padded, patches
@@ -174,6 +175,14 @@ def average(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
     return total
 
 
+def _pooling_homogeneous(setting: Setting) -> Optional[Moved]:
+    """MAX or AVE over the axes behind the channels; a second top holds places."""
+    channels = setting.channels[0]
+    if setting.parameter.pooling_param.pool > 1 or (channels is not None and channels.axis != 1):
+        return None
+    return Moved([channels, None][: len(setting.parameter.top)])
+
+
 def _spp_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
     """Caffe: spp_layer.cpp GetPoolingParam, the padding makes each level's windows fit."""
     settings, (x,) = parameter.spp_param, bottoms
@@ -205,7 +214,7 @@ def _im2col_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Arr
 
 
 ROWS = (
-    LayerType("Pooling", _pooling_shapes, forward=_pooling_forward, most=1),
+    LayerType("Pooling", _pooling_shapes, forward=_pooling_forward, most=1, homogeneous=_pooling_homogeneous),
     LayerType("SPP", _spp_shapes, forward=_spp_forward, most=1),
     LayerType("Im2col", _im2col_shapes, forward=_im2col_forward, most=1),
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
 import numpy as np
 
 from ..errors import InputError
+from .homogeneous import Moved, Setting, unchanged
 from .layer_type import BlobShapes, Dim, LayerType, Shapes
 from .pooling import LOWEST, image
 from .shapes import require, sizes, text
@@ -114,6 +115,11 @@ def _stretched(x: NDArray[Any], axis: int, size: int) -> NDArray[Any]:
     return top
 
 
+def _interp_homogeneous(setting: Setting) -> Optional[Moved]:
+    channels = setting.channels[0]
+    return unchanged(setting) if channels is None or channels.axis == 1 else None
+
+
 def _roi_pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     settings = parameter.roi_pooling_param
     regions = require(bottoms, 2)[1]
@@ -156,7 +162,7 @@ def _bins(first: float, last: float, count: int, size: int) -> List[slice]:
 
 ROWS = (
     LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, most=2),
-    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=2),
+    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=2, homogeneous=_interp_homogeneous),
     LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, most=2),
     LayerType("PSROIPooling", _psroi_pooling_shapes),
 )

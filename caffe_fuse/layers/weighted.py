@@ -16,6 +16,7 @@ from ..blobs.blob import FLOAT32, ArrayBlob, Blob
 from ..blobs.scaled import Layout, ScaledBlob
 from ..errors import InputError
 from ..wording import counted
+from .homogeneous import Moved, Setting, flattened, inputs_of, with_weights
 from .layer_type import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .shapes import agreed, axis_of, known_axis, require, size, unknown_axes
@@ -179,6 +180,39 @@ def _inner_product_columns(parameter: Any, shape: Sequence[int], count: int, rng
     return np.ravel_multi_index((output, picked), (outputs, inputs)).astype(np.int64)
 
 
+def _is_plain(setting: Setting, settings: Any) -> bool:
+    """Whether there is one bottom, and the blobs that the parameter asks for."""
+    return len(setting.channels) == 1 and len(setting.blobs) == 1 + settings.bias_term
+
+
+def _convolution_homogeneous(setting: Setting, transposed: bool = False, depthwise: bool = False) -> Optional[Moved]:
+    settings = setting.parameter.convolution_param
+    if not _is_plain(setting, settings) or settings.axis < 0:
+        return None
+    first, second, kernel = setting.blobs[0][0], setting.blobs[0][1], prod(setting.blobs[0][2:])
+    group = settings.num_output if depthwise else settings.group
+    if transposed:
+        rows, columns = Layout(group, first // group, second, kernel), Layout(1, 1, first, second * kernel)
+    else:
+        rows, columns = Layout(1, 1, first, second * kernel), Layout(group, first // group, second, kernel)
+    inputs = inputs_of(setting, setting.channels[0], settings.axis, columns.channels)
+    return with_weights(setting, settings.axis, rows, columns, inputs)
+
+
+def _inner_product_homogeneous(setting: Setting) -> Optional[Moved]:
+    settings, shape = setting.parameter.inner_product_param, setting.bottoms[0]
+    axis = known_axis(settings.axis, shape)
+    if not _is_plain(setting, settings) or axis is None:
+        return None
+    first, second = setting.blobs[0][-2:]
+    if settings.transpose:
+        rows, columns = Layout(1, first, second, 1), Layout(1, 1, first, second)
+    else:
+        rows, columns = Layout(1, 1, first, second), Layout(1, first, second, 1)
+    flat = None if shape is None else flattened(setting, axis, len(shape) - 1)
+    return with_weights(setting, axis, rows, columns, inputs_of(setting, flat, axis, columns.channels))
+
+
 def _absorb(
     settings_name: str,
     layout: Callable[[Any, Sequence[int]], Layout],
@@ -245,9 +279,11 @@ def _row(
     blobs: Callable[[Any, Shapes], Sequence[Dims]],
     absorb: Absorber,
     sums: Callable[..., List[NDArray[Any]]],
+    homogeneous: Callable[[Setting], Optional[Moved]],
     most: Optional[int] = None,
 ) -> LayerType:
-    return LayerType(name, shapes, blobs, absorb=absorb, forward=partial(sums, product=matmul), sums=sums, most=most)
+    forward = partial(sums, product=matmul)
+    return LayerType(name, shapes, blobs, absorb=absorb, forward=forward, sums=sums, most=most, homogeneous=homogeneous)
 
 
 _CONVOLUTION_SHAPES = partial(_convolution_shapes, Window.convolved)
@@ -260,6 +296,7 @@ ROWS = (
         partial(_convolution_blobs, _filters_first),
         _CONVOLUTION_ABSORBER,
         convolve,
+        _convolution_homogeneous,
     ),
     _row(
         "ConvolutionDepthwise",
@@ -267,6 +304,7 @@ ROWS = (
         partial(_convolution_blobs, _filter_per_channel),
         _CONVOLUTION_ABSORBER,
         convolve_each_channel,
+        partial(_convolution_homogeneous, depthwise=True),
     ),
     _row(
         "Deconvolution",
@@ -274,6 +312,7 @@ ROWS = (
         partial(_convolution_blobs, _inputs_first),
         _absorber("convolution_param", _deconvolution_layout, _deconvolution_columns),
         deconvolve,
+        partial(_convolution_homogeneous, transposed=True),
     ),
     _row(
         "InnerProduct",
@@ -281,6 +320,7 @@ ROWS = (
         _inner_product_blobs,
         _absorber("inner_product_param", _inner_product_layout, _inner_product_columns),
         inner_product,
+        _inner_product_homogeneous,
         most=1,
     ),
 )
