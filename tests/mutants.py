@@ -843,8 +843,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the last BatchNorm of a chain is its cause",
         "folding/diagnosis.py",
-        "for layer in rewrite.before if is_batch_norm(layer)",
-        "for layer in reversed(rewrite.before) if is_batch_norm(layer)",
+        "for layer in rewrite.before if layer.is_batch_norm",
+        "for layer in reversed(rewrite.before) if layer.is_batch_norm",
         DIAGNOSIS,
     ),
     Mutant(

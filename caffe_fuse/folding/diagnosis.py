@@ -22,7 +22,6 @@ from ..layers.layer_type import Refusal
 from ..net.graph import Layer, Net
 from ..net.scale_groups import grouped
 from ..passes import Rewrite
-from ..passes.merge import is_batch_norm
 
 if TYPE_CHECKING:
     from ..half.lost_channels import Loss
@@ -102,7 +101,7 @@ def causes(rewrites: Iterable[Rewrite]) -> Dict[int, Cause]:
     for rewrite in rewrites:
         weights = rewrite.after.blobs[0]
         gain = np.abs(weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1))
-        norm = next((layer for layer in rewrite.before if is_batch_norm(layer)), None)
+        norm = next((layer for layer in rewrite.before if layer.is_batch_norm), None)
         cause = Cause(gain, None, None) if norm is None else Cause(gain, norm.name, _variance(norm))
         found.update({layer.index: cause for layer in rewrite.before})
     return found

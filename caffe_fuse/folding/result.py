@@ -52,7 +52,8 @@ class Result:
         facts, net = self.facts, self.model.net
         after = analyse_net(net, self.options.policy, facts.measures)
         rewrites = sorted(facts.progress.rewrites, key=lambda rewrite: rewrite.after.index)
-        refused = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
+        refusals = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
+        refused = tuple(map(verdict.advised, refusals))
         exponents = {} if facts.repair is None else facts.repair.values
         activations = expected(facts.assumptions, Fold(net, rewrites, exponents))
         why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
@@ -61,7 +62,7 @@ class Result:
             inputs=self.model.paths,
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
             converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
-            refused=tuple(refused),
+            refused=refused,
             vanished_blobs=_vanished(net, rewrites),
             dropped=self.model.dropped,
             before=facts.before,

@@ -9,7 +9,6 @@ from ..half.rounding import HalfPolicy
 from ..half.targets import TARGETS
 from ..net.graph import Layer, Net
 from ..passes import Refused
-from ..passes.merge import is_batch_norm
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
 from ..wording import Remedy, counted, few
@@ -58,7 +57,14 @@ def steps(problems: Iterable[Problem], files: Sequence[str]) -> Tuple[str, ...]:
 
 
 def batch_norms(net: Net) -> List[Layer]:
-    return [layer for layer in net.layers if is_batch_norm(layer)]
+    return [layer for layer in net.layers if layer.is_batch_norm]
+
+
+def advised(refused: Refused) -> Refused:
+    """With something to do where it is a BatchNorm: that it stays is not what was asked for."""
+    if refused.remedy is not None or not refused.layer.is_batch_norm:
+        return refused
+    return refused._replace(remedy=ACCEPT)
 
 
 def remaining(net: Net, refusals: Iterable[Refused]) -> List[Problem]:

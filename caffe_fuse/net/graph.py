@@ -61,6 +61,11 @@ class Layer:
         return self.type if self.row is None else self.row.name
 
     @property
+    def is_batch_norm(self) -> bool:
+        """Whether it is a BatchNorm, under whatever name its Caffe has for the type."""
+        return self.kind in ("BatchNorm", "BN")
+
+    @property
     def bottoms(self) -> Tuple[str, ...]:
         return tuple(self.parameter.bottom)
 

@@ -29,11 +29,6 @@ from .rewrite import Progress, Refused, Rewrite, Rule
 UPGRADE = Remedy("write the model in today's form first", ("upgrade",))
 
 
-def is_batch_norm(layer: Layer) -> bool:
-    """Whether the layer is a BatchNorm, under whatever name its Caffe has for the type."""
-    return layer.kind in ("BatchNorm", "BN")
-
-
 def merge_batch_norms(progress: Progress) -> Progress:
     net = progress.net
     rewrites: List[Rewrite] = []
@@ -45,7 +40,7 @@ def merge_batch_norms(progress: Progress) -> Progress:
             continue
         links = _chain_from(net, layer, progress)
         seen.update(link.layer.index for link in links)
-        norm = next((link.layer for link in links if is_batch_norm(link.layer)), None)
+        norm = next((link.layer for link in links if link.layer.is_batch_norm), None)
         if norm is None:
             continue
         reason = _reason(net, links, progress)
