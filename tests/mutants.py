@@ -210,7 +210,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "a range has as many channels as the text says",
-        "layers/ranges.py",
+        "layers/arrange.py",
         " or top[1] > MOST_CHANNELS",
         "",
         "tests/test_hostile.py",
@@ -660,7 +660,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "a channel of a concatenation takes the range of another",
-        "layers/ranges.py",
+        "layers/combine.py",
         "np.concatenate([*map(np.broadcast_to, ends, counts)])",
         "np.concatenate([*map(np.broadcast_to, ends[::-1], counts[::-1])])",
         "tests/test_layer_ranges.py",
@@ -724,8 +724,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "ReLU6 taken for homogeneous",
         "layers/activation.py",
-        'frozenset({"AbsVal", "ReLU"})',
-        'frozenset({"AbsVal", "ReLU", "ReLU6"})',
+        "np.minimum(np.maximum(x, 0), 6)),",
+        "np.minimum(np.maximum(x, 0), 6), homogeneous=unchanged),",
         "tests/test_homogeneous.py::test_what_is_not_homogeneous_pins_its_bottom",
     ),
     Mutant(

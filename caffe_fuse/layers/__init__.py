@@ -17,21 +17,19 @@ from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
 from .layer_type import LayerType
 from .normalise import ROWS as NORMALISE
+from .parts import ROWS as PARTS
 from .pooling import ROWS as POOLING
-from .ranges import ranges_of
 from .recurrent import ROWS as RECURRENT
 from .reduce import ROWS as REDUCE
 from .resize import ROWS as RESIZE
 from .weighted import ROWS as WEIGHTED
 
 _FAMILIES = (
-    *(WEIGHTED, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, COMBINE),
+    *(WEIGHTED, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, PARTS, COMBINE),
     *(REDUCE, RECURRENT, DATA, DETECTION),
 )
 
-LAYERS: Dict[str, LayerType] = {
-    entry.name: entry._replace(ranges=ranges_of(entry)) for family in _FAMILIES for entry in family
-}
+LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
 
 # The types above that BVLC Caffe does not have: what they do is what most of the Caffes that have them do.
 FOREIGN = frozenset(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence
 
 import numpy as np
 
 from ..errors import InputError
-from .homogeneous import unchanged
+from .homogeneous import Homogeneous, unchanged
 from .layer_type import BlobShapes, Dims, LayerType, Shapes
+from .ranges import Forward, Passage, Range, elementwise, with_zero, zero_of_the_line
 from .shapes import axis_of, like_bottom, require
 
 if TYPE_CHECKING:
@@ -89,34 +91,6 @@ def _clip(parameter: Any, x: Array) -> Array:
     return np.maximum(parameter.clip_param.min, np.minimum(x, parameter.clip_param.max))
 
 
-_FUNCTIONS: Dict[str, Function] = {
-    "AbsVal": lambda _parameter, x: np.abs(x),
-    "BNLL": _bnll,
-    "Clip": _clip,
-    "ELU": _elu,
-    "Exp": _exp,
-    "Log": _log,
-    "ReLU": _relu,
-    "ReLU6": lambda _parameter, x: np.minimum(np.maximum(x, 0), 6),
-    "Sigmoid": lambda _parameter, x: logistic(x),
-    "Swish": _swish,
-    "TanH": lambda _parameter, x: np.tanh(x),
-    "Threshold": _threshold,
-}
-
-
-_SHAPES = {"Exp": _exp_shapes, "Log": _log_shapes}
-_HOMOGENEOUS = frozenset({"AbsVal", "ReLU"})
-
-
-def _row(name: str, function: Function) -> LayerType:
-    def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-        return [function(parameter, bottoms[0])]
-
-    homogeneous = unchanged if name in _HOMOGENEOUS else None
-    return LayerType(name, _SHAPES.get(name, like_bottom), forward=forward, most=1, homogeneous=homogeneous)
-
-
 def _prelu_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
     """One slope, or one for each channel (Caffe: prelu_layer.cpp LayerSetUp)."""
     if parameter.prelu_param.channel_shared:
@@ -132,7 +106,58 @@ def _prelu_forward(_parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDAr
     return [np.maximum(x, 0) + slope * np.minimum(x, 0)]
 
 
+def _at_zero(_parameter: Any) -> float:
+    """Where a function may change between rising and falling; any place will do where it never does."""
+    return 0.0
+
+
+def _bottom_of_swish(parameter: Any) -> float:
+    """Where x + 1 + exp(x) = 0 is, x / (1 + exp(-x)) turns."""
+    beta = parameter.swish_param.beta
+    return -1.2784645427610738 / beta if beta else 0.0
+
+
+def _gated(forward: Forward, turning: Callable[[Any], float], passage: Passage) -> List[Range]:
+    """x times a gate that goes to 0 on one side, where its product with infinity has no value."""
+    (found,) = elementwise(forward, turning, passage)
+    return [found if passage.ranges[0].bounded else with_zero(found)]
+
+
+def _row(
+    name: str,
+    function: Function,
+    shapes: Callable[[Any, Shapes, BlobShapes], Shapes] = like_bottom,
+    turning: Callable[[Any], float] = _at_zero,
+    ranges: Callable[[Forward, Callable[[Any], float], Passage], List[Range]] = elementwise,
+    homogeneous: Optional[Homogeneous] = None,
+) -> LayerType:
+    def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+        return [function(parameter, bottoms[0])]
+
+    carried = partial(ranges, forward, turning)
+    return LayerType(name, shapes, forward=forward, most=1, ranges=carried, homogeneous=homogeneous)
+
+
 ROWS = (
-    *(_row(name, function) for name, function in _FUNCTIONS.items()),
-    LayerType("PReLU", like_bottom, _prelu_blobs, forward=_prelu_forward, most=1, homogeneous=unchanged),
+    _row("AbsVal", lambda _parameter, x: np.abs(x), homogeneous=unchanged),
+    _row("BNLL", _bnll),
+    _row("Clip", _clip),
+    _row("ELU", _elu),
+    _row("Exp", _exp, _exp_shapes),
+    _row("Log", _log, _log_shapes, turning=lambda parameter: zero_of_the_line(parameter.log_param)),
+    _row("ReLU", _relu, homogeneous=unchanged),
+    _row("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6)),
+    _row("Sigmoid", lambda _parameter, x: logistic(x)),
+    _row("Swish", _swish, turning=_bottom_of_swish, ranges=_gated),
+    _row("TanH", lambda _parameter, x: np.tanh(x)),
+    _row("Threshold", _threshold),
+    LayerType(
+        "PReLU",
+        like_bottom,
+        _prelu_blobs,
+        forward=_prelu_forward,
+        most=1,
+        homogeneous=unchanged,
+        ranges=partial(elementwise, _prelu_forward, _at_zero),
+    ),
 )

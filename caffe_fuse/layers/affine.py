@@ -8,7 +8,8 @@ Dropout:   y = x, but for training
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, AbstractSet, Any, List, Optional, Sequence, Union
+from functools import partial
+from typing import TYPE_CHECKING, AbstractSet, Any, Callable, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from ..errors import InputError
 from ..schema.messages import PHASES
 from .homogeneous import Moved, Scaled, Setting, inputs_of, unchanged, with_weights
 from .layer_type import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
+from .ranges import Passage, Range, Ranges, elementwise, product_of, sum_of, unknown, zero_of_the_line
 from .shapes import agreed, axis_of, known_axis, like_bottom, require, text, unknown_axes
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from .layer_type import Arrays
 
 TEST = PHASES["TEST"]
+AffineOf = Callable[[Any, "Arrays", Shapes], Union[Affine, Refusal]]
 
 
 def _extent(settings: Any, bottom: Shape) -> Dims:
@@ -146,6 +149,11 @@ def _scale_homogeneous(setting: Setting) -> Optional[Moved]:
     return with_weights(setting, axis, rows, rows, inputs_of(setting, setting.channels[0], axis, rows.channels))
 
 
+def _scale_ranges(passage: Passage) -> List[Range]:
+    others = _others(passage, passage.parameter.scale_param)
+    return [sum_of([product_of(passage.ranges[0], others[0]), *others[1:]])] if others else unknown(passage)
+
+
 def _bias_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """Caffe: bias_layer.cpp Forward_cpu."""
     own = len(bottoms) == 1
@@ -159,6 +167,25 @@ def _bias_homogeneous(setting: Setting) -> Optional[Moved]:
     if channels is None or axis != channels.axis or setting.blobs[0] != channels.labels.shape:
         return None
     return Moved([channels], [[Scaled(Layout(1, 1, channels.labels.size, 1), channels.labels)]])
+
+
+def _bias_ranges(passage: Passage) -> List[Range]:
+    others = _others(passage, passage.parameter.bias_param)
+    return [sum_of([passage.ranges[0], others[0]])] if others else unknown(passage)
+
+
+def _others(passage: Passage, settings: Any) -> List[Range]:
+    """The numbers of a Scale or Bias that lie along several axes, or come from another layer; none if not bounded.
+
+    The latter are one for each channel if they have the first axes of the bottom.
+    """
+    blobs = [Range(blob.reshape(-1), blob.reshape(-1)).whole() for blob in passage.blobs if blob.size]
+    others = [*passage.ranges[1:], *blobs]
+    if not others or not all(blob.bounded for blob in blobs):
+        return []
+    if settings.axis != 0 or len(passage.ranges) == 1 or len(passage.bottoms[1] or ()) < 2:
+        others[0] = others[0].whole()
+    return others
 
 
 def _one_axis(setting: Setting, settings: Any, count: int) -> Optional[int]:
@@ -194,6 +221,13 @@ def _power_homogeneous(setting: Setting) -> Optional[Moved]:
     return unchanged(setting) if settings.power == 1 and settings.shift == 0 else None
 
 
+def _power_ranges(passage: Passage) -> List[Range]:
+    """Below 0 a power has a pole."""
+    if passage.parameter.power_param.power < 0:
+        return unknown(passage)
+    return elementwise(_power_forward, lambda parameter: zero_of_the_line(parameter.power_param), passage)
+
+
 def _dropout_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
     """Caffe: dropout_layer.cpp Forward_cpu."""
     if parameter.phase != TEST:
@@ -211,6 +245,18 @@ def _dropout_homogeneous(setting: Setting) -> Optional[Moved]:
     return unchanged(setting) if setting.parameter.phase == TEST else None
 
 
+def _affine_ranges(affine_of: AffineOf, otherwise: Ranges, passage: Passage) -> List[Range]:
+    """scale * x + shift."""
+    affine = affine_of(passage.parameter, passage.blobs, passage.bottoms)
+    if not isinstance(affine, Affine):
+        return otherwise(passage)
+    x = passage.ranges[0]
+    scale, shift = Range(affine.scale, affine.scale), Range(affine.shift, affine.shift)
+    if affine.channels > 1 and affine.axis != 1:
+        return [sum_of([product_of(x.whole(), scale), shift]).whole()]
+    return [sum_of([product_of(x, scale), shift])]
+
+
 def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
     """A refusal if another field is set: it may change what the layer does."""
     for field, _ in settings.ListFields():
@@ -221,11 +267,37 @@ def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
 
 ROWS = (
     LayerType(
-        "Scale", _scale_shapes, _scale_blobs, _scale_affine, forward=_scale_forward, homogeneous=_scale_homogeneous
+        "Scale",
+        _scale_shapes,
+        _scale_blobs,
+        _scale_affine,
+        forward=_scale_forward,
+        homogeneous=_scale_homogeneous,
+        ranges=partial(_affine_ranges, _scale_affine, _scale_ranges),
     ),
-    LayerType("Bias", _bias_shapes, _bias_blobs, _bias_affine, forward=_bias_forward, homogeneous=_bias_homogeneous),
-    LayerType("Power", like_bottom, affine=_power_affine, forward=_power_forward, homogeneous=_power_homogeneous),
     LayerType(
-        "Dropout", like_bottom, affine=_dropout_affine, forward=_dropout_forward, homogeneous=_dropout_homogeneous
+        "Bias",
+        _bias_shapes,
+        _bias_blobs,
+        _bias_affine,
+        forward=_bias_forward,
+        homogeneous=_bias_homogeneous,
+        ranges=partial(_affine_ranges, _bias_affine, _bias_ranges),
+    ),
+    LayerType(
+        "Power",
+        like_bottom,
+        affine=_power_affine,
+        forward=_power_forward,
+        homogeneous=_power_homogeneous,
+        ranges=partial(_affine_ranges, _power_affine, _power_ranges),
+    ),
+    LayerType(
+        "Dropout",
+        like_bottom,
+        affine=_dropout_affine,
+        forward=_dropout_forward,
+        homogeneous=_dropout_homogeneous,
+        ranges=partial(_affine_ranges, _dropout_affine, unknown),
     ),
 )

@@ -1,7 +1,8 @@
-"""Layers that move numbers of one bottom without changing them: Slice, Reshape, Permute, Crop, Tile ..."""
+"""Layers that hand on every number of one bottom, in another shape or order: Split, Reshape, Flatten, Permute ..."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,70 +11,13 @@ from ..errors import InputError
 from .homogeneous import Channels, Moved, Setting, flattened, unchanged
 from .layer_type import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Shapes
 from .pooling import image
-from .shapes import MOST_CHANNELS, axis_of, like_bottom, replaced, require, size, sizes, text, unknown_axes
+from .ranges import Passage, Range, same
+from .shapes import MOST_CHANNELS, axis_of, like_bottom, require, size, sizes, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .layer_type import Arrays
-
-
-def _slice_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: slice_layer.cpp Reshape; slice_dim is the old name of axis."""
-    settings, tops = parameter.slice_param, len(parameter.top)
-    (bottom,) = require(bottoms, 1)
-    if bottom is None:
-        return [None] * tops
-    axis = _slice_axis(settings, len(bottom))
-    points = list(settings.slice_point)
-    if points:
-        dims = _between(points, bottom[axis], tops)
-    else:
-        dims = _evenly(bottom[axis], tops)
-    return [replaced(bottom, axis, dim) for dim in dims]
-
-
-def _slice_axis(settings: Any, rank: int) -> int:
-    return axis_of(settings.slice_dim if settings.HasField("slice_dim") else settings.axis, rank)
-
-
-def _slice_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    settings, (x,) = parameter.slice_param, bottoms
-    points = list(settings.slice_point) or len(parameter.top)
-    return [np.ascontiguousarray(part) for part in np.split(x, points, _slice_axis(settings, x.ndim))]
-
-
-def _between(points: Sequence[int], total: Dim, tops: int) -> List[Dim]:
-    if len(points) != tops - 1:
-        raise InputError(f"{tops} tops need {tops - 1} values of slice_point, found {len(points)}")
-    borders = [0, *points]
-    ascending = all(low < high for low, high in zip(borders, borders[1:]))
-    if not ascending or (total is not None and borders[-1] >= total):
-        raise InputError(f"slice_point {points} has to ascend from 1, below the {total} of its bottom")
-    last = None if total is None else total - borders[-1]
-    return [*(high - low for low, high in zip(borders, borders[1:])), last]
-
-
-def _evenly(total: Dim, tops: int) -> List[Dim]:
-    if total is None or tops == 0:
-        return [None] * tops
-    if total % tops:
-        raise InputError(f"an axis of {total} cannot be sliced into {tops} equal tops")
-    return [total // tops] * tops
-
-
-def _slice_homogeneous(setting: Setting) -> Optional[Moved]:
-    settings, channels, shape = setting.parameter.slice_param, setting.channels[0], setting.bottoms[0]
-    if channels is None or shape is None:
-        return None
-    axis = axis_of(settings.slice_dim if settings.HasField("slice_dim") else settings.axis, len(shape))
-    if axis != channels.axis:
-        return unchanged(setting)
-    sizes = [None if top is None else top[axis] for top in setting.tops]
-    known = [size for size in sizes if size is not None]
-    if len(known) < len(sizes):
-        return None
-    return Moved([Channels(axis, part) for part in np.split(channels.labels, np.cumsum(known)[:-1])])
 
 
 def _reshaping(shapes: Callable[[Any, Shapes, BlobShapes], Shapes]) -> Callable[..., List[NDArray[Any]]]:
@@ -133,6 +77,21 @@ def _reshape_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     return [tuple(top)]
 
 
+def _reshaped(passage: Passage) -> List[Range]:
+    """Channels that keep their place, or whose numbers become channels one by one."""
+    (x,), bottom, top = passage.ranges, passage.bottoms[0], passage.tops[0]
+    if x.channels == 1:
+        return [x]
+    if bottom is None or top is None or len(bottom) < 2 or len(top) < 2 or bottom[0] != top[0]:
+        return [x.whole()]
+    if bottom[1] == top[1]:
+        return [x]
+    behind = [dim for dim in bottom[2:] if dim is not None]
+    if len(behind) < len(bottom) - 2 or top[1] != x.channels * prod(behind) or top[1] > MOST_CHANNELS:
+        return [x.whole()]
+    return [Range(np.repeat(x.lows, prod(behind)), np.repeat(x.highs, prod(behind)))]
+
+
 def _replaced_axes(settings: Any, rank: int) -> Tuple[int, int]:
     """The axes first .. end-1 that `shape` replaces; axis -1 stands behind the last one."""
     first = settings.axis if settings.axis >= 0 else rank + settings.axis + 1
@@ -181,59 +140,10 @@ def _permute_homogeneous(setting: Setting) -> Optional[Moved]:
     return Moved([Channels(order.index(channels.axis), channels.labels)])
 
 
-def _crop_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: crop_layer.cpp Reshape."""
-    settings = parameter.crop_param
-    bottom, model = require(bottoms, 2)
-    if bottom is None:
-        return [None]
-    first = axis_of(settings.axis, len(bottom))
-    offsets = list(settings.offset) or [0]
-    cropped = len(bottom) - first
-    if len(offsets) not in (1, cropped):
-        raise InputError(f"offset has {len(offsets)} values for {cropped} axes")
-    offsets = offsets * cropped if len(offsets) == 1 else offsets
-    sizes = unknown_axes(len(bottom)) if model is None else model
-    if len(sizes) != len(bottom):
-        raise InputError(f"its bottoms {text(bottom)} and {text(sizes)} have different numbers of axes")
-    for offset, dim, wanted in zip(offsets, bottom[first:], sizes[first:]):
-        if dim is not None and wanted is not None and offset + wanted > dim:
-            raise InputError(f"{wanted} from offset {offset} on is more than the {dim} that its bottom has")
-    return [(*bottom[:first], *sizes[first:])]
-
-
-def _crop_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    settings, (x, model) = parameter.crop_param, bottoms
-    first = axis_of(settings.axis, x.ndim)
-    offsets = list(settings.offset) or [0]
-    offsets = offsets * (x.ndim - first) if len(offsets) == 1 else offsets
-    kept = tuple(slice(offset, offset + length) for offset, length in zip(offsets, model.shape[first:]))
-    return [np.ascontiguousarray(x[(*(slice(None),) * first, *kept)])]
-
-
-def _crop_homogeneous(setting: Setting) -> Optional[Moved]:
-    """Of the second bottom only the shape matters."""
-    channels, shape = setting.channels[0], setting.bottoms[0]
-    if channels is None or shape is None:
-        return None
-    return Moved([channels]) if channels.axis < axis_of(setting.parameter.crop_param.axis, len(shape)) else None
-
-
-def _tile_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: tile_layer.cpp Reshape."""
-    settings = parameter.tile_param
-    (bottom,) = require(bottoms, 1)
-    if settings.tiles < 1:
-        raise InputError(f"tiles {settings.tiles} has to be at least 1")
-    if bottom is None:
-        return [None]
-    axis = axis_of(settings.axis, len(bottom))
-    return [replaced(bottom, axis, size((bottom[axis], settings.tiles)))]
-
-
-def _tile_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    settings, (x,) = parameter.tile_param, bottoms
-    return [np.concatenate([x] * settings.tiles, axis_of(settings.axis, x.ndim))]
+def _permute_ranges(passage: Passage) -> List[Range]:
+    order = list(passage.parameter.permute_param.order)
+    place = order.index(1) if 1 in order else len(order) + (0 not in order)
+    return [passage.ranges[0] if place == 1 else passage.ranges[0].whole()]
 
 
 def _split_affine(_parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Affine:
@@ -242,34 +152,6 @@ def _split_affine(_parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Affine:
 
 def _split_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     return [bottoms[0]] * len(parameter.top)
-
-
-def _batch_reindex_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Caffe: batch_reindex_layer.cpp Reshape."""
-    bottom, chosen = require(bottoms, 2)
-    return [(chosen[0] if chosen else None, *bottom[1:]) if bottom else None]
-
-
-def _batch_reindex_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Caffe: batch_reindex_layer.cpp check_batch_reindex."""
-    x, chosen = bottoms[0], bottoms[1].reshape(-1)
-    wrong = chosen[~((chosen >= 0) & (chosen < len(x)))]
-    if wrong.size:
-        raise InputError(f"its second bottom chooses image {wrong[0]:g}, there are {len(x)}")
-    return [x[chosen.astype(np.intp)]]
-
-
-def _filter_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    if any(len(bottom) != bottoms[-1].size for bottom in bottoms):
-        raise InputError(f"its last bottom has {bottoms[-1].size} numbers for {len(bottoms[0])} images")
-    chosen = np.flatnonzero(bottoms[-1])
-    return [bottom[chosen] for bottom in bottoms[:-1]]
-
-
-def _filter_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """The last bottom says which images pass: how many, only a run tells (Caffe: filter_layer.cpp)."""
-    require(bottoms, 2)
-    return [(None, *bottom[1:]) if bottom else None for bottom in bottoms[:-1]]
 
 
 def _shuffle_channel_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -294,6 +176,14 @@ def _shuffle_channel_homogeneous(setting: Setting) -> Optional[Moved]:
         return None
     rows = channels.labels.reshape(setting.parameter.shuffle_channel_param.group, -1)
     return Moved([Channels(1, rows.T.reshape(-1))])
+
+
+def _shuffle_channel_ranges(passage: Passage) -> List[Range]:
+    (x,), group = passage.ranges, passage.parameter.shuffle_channel_param.group
+    if x.channels == 1:
+        return [x]
+    lows, highs = (ends.reshape(group, -1).T.reshape(-1) for ends in x)
+    return [Range(lows, highs)]
 
 
 def _reorg_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -322,6 +212,10 @@ def _reorg_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
     return [split.reshape(num, channels * stride**2, height // stride, width // stride)]
 
 
+def _reorg_ranges(passage: Passage) -> List[Range]:
+    return [passage.ranges[0].whole()] * len(passage.tops)
+
+
 def _always(_parameter: Any) -> bool:
     return True
 
@@ -332,19 +226,12 @@ def _divided(dim: Dim, divisor: int) -> Dim:
 
 ROWS = (
     LayerType(
-        "Slice",
-        _slice_shapes,
-        forward=_slice_forward,
-        homogeneous=_slice_homogeneous,
-        most=1,
-        shares=lambda parameter: len(parameter.top) == 1,
-    ),
-    LayerType(
         "Split",
         like_bottom,
         affine=_split_affine,
         forward=_split_forward,
         homogeneous=unchanged,
+        ranges=same,
         most=1,
         shares=_always,
     ),
@@ -353,21 +240,28 @@ ROWS = (
         _flatten_shapes,
         forward=_reshaping(_flatten_shapes),
         homogeneous=_flatten_homogeneous,
+        ranges=_reshaped,
         most=1,
         shares=_always,
     ),
-    LayerType("Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), most=1, shares=_always),
-    LayerType("Permute", _permute_shapes, forward=_permute_forward, homogeneous=_permute_homogeneous, most=1),
-    LayerType("Crop", _crop_shapes, forward=_crop_forward, homogeneous=_crop_homogeneous, most=2),
-    LayerType("Tile", _tile_shapes, forward=_tile_forward, most=1),
-    LayerType("BatchReindex", _batch_reindex_shapes, forward=_batch_reindex_forward, most=2),
-    LayerType("Filter", _filter_shapes, forward=_filter_forward),
+    LayerType(
+        "Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), ranges=_reshaped, most=1, shares=_always
+    ),
+    LayerType(
+        "Permute",
+        _permute_shapes,
+        forward=_permute_forward,
+        homogeneous=_permute_homogeneous,
+        ranges=_permute_ranges,
+        most=1,
+    ),
     LayerType(
         "ShuffleChannel",
         _shuffle_channel_shapes,
         forward=_shuffle_channel_forward,
         homogeneous=_shuffle_channel_homogeneous,
+        ranges=_shuffle_channel_ranges,
         most=1,
     ),
-    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, most=1),
+    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, ranges=_reorg_ranges, most=1),
 )

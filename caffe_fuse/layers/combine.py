@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List, Optional
+from functools import reduce
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence
 
 import numpy as np
 
 from ..errors import InputError
 from .homogeneous import Channels, Labels, Moved, Setting
-from .layer_type import BlobShapes, LayerType, Shapes
+from .layer_type import BlobShapes, LayerType, Shape, Shapes
+from .ranges import Passage, Range, aligned, between, is_channels, product_of, sum_of
 from .shapes import MOST_CHANNELS, agreed, axis_of, known_axis, replaced, require, text
 
 if TYPE_CHECKING:
@@ -61,6 +63,32 @@ def _concat_homogeneous(setting: Setting) -> Optional[Moved]:
     return Moved([Channels(axis, np.concatenate(parts))])
 
 
+def _concat_ranges(passage: Passage) -> List[Range]:
+    settings = passage.parameter.concat_param
+    axis = settings.concat_dim if settings.HasField("concat_dim") else settings.axis
+    by_channel = is_channels(axis, passage.bottoms[0])
+    if by_channel is False:
+        return [_joined(passage.ranges)]
+    counts = [_channels(found, shape) for found, shape in zip(passage.ranges, passage.bottoms)]
+    if by_channel is None or 0 in counts or sum(counts) > MOST_CHANNELS:
+        return [_joined([found.whole() for found in passage.ranges])]
+    sides = zip(*passage.ranges)
+    return [Range(*(np.concatenate([*map(np.broadcast_to, ends, counts)]) for ends in sides))]
+
+
+def _joined(ranges: Sequence[Range]) -> Range:
+    """What holds the numbers of all."""
+    lows, highs = zip(*aligned(ranges))
+    return Range(reduce(np.minimum, lows), reduce(np.maximum, highs))
+
+
+def _channels(found: Range, shape: Shape) -> int:
+    """How many channels the value has; 0 where nobody knows."""
+    if found.channels > 1:
+        return found.channels
+    return 0 if shape is None or len(shape) < 2 else shape[1] or 0
+
+
 def _eltwise_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """Caffe: eltwise_layer.cpp Reshape."""
     require(bottoms, 2)
@@ -101,6 +129,19 @@ def _eltwise_homogeneous(setting: Setting) -> Optional[Moved]:
     return None if setting.parameter.eltwise_param.operation == product else _tied(setting)
 
 
+def _eltwise_ranges(passage: Passage) -> List[Range]:
+    settings, ranges = passage.parameter.eltwise_param, aligned(passage.ranges)
+    if settings.operation == settings.MAX:
+        return [Range(*(reduce(np.maximum, ends) for ends in zip(*ranges)))]
+    if settings.operation == settings.PROD:
+        product = ranges[0]
+        for other in ranges[1:]:
+            product = product_of(product, other)
+        return [product]
+    factors = [between(factor, factor) for factor in settings.coeff] or [between(1, 1)] * len(ranges)
+    return [sum_of([product_of(found, factor) for found, factor in zip(ranges, factors)])]
+
+
 def _axpy_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """top = bottom 0, a number for each channel, times bottom 1, plus bottom 2."""
     return [agreed(require(bottoms, 3)[1:])]
@@ -114,14 +155,22 @@ def _axpy_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
     return [factors.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)) * x + added]
 
 
+def _axpy_ranges(passage: Passage) -> List[Range]:
+    factor, x, added = passage.ranges
+    return [sum_of([product_of(factor, x), added])]
+
+
 ROWS = (
     LayerType(
         "Concat",
         _concat_shapes,
         forward=_concat_forward,
         homogeneous=_concat_homogeneous,
+        ranges=_concat_ranges,
         shares=lambda parameter: len(parameter.bottom) == 1,
     ),
-    LayerType("Eltwise", _eltwise_shapes, forward=_eltwise_forward, homogeneous=_eltwise_homogeneous),
-    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, most=3),
+    LayerType(
+        "Eltwise", _eltwise_shapes, forward=_eltwise_forward, homogeneous=_eltwise_homogeneous, ranges=_eltwise_ranges
+    ),
+    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, ranges=_axpy_ranges, most=3),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, List, Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .layer_type import BlobShapes, Dims, LayerType, Shapes
 from .pooling import average, image
+from .ranges import UNKNOWN, Passage, Range, squashed, with_zero
 from .shapes import axis_of, like_bottom, require
 from .window import Window
 
@@ -58,6 +60,19 @@ def _lrn_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArra
     return [x * scale ** -np.asarray(settings.beta, x.dtype)]
 
 
+def _lrn_ranges(passage: Passage) -> List[Range]:
+    """Divided by at least k^beta: the squares only add to it."""
+    settings, (x,) = passage.parameter.lrn_param, passage.ranges
+    within = settings.norm_region == settings.WITHIN_CHANNEL
+    least = 1.0 if within else settings.k
+    with np.errstate(all="ignore"):
+        divisor = np.float64(least) ** settings.beta
+    if not (settings.alpha >= 0 and settings.beta >= 0 and least > 0 and 0 < divisor < np.inf):
+        return [UNKNOWN]
+    smaller = with_zero(x)
+    return [Range(smaller.lows / divisor, smaller.highs / divisor)]
+
+
 def _mvn_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """eps is added to the standard deviation (Caffe: mvn_layer.cpp Forward_cpu)."""
     settings, (x,) = parameter.mvn_param, bottoms
@@ -86,6 +101,12 @@ def _normalize_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[N
     return [x / length * scale]
 
 
+def _normalize_ranges(passage: Passage) -> List[Range]:
+    """No number of a vector of length 1 is larger than that."""
+    scale = np.abs(np.asarray(passage.blobs[0], np.float64).reshape(-1))
+    return [Range(-scale, scale)]
+
+
 def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """Caffe: softmax_layer.cpp Forward_cpu."""
     (x,) = bottoms
@@ -95,8 +116,10 @@ def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
 
 
 ROWS = (
-    LayerType("LRN", _lrn_shapes, forward=_lrn_forward, most=1),
+    LayerType("LRN", _lrn_shapes, forward=_lrn_forward, ranges=_lrn_ranges, most=1),
     LayerType("MVN", _channel_shapes, forward=_mvn_forward, most=1),
-    LayerType("Normalize", _channel_shapes, _normalize_blobs, forward=_normalize_forward, most=1),
-    LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, most=1),
+    LayerType(
+        "Normalize", _channel_shapes, _normalize_blobs, forward=_normalize_forward, ranges=_normalize_ranges, most=1
+    ),
+    LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, ranges=partial(squashed, 0.0), most=1),
 )

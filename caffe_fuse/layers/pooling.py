@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .homogeneous import Moved, Setting
 from .layer_type import BlobShapes, Dim, Dims, LayerType, Shapes
+from .ranges import UNKNOWN, Passage, Range, unknown, with_zero
 from .shapes import axis_of, require, size, sizes, text, unknown_axes
 from .sliding import convolved_sizes, padded, patches
 from .window import Window, along_each, rank_of_space, sided_padding, windows
@@ -183,6 +184,16 @@ def _pooling_homogeneous(setting: Setting) -> Optional[Moved]:
     return Moved([channels, None][: len(setting.parameter.top)])
 
 
+def _pooling_ranges(passage: Passage) -> List[Range]:
+    """An average counts the padding as zeros. A second top holds places."""
+    settings, (x,) = passage.parameter.pooling_param, passage.ranges
+    if settings.pool == settings.STOCHASTIC:
+        return unknown(passage)
+    sides = ("pad", "pad_h", "pad_w", "pad_t", "pad_l", "pad_b", "pad_r")
+    padded = settings.pool == settings.AVE and any(getattr(settings, side) for side in sides)
+    return [with_zero(x) if padded else x, UNKNOWN][: len(passage.tops)]
+
+
 def _spp_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
     """Caffe: spp_layer.cpp GetPoolingParam, the padding makes each level's windows fit."""
     settings, (x,) = parameter.spp_param, bottoms
@@ -214,7 +225,14 @@ def _im2col_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Arr
 
 
 ROWS = (
-    LayerType("Pooling", _pooling_shapes, forward=_pooling_forward, most=1, homogeneous=_pooling_homogeneous),
+    LayerType(
+        "Pooling",
+        _pooling_shapes,
+        forward=_pooling_forward,
+        most=1,
+        homogeneous=_pooling_homogeneous,
+        ranges=_pooling_ranges,
+    ),
     LayerType("SPP", _spp_shapes, forward=_spp_forward, most=1),
     LayerType("Im2col", _im2col_shapes, forward=_im2col_forward, most=1),
 )

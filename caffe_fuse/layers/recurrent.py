@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .activation import logistic
 from .layer_type import BlobShapes, Dim, Dims, LayerType, Shape, Shapes
+from .ranges import squashed
 from .shapes import agreed, require, size, text
 
 if TYPE_CHECKING:
@@ -167,8 +168,10 @@ def _parameter_blobs(parameter: Any, _bottoms: Shapes) -> Sequence[Dims]:
 
 
 ROWS = (
-    LayerType("LSTM", partial(_recurrent_shapes, 2), _lstm_blobs, forward=_lstm_forward),
-    LayerType("RNN", partial(_recurrent_shapes, 1), _rnn_blobs, forward=_rnn_forward),
+    LayerType(
+        "LSTM", partial(_recurrent_shapes, 2), _lstm_blobs, forward=_lstm_forward, ranges=partial(squashed, -1.0)
+    ),
+    LayerType("RNN", partial(_recurrent_shapes, 1), _rnn_blobs, forward=_rnn_forward, ranges=partial(squashed, -1.0)),
     LayerType("LSTMUnit", _lstm_unit_shapes, forward=_lstm_unit_forward, most=3),
     LayerType("Embed", _embed_shapes, _embed_blobs, forward=_embed_forward, most=1),
     LayerType("Parameter", _parameter_shapes, _parameter_blobs, forward=_parameter_forward),

@@ -10,6 +10,7 @@ from ..errors import InputError
 from .homogeneous import Moved, Setting, unchanged
 from .layer_type import BlobShapes, Dim, LayerType, Shapes
 from .pooling import LOWEST, image
+from .ranges import Passage, Range, same, with_zero
 from .shapes import require, sizes, text
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ def _unpooled(x: NDArray[Any], mask: NDArray[Any], top_sizes: Tuple[int, int]) -
     top = np.zeros((*x.shape[:2], area), x.dtype)
     np.put_along_axis(top, places, x.reshape(places.shape), axis=2)
     return top.reshape(*x.shape[:2], *top_sizes)
+
+
+def _zero_filled(passage: Passage) -> List[Range]:
+    return [with_zero(passage.ranges[0])] * len(passage.tops)
 
 
 def _interp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -161,8 +166,8 @@ def _bins(first: float, last: float, count: int, size: int) -> List[slice]:
 
 
 ROWS = (
-    LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, most=2),
-    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=2, homogeneous=_interp_homogeneous),
-    LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, most=2),
+    LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, ranges=_zero_filled, most=2),
+    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=2, homogeneous=_interp_homogeneous, ranges=same),
+    LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, ranges=_zero_filled, most=2),
     LayerType("PSROIPooling", _psroi_pooling_shapes),
 )
