@@ -673,6 +673,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_layer_ranges.py",
     ),
     Mutant(
+        "the bottom of a HardSwish missed",
+        "layers/activation.py",
+        "lambda _parameter: -1.5, ranges=_gated",
+        "_at_zero, ranges=_gated",
+        "tests/test_layer_ranges.py",
+    ),
+    Mutant(
+        "a gate that goes to no end",
+        "layers/activation.py",
+        "found if passage.ranges[0].bounded else with_zero(found)",
+        "found",
+        "tests/test_layer_ranges.py",
+    ),
+    Mutant(
         "variance for deviation",
         "ranges/predict.py",
         "np.sqrt(np.maximum(found.variance, 0))",

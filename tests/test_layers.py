@@ -96,8 +96,8 @@ BVLC = """
     SigmoidCrossEntropyLoss Silence Slice Softmax SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData
 """
 FORKS = """
-    AnnotatedData Axpy BN ConvolutionDepthwise DetectionOutput Interp MultiBoxLoss Normalize PSROIPooling
-    Permute PriorBox ROIPooling ReLU6 Reorg ShuffleChannel SmoothL1Loss Upsample
+    AnnotatedData Axpy BN ConvolutionDepthwise DetectionOutput HardSigmoid HardSwish Interp Mish MultiBoxLoss
+    Normalize PSROIPooling Permute PriorBox ROIPooling ReLU6 Reorg ShuffleChannel SmoothL1Loss Upsample
 """
 WEIGHTED = "Convolution ConvolutionDepthwise Deconvolution InnerProduct"
 FACETS = {
@@ -107,9 +107,9 @@ FACETS = {
     "sums": WEIGHTED,
     "statistics": "BatchNorm",
     "ranges": """
-        AbsVal Axpy BNLL BatchReindex Bias Clip Concat Crop Dropout ELU Eltwise Exp Filter Flatten Interp LRN LSTM Log
-        Normalize PReLU Permute Pooling Power RNN ROIPooling ReLU ReLU6 Reorg Reshape Scale ShuffleChannel Sigmoid Slice
-        Softmax Split Swish TanH Threshold Tile Upsample
+        AbsVal Axpy BNLL BatchReindex Bias Clip Concat Crop Dropout ELU Eltwise Exp Filter Flatten HardSigmoid HardSwish
+        Interp LRN LSTM Log Mish Normalize PReLU Permute Pooling Power RNN ROIPooling ReLU ReLU6 Reorg Reshape Scale
+        ShuffleChannel Sigmoid Slice Softmax Split Swish TanH Threshold Tile Upsample
     """,
 }
 # What cannot be run: layers that read files, that train, or that only a GPU runs.

@@ -27,7 +27,10 @@ WITHOUT_RECORD = {
     "CuDNNBatchNorm",
     "DepthwiseConv",
     "DepthwiseConvolution",
+    "HardSigmoid",
+    "HardSwish",
     "Interp",
+    "Mish",
     "Normalize",
     "Permute",
     "ReLU6",
@@ -213,6 +216,18 @@ def test_normalize_across_places_shares_one_length() -> None:
 
 def test_relu6_cuts_at_six() -> None:
     assert tuple(_y(_layer("ReLU6"), x=COUNTED - 1).reshape(-1)[[0, 6, 47]]) == (0.0, 5.0, 6.0)
+
+
+def test_the_hard_functions_are_lines_that_are_cut() -> None:
+    few = np.array([-9, -3, -1.5, 0, 3, 9]).reshape(1, 6, 1, 1)
+    hard = _y(_layer("HardSigmoid", "hard_sigmoid_param { alpha: 0.25 beta: 0.375 }"), x=few)
+    assert [0, 0, 0, 0.375, 1, 1] == hard.reshape(-1).tolist()
+    assert [0, 0, -0.375, 0, 3, 9] == _y(_layer("HardSwish"), x=few).reshape(-1).tolist()
+
+
+def test_mish_is_x_times_the_tanh_of_softplus() -> None:
+    few = np.linspace(-9, 9, 25).reshape(1, 25, 1, 1)
+    np.testing.assert_allclose(_y(_layer("Mish"), x=few), few * np.tanh(np.log1p(np.exp(few))), rtol=1e-12)
 
 
 def test_shuffle_channel_turns_groups_inside_out() -> None:

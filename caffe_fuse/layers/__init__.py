@@ -34,9 +34,9 @@ LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for en
 # The types above that BVLC Caffe does not have: what they do is what most of the Caffes that have them do.
 FOREIGN = frozenset(
     (
-        *("AnnotatedData", "Axpy", "BN", "ConvolutionDepthwise", "DetectionOutput", "Interp", "MultiBoxLoss"),
-        *("Normalize", "PSROIPooling", "Permute", "PriorBox", "ROIPooling", "ReLU6", "Reorg", "ShuffleChannel"),
-        *("SmoothL1Loss", "Upsample"),
+        *("AnnotatedData", "Axpy", "BN", "ConvolutionDepthwise", "DetectionOutput", "HardSigmoid", "HardSwish"),
+        *("Interp", "Mish", "MultiBoxLoss", "Normalize", "PSROIPooling", "Permute", "PriorBox", "ROIPooling", "ReLU6"),
+        *("Reorg", "ShuffleChannel", "SmoothL1Loss", "Upsample"),
     )
 )
 

@@ -1,4 +1,4 @@
-"""Layers that work on each number by itself and keep the shape: ReLU, PReLU, Sigmoid, TanH, Exp ..."""
+"""Layers that work on each number by itself and keep the shape: ReLU, PReLU, Sigmoid, HardSwish, Exp ..."""
 
 from __future__ import annotations
 
@@ -42,6 +42,22 @@ def logistic(x: Array) -> Array:
 def _swish(parameter: Any, x: Array) -> Array:
     """Caffe: swish_layer.cpp Forward_cpu."""
     return x * logistic(parameter.swish_param.beta * x)
+
+
+def _hard_sigmoid(parameter: Any, x: Array) -> Array:
+    """Synopsys: hard_sigmoid_layer.cpp Forward_cpu."""
+    settings = parameter.hard_sigmoid_param
+    return np.minimum(np.maximum(settings.alpha * x + settings.beta, 0), 1)
+
+
+def _hard_swish(_parameter: Any, x: Array) -> Array:
+    """Synopsys: hard_swish_layer.cpp Forward_cpu."""
+    return x * (np.minimum(np.maximum(x + 3, 0), 6) / 6)
+
+
+def _mish(parameter: Any, x: Array) -> Array:
+    """x * tanh(log(1 + exp(x))) (Synopsys: mish_layer.cpp Forward_cpu)."""
+    return x * np.tanh(_bnll(parameter, x))
 
 
 def _bnll(_parameter: Any, x: Array) -> Array:
@@ -144,7 +160,10 @@ ROWS = (
     _row("Clip", _clip),
     _row("ELU", _elu),
     _row("Exp", _exp, _exp_shapes),
+    _row("HardSigmoid", _hard_sigmoid),
+    _row("HardSwish", _hard_swish, turning=lambda _parameter: -1.5, ranges=_gated),
     _row("Log", _log, _log_shapes, turning=lambda parameter: zero_of_the_line(parameter.log_param)),
+    _row("Mish", _mish, turning=lambda _parameter: -1.1924312145031082, ranges=_gated),
     _row("ReLU", _relu, homogeneous=unchanged),
     _row("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6)),
     _row("Sigmoid", lambda _parameter, x: logistic(x)),

@@ -56,6 +56,28 @@ def swish(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return [bottoms[0] * logistic(layer.parameter.swish_param.beta * bottoms[0])]
 
 
+@layer_type("HardSigmoid")
+def hard_sigmoid(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """A fork's layer, a line that is cut at 0 and 1."""
+    p = layer.parameter.hard_sigmoid_param
+    return [np.clip(p.alpha * bottoms[0] + p.beta, 0, 1)]
+
+
+@layer_type("HardSwish")
+def hard_swish(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """A fork's layer, x * relu6(x + 3) / 6."""
+    x = bottoms[0]
+    return [np.where(x <= -3, 0, np.where(x >= 3, x, x * (x + 3) / 6))]
+
+
+@layer_type("Mish")
+def mish(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """A fork's layer, x * tanh(softplus(x)); with e = exp(-|x|) the tanh is a fraction in which nothing overflows."""
+    x = bottoms[0]
+    e = np.exp(-np.abs(x))
+    return [x * np.where(x < 0, e * e + 2 * e, 1 + 2 * e) / np.where(x < 0, e * e + 2 * e + 2, 1 + 2 * e + 2 * e * e)]
+
+
 @layer_type("TanH")
 def tanh(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return [np.tanh(bottoms[0])]
