@@ -153,9 +153,16 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_answers.py",
     ),
     Mutant(
+        "an answer made of clipped numbers is safe",
+        "judging/answers.py",
+        "precision.half.saturates:",
+        "precision.half.saturates and False:",
+        "tests/test_answers.py::test_an_answer_made_of_clipped_numbers_is_not_safe",
+    ),
+    Mutant(
         "what float32 does not have either is lost",
         "judging/answers.py",
-        "broken & (np.isfinite(output.float32) if _fits(found, output) else True)",
+        "broken & (np.isfinite(output.float32) if _fits(unclipped, output) else True)",
         "broken",
         "tests/test_answers.py::test_what_float32_does_not_have_is_not_lost",
     ),

@@ -53,7 +53,27 @@ def test_verify_says_so_of_two_equal_nets(tmp_path: Path, capsys: pytest.Capture
     (answer,) = found["verification"]["half"]["after"]
     assert answer["lost"] == answer["not_finite"] > 0
     assert 0 == cli.main(["verify", *pair, *pair, "-q", "--precision", "float32"])
-    assert 0 == cli.main(["verify", *pair, *pair, "-q", "--half-policy", "saturate"])
+
+
+@pytest.mark.parametrize("policy", ["saturate", "mnn"])
+@pytest.mark.parametrize("prototxt", [HOT, text(convolution())])
+def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: str) -> None:
+    """Inside or at the end, a device that saturates goes on with 65504: finite, and wrong by orders of magnitude."""
+    blobs = {name: [blob * np.float32(5000) for blob in every] for name, every in nets.numbers(prototxt).items()}
+    found = caffe_fuse.fuse(model_of(prototxt, blobs), half_policy=policy).verified()
+    assert 1 == found.report.status
+    (problem,) = found.report.problems
+    assert str(problem).endswith("finite in float32 and made of clipped ones in half precision")
+    (answer,) = found.report.verification.after if found.report.verification else ()
+    assert (0, True) == (answer.not_finite, answer.lost > 0)
+    assert answer.snr < 10
+
+
+def test_clipping_that_no_output_shows_is_safe() -> None:
+    """A ReLU6 gives 6 for 65504 as for what was clipped to it."""
+    prototxt = text(convolution(), layer("r", "ReLU6", "c", "c"))
+    model = model_of(prototxt, hot(5000))
+    assert caffe_fuse.verify(model, model, half_policy="saturate").problems == ()
 
 
 def test_what_a_batch_norm_loses_is_to_be_folded() -> None:

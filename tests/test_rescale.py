@@ -79,7 +79,7 @@ def test_an_overflow_with_nothing_behind_it_is_named_and_the_rest_repaired() -> 
         (each.layer.name, each.blob) for each in report.unrepaired
     ]
     assert (
-        "Convolution conv2 blob 0 overflows in channel 0, 1, 2, 3, and cannot be repaired: conv2 is an output of "
+        "Convolution conv2 blob 0 overflows in channels 0, 1, 2, 3, and cannot be repaired: conv2 is an output of "
         "the net; keep layer conv2 in float32"
     ) == str(report.unrepaired[0])
     assert ["conv2"] == sorted({row.layer for row in report.after.rows if not row.stats.safe})
@@ -243,7 +243,7 @@ def test_an_overflow_of_activations_that_nothing_can_help_is_named() -> None:
     assert 1 == report.status
     assert ["d"] == [each.blob for each in report.unrepaired]
     assert (
-        "Convolution d top d may overflow in channel 0, 1, 2, and cannot be repaired: d is an output of the net; keep "
+        "Convolution d top d may overflow in channels 0, 1, 2, and cannot be repaired: d is an output of the net; keep "
         "layer d in float32"
     ) == str(report.unrepaired[0])
     assert not any(row.overflow.size for row in report.activations.after if row.blob == "c")

@@ -19,6 +19,7 @@ from old_forms import as_v1, as_v1_weights
 import caffe_fuse
 from caffe_fuse.cli import process as cli
 from caffe_fuse.half.targets import TARGETS
+from caffe_fuse.judging.problems import BATCH_NORM, DIFFERENT, REFUSED, Problem, sentence
 
 FACTOR = np.ones(1, np.float32)
 SATURATING = [name for name, target in TARGETS.items() if target.policy.overflow == "saturate"]
@@ -122,7 +123,7 @@ def test_a_number_far_beyond_the_largest_half_is_not_safe_on_any_device(
     assert 1 == cli.main(["check", *paths, "--half-policy", policy, "--report", str(tmp_path / "r.json")])
     told = capsys.readouterr().out
     clips = policy in ("saturate", *SATURATING)
-    assert clips == (f"to which {policy} clips them" in told)
+    assert clips == (f"to which {policy} clips (first: " in told)
     assert clips != ("not finite in half precision" in told)
     option = {"ieee": ""}.get(policy, f" --{'target' if policy in TARGETS else 'half-policy'} {policy}")
     assert told.splitlines()[-1].endswith(f": caffe-fuse fuse {paths[0]} {paths[1]}{option}")
@@ -148,8 +149,28 @@ def test_nan_is_a_problem_of_the_weights(tmp_path: Path, capsys: pytest.CaptureF
     for command in (["check"], ["fuse", "--dry-run"]):
         assert 1 == cli.main([command[0], *paths, *command[1:]])
         told = capsys.readouterr().out
-        assert "not safe   1 number in 1 blob are NaN or infinite (first: layer c, blob 0)" in told
+        assert "not safe   1 number in 1 blob is NaN or infinite (first: layer c, blob 0)" in told
         assert "next       the weights are NaN or infinite in float32 already" in told
+
+
+def test_the_verdict_speaks_of_half_precision_only_where_that_is_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prototxt = text(layer("r", "ReLU", "x", "r"), scale(bottom="r"))
+    paths = written(tmp_path, prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
+    for more in ([], ["--half-policy", "off"]):
+        assert 1 == cli.main(["fuse", *paths, "--dry-run", "--strict=refused", *more])
+        told = capsys.readouterr().out
+        assert "verdict    NOT all folded; no model file was written\n" in told
+        assert told.endswith("next       accept what was refused: leave it out of --strict\n")
+
+
+def test_a_verdict_names_each_kind_of_reason_once() -> None:
+    problems = [Problem("a", kind=kind) for kind in ("", REFUSED, DIFFERENT, BATCH_NORM, "")]
+    first, *words = sentence(problems, True, remaining=2).split(", and ")
+    assert "NOT BN-free: 2 BatchNorm layers remain" == first
+    assert ["NOT the same net", "NOT all folded", "NOT safe in half precision"] == words
+    assert "NOT safe in half precision" == sentence(problems[:1], True)
 
 
 def test_numbers_that_flush_name_what_lifts_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -35,7 +36,8 @@ class TopClasses(NamedTuple):
 class HalfAnswer(NamedTuple):
     """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few.
 
-    not_finite: how many numbers are NaN or infinite; lost: how many of these the first net has finite in float32.
+    not_finite: how many numbers are NaN or infinite; lost: how many of these the first net has finite in float32. Where
+    the device saturates, lost are those that would be infinite or NaN if it did not: what they rest on was clipped.
     max_abs: the largest difference. unmatched: of detections, how many only one of the two has; the others are compared
     with the one of the same class that is nearest. top5: a pair for each row of classes. Where there are more or fewer
     numbers and they are no detections, snr and max_abs are NaN.
@@ -56,20 +58,27 @@ def half_answers(
     net: Net, place: int, precision: Precision, inputs: Mapping[str, Array], outputs: Sequence[Output]
 ) -> Tuple[HalfAnswer, ...]:
     """place: 0 where the outputs have their names of the first net, 1 for those of the second."""
-    values = run_net(net, inputs, precision, [output.names[place] for output in outputs]).values
-    return tuple(_answer(output, values[output.names[place]]) for output in outputs if output.names[place] in values)
+    names = [output.names[place] for output in outputs]
+    values = unclipped = run_net(net, inputs, precision, names).values
+    if precision.half is not None and precision.half.saturates:
+        infinite = replace(precision, half=replace(precision.half, overflow="inf"))
+        unclipped = run_net(net, inputs, infinite, names).values
+    return tuple(
+        _answer(output, values[name], unclipped[name]) for output, name in zip(outputs, names) if name in values
+    )
 
 
-def _answer(output: Output, found: Array) -> HalfAnswer:
+def _answer(output: Output, found: Array, unclipped: Array) -> HalfAnswer:
+    """unclipped: what a device gives that does the same, but makes infinite what is too large."""
     kind = output.kind
-    broken = ~np.isfinite(found)
+    broken = ~np.isfinite(unclipped)
     answer = HalfAnswer(
         output.names[0],
         np.nan,
         kind.same_top_class(found, output.float64),
-        int(np.count_nonzero(broken)),
+        int(np.count_nonzero(~np.isfinite(found))),
         tuple(float(number) for number in found.reshape(-1)[:5]),
-        lost=int(np.count_nonzero(broken & (np.isfinite(output.float32) if _fits(found, output) else True))),
+        lost=int(np.count_nonzero(broken & (np.isfinite(output.float32) if _fits(unclipped, output) else True))),
     )
     if not _fits(found, output) and not kind.is_detections:
         return answer

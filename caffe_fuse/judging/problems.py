@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .answers import HalfAnswer
     from .outcome import BlobDifference
 
-BATCH_NORM = "bn"
+BATCH_NORM, DIFFERENT, REFUSED = "bn", "different", "refused"
 ACCEPT = Remedy("accept it as it is", ("fuse", "--allow-bn"))
 DAMAGED = Remedy("the weights are NaN or infinite in float32 already: give those that they were made from")
 ALWAYS = Remedy("lift what is small by powers of two", ("fuse", "--rescale", "always"))
@@ -29,7 +29,7 @@ CALIBRATE = Remedy(
 
 
 class Problem(NamedTuple):
-    """One reason. kind: BATCH_NORM, or "" for any other. `str()` is what is wrong."""
+    """One reason. kind: one of the three above, or "" for what half precision does. `str()` is what is wrong."""
 
     what: str
     remedies: Tuple[Remedy, ...] = ()
@@ -41,12 +41,15 @@ class Problem(NamedTuple):
 
 def sentence(problems: Sequence[Problem], checked: bool, remaining: int = 0) -> str:
     """The verdict. checked: whether there is one on the half range. remaining: how many BatchNorm layers do."""
-    norms = [problem for problem in problems if problem.kind == BATCH_NORM]
-    if norms:
-        others = "" if len(problems) == len(norms) else ", and NOT safe in half precision"
-        return f"NOT BN-free: {_that_remain(remaining)}{others}"
-    if problems:
-        return "NOT safe in half precision"
+    words = {
+        BATCH_NORM: f"NOT BN-free: {_that_remain(remaining)}",
+        DIFFERENT: "NOT the same net",
+        REFUSED: "NOT all folded",
+        "": "NOT safe in half precision",
+    }
+    kinds = {problem.kind for problem in problems}
+    if kinds:
+        return ", and ".join(said for kind, said in words.items() if kind in kinds)
     said = "safe: every value rounds to a half near it" if checked else "done; half range not checked"
     return f"{said}; {counted(remaining, 'BatchNorm layer')} accepted (--allow-bn)" if remaining else said
 
@@ -88,14 +91,19 @@ def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]
     problems: List[Problem] = []
     if large:
         count, first = sum(row.stats.overflow for row in large), large[0]
-        fate = "are not finite in half precision"
-        if found.policy.saturates:
-            fate = f"lie beyond the largest half, to which {found.policy.name} clips them"
-        problems.append(Problem(f"{_place(count, large)} {fate} ({_first(first)})", tuple(remedies)))
+        what = f"{_place(count, large)} {_fate(found.policy)} ({_first(first)})"
+        problems.append(Problem(what, tuple(remedies)))
     if broken:
         count, first = sum(row.stats.nan + row.stats.inf for row in broken), broken[0]
-        problems.append(Problem(f"{_place(count, broken)} are NaN or infinite ({_first(first)})", (DAMAGED,)))
+        problems.append(Problem(f"{_place(count, broken)} NaN or infinite ({_first(first)})", (DAMAGED,)))
     return problems
+
+
+def _fate(policy: HalfPolicy) -> str:
+    """Of numbers that are too large."""
+    if policy.saturates:
+        return f"beyond the largest half, to which {policy.name} clips"
+    return "not finite in half precision"
 
 
 def folding(net: Net, policy: HalfPolicy) -> Remedy:
@@ -124,7 +132,7 @@ def _is_broken(row: HalfRow) -> bool:
 
 
 def _place(count: int, rows: Sequence[HalfRow]) -> str:
-    return f"{counted(count, 'number')} in {counted(len(rows), 'blob')}"
+    return f"{counted(count, 'number')} in {counted(len(rows), 'blob')} {'is' if count == 1 else 'are'}"
 
 
 def _first(row: HalfRow) -> str:
@@ -135,7 +143,8 @@ def demanded(strict: Iterable[str], found: HalfReport, refused: int, mode: str) 
     """What `--strict` names and has happened."""
     problems: List[Problem] = []
     if "refused" in strict and refused:
-        problems.append(Problem(f"{counted(refused, 'layer')} refused"))
+        remedy = Remedy("accept what was refused: leave it out of --strict")
+        problems.append(Problem(f"{counted(refused, 'layer')} refused", (remedy,), REFUSED))
     flushed = sum(row.stats.subnormal + row.stats.underflow for row in found.rows)
     if "flush" in strict and flushed:
         remedy = TOO_WIDE if mode == "always" else ALWAYS
@@ -148,7 +157,7 @@ def seen_to_overflow(found: Activations, policy: HalfPolicy, remedy: Remedy) -> 
     bad = found.unsafe if policy.checked else []
     if not bad:
         return []
-    what = f"{counted(len(bad), 'blob')} seen to hold numbers that are not finite in half precision"
+    what = f"{counted(len(bad), 'blob')} seen to hold numbers that are {_fate(policy)}"
     return [Problem(f"{what} (first: {bad[0].blob} of layer {bad[0].layer})", (remedy,))]
 
 
@@ -162,7 +171,7 @@ def unstorable(layers: Sequence[Layer]) -> List[Problem]:
 
 def differing(first: Optional[BlobDifference]) -> List[Problem]:
     """That two nets are not one. first: where they part."""
-    return [] if first is None else [Problem(f"the nets differ, first in {first}")]
+    return [] if first is None else [Problem(f"the nets differ, first in {first}", kind=DIFFERENT)]
 
 
 def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: Remedy) -> List[Problem]:
@@ -171,7 +180,8 @@ def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: R
     lost = [answer for answer in answers if answer.lost]
     if lost:
         numbers = counted(lost[0].lost, "number")
-        what = f"output {lost[0].blob} has {numbers} finite in float32 and not finite in half precision{_more(lost)}"
+        fate = "not finite" if lost[0].not_finite else "made of clipped ones"
+        what = f"output {lost[0].blob} has {numbers} finite in float32 and {fate} in half precision{_more(lost)}"
         problems.append(Problem(what, (remedy,)))
     if min_snr is None:
         return problems

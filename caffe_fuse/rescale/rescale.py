@@ -47,7 +47,8 @@ class Unrepaired(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        where = f" in channel {few(self.channels)}" if self.channels else ""
+        plural = "s" if self.channels[1:] else ""
+        where = f" in channel{plural} {few(self.channels)}" if self.channels else ""
         what = "overflows" if self.overflow else "loses most of its digits"
         place = f"blob {self.blob}"
         if isinstance(self.blob, str):
