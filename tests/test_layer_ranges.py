@@ -91,7 +91,7 @@ def layer(type_name: str, bottom: str = "x", rest: str = "", top: str = "t") -> 
         (layer("AbsVal"), [X], ([0, 2, 2], [3, 5, 4])),
         (layer("ReLU6"), [([1, -9], [9, -8])], ([1, 0], [6, 0])),
         (layer("HardSwish"), [([-INF, -3], [-4, 0])], ([0, -0.375], [0, 0])),
-        (layer("Mish"), [([-INF], [-1e4])], ([0], [0])),
+        (layer("HardSwish"), [([-INF], [-2])], ([-2 / 6], [0])),
         (layer("HardSigmoid"), [([-INF, 0, 0], [-4, 0, INF])], ([0, 0.5, 0.5], [0, 0.5, 1])),
         (layer("Power", rest="power_param { power: 2 }"), [X], ([0, 4, 4], [9, 25, 16])),
         (layer("Power", rest="power_param { scale: -2 shift: 1 }"), [X], ([-5, -9, 5], [3, -3, 9])),
