@@ -745,8 +745,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "ReLU6 taken for homogeneous",
         "layers/activation.py",
-        "np.minimum(np.maximum(x, 0), 6)),",
-        "np.minimum(np.maximum(x, 0), 6), homogeneous=unchanged),",
+        "np.minimum(np.maximum(x, 0), 6), foreign=True),",
+        "np.minimum(np.maximum(x, 0), 6), foreign=True, homogeneous=unchanged),",
         "tests/test_homogeneous.py::test_what_is_not_homogeneous_pins_its_bottom",
     ),
     Mutant(

@@ -191,7 +191,7 @@ def test_the_channel_axis_is_the_one_of_the_parameter():
     """A negative axis counts on the bottom, whose rank an InnerProduct does not keep."""
     texts = (CONVOLUTION % "axis: -3", TWO_OUTPUTS % "axis: 2", TWO_OUTPUTS % "axis: -2", CONVOLUTION % "")
     parameters = [layer(text) for text in texts]
-    axes = [partial(layers.row(each.type).absorb.channel_axis, each) for each in parameters]
+    axes = [partial(layers.row(each.type).channel_axis, each) for each in parameters]
     assert [1, 2, 2, 1] == [axis((2, 4, 3, 5)) for axis in axes]
     assert [None, 2, None, 1] == [axis(None) for axis in axes]
 

@@ -122,6 +122,7 @@ NOT_RUN = """
 
 def test_every_type_has_one_row():
     assert sorted((BVLC + FORKS).split()) == sorted(layers.LAYERS)
+    assert sorted(FORKS.split()) == sorted(name for name, row in layers.LAYERS.items() if row.foreign)
 
 
 @pytest.mark.parametrize("facet", FACETS)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import caffe_fuse
-from caffe_fuse import layers
 from caffe_fuse.errors import InputError
 from caffe_fuse.net.graph import Value
 
@@ -99,7 +98,3 @@ def test_a_misspelt_field_is_told_with_the_one_that_was_meant() -> None:
         nets.model(net(nets.layer("c", "Convolution", "x", "c", LARGE.replace("output", "ouput"))), None)
     (warning,) = warnings_of(pooling("strde: 1"))
     assert "3:1: field pooling_param.strde (did you mean stride?) of Pooling p is not known" in warning
-
-
-def test_every_type_of_another_caffe_is_in_the_table() -> None:
-    assert layers.FOREIGN < layers.LAYERS.keys()

@@ -31,7 +31,7 @@ def layout_of(layer: Layer, number: int) -> Optional[Layout]:
     row = layer.row
     if row is not None and row.absorb is not None and number == 0:
         return row.absorb.layout(layer.parameter, layer.blobs[0].shape)
-    if row is not None and (row.absorb is not None or row.name == "Scale"):
+    if row is not None and (row.absorb is not None or row.scales):
         return Layout(1, 1, layer.blobs[number].count, 1)
     return None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from ..errors import InputError
+from ..layers.layer_type import CLASSES, DETECTIONS, SCORES
 from ..layers.shapes import text
 from ..net.graph import Layer, Net, Value
 from .detections import Matched, matched
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 Ranking = Tuple[Tuple[int, float], ...]  # the classes with the largest numbers, and these
 RANKED = 5
-_MOVERS = frozenset({"Dropout", "Flatten", "Reshape", "Split"})  # that leave each row of numbers as it is
 
 
 class Kind(NamedTuple):
@@ -59,7 +59,7 @@ def kinds(net: Net) -> Dict[str, Kind]:
     """Of each blob that a layer makes."""
     last = {value.blob: (value, layer) for layer in net.layers for value in net.tops(layer)}
     return {
-        name: Kind(name, layer, layer.kind == "DetectionOutput", _is_classes(net, value))
+        name: Kind(name, layer, _answer(layer) == DETECTIONS, _is_classes(net, value))
         for name, (value, layer) in last.items()
     }
 
@@ -68,9 +68,14 @@ def _is_classes(net: Net, value: Value) -> bool:
     """A Softmax gives classes, and an InnerProduct that nothing reads."""
     maker = net.producer(value)
     is_output = not net.readers(value)
-    while maker is not None and maker.kind in _MOVERS and maker.bottoms:
+    while maker is not None and maker.row is not None and maker.row.keeps and maker.bottoms:
         maker = net.producer(net.bottoms(maker)[0])
-    return maker is not None and (maker.kind == "Softmax" or (is_output and maker.kind == "InnerProduct"))
+    found = None if maker is None else _answer(maker)
+    return found == CLASSES or (is_output and found == SCORES)
+
+
+def _answer(layer: Layer) -> Optional[str]:
+    return None if layer.row is None else layer.row.answer
 
 
 def ranking(row: Array) -> Ranking:

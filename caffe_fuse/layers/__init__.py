@@ -31,18 +31,11 @@ _FAMILIES = (
 
 LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
 
-# The types above that BVLC Caffe does not have: what they do is what most of the Caffes that have them do.
-FOREIGN = frozenset(
-    (
-        *("AnnotatedData", "Axpy", "BN", "ConvolutionDepthwise", "DetectionOutput", "HardSigmoid", "HardSwish"),
-        *("Interp", "Mish", "MultiBoxLoss", "Normalize", "PSROIPooling", "Permute", "PriorBox", "ROIPooling", "ReLU6"),
-        *("Reorg", "ShuffleChannel", "SmoothL1Loss", "Upsample"),
-    )
-)
-
 # The types of which BVLC Caffe takes no blobs (net.cpp:752, "Incompatible number of blobs").
-WITHOUT_BLOBS = (
-    frozenset(name for name, entry in LAYERS.items() if entry.blobs is None) - FOREIGN - {*("BatchNorm", "Python")}
+WITHOUT_BLOBS = frozenset(
+    name
+    for name, entry in LAYERS.items()
+    if entry.blobs is None and not entry.foreign and name not in ("BatchNorm", "Python")
 )
 
 ALIASES: Dict[str, str] = {

@@ -146,12 +146,15 @@ def _row(
     turning: Callable[[Any], float] = _at_zero,
     ranges: Callable[[Forward, Callable[[Any], float], Passage], List[Range]] = elementwise,
     homogeneous: Optional[Homogeneous] = None,
+    cuts: bool = False,
+    foreign: bool = False,
 ) -> LayerType:
     def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
         return [function(parameter, bottoms[0])]
 
     carried = partial(ranges, forward, turning)
-    return LayerType(name, shapes, forward=forward, most=1, ranges=carried, homogeneous=homogeneous)
+    facets = LayerType(name, shapes, forward=forward, most=1, ranges=carried, homogeneous=homogeneous)
+    return facets._replace(cuts=cuts, foreign=foreign)
 
 
 ROWS = (
@@ -160,12 +163,12 @@ ROWS = (
     _row("Clip", _clip),
     _row("ELU", _elu),
     _row("Exp", _exp, _exp_shapes),
-    _row("HardSigmoid", _hard_sigmoid),
-    _row("HardSwish", _hard_swish, turning=lambda _parameter: -1.5, ranges=_gated),
+    _row("HardSigmoid", _hard_sigmoid, foreign=True),
+    _row("HardSwish", _hard_swish, turning=lambda _parameter: -1.5, ranges=_gated, foreign=True),
     _row("Log", _log, _log_shapes, turning=lambda parameter: zero_of_the_line(parameter.log_param)),
-    _row("Mish", _mish, turning=lambda _parameter: -1.1924312145031082, ranges=_gated),
-    _row("ReLU", _relu, homogeneous=unchanged),
-    _row("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6)),
+    _row("Mish", _mish, turning=lambda _parameter: -1.1924312145031082, ranges=_gated, foreign=True),
+    _row("ReLU", _relu, homogeneous=unchanged, cuts=True),
+    _row("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6), foreign=True),
     _row("Sigmoid", lambda _parameter, x: logistic(x)),
     _row("Swish", _swish, turning=_bottom_of_swish, ranges=_gated),
     _row("TanH", lambda _parameter, x: np.tanh(x)),
@@ -178,5 +181,6 @@ ROWS = (
         most=1,
         homogeneous=unchanged,
         ranges=partial(elementwise, _prelu_forward, _at_zero),
+        fillers=("prelu_param", "filler"),
     ),
 )

@@ -89,6 +89,10 @@ def _channel_axis(settings: Any, blob: NDArray[Any], bottom: Shape) -> Union[int
     return end + long[0]
 
 
+def _channel_axis_of(settings_name: str, parameter: Any, bottom: Shape) -> Optional[int]:
+    return known_axis(getattr(parameter, settings_name).axis, bottom)
+
+
 def _scale_affine(parameter: Any, blobs: Arrays, bottoms: Shapes) -> Union[Affine, Refusal]:
     settings = parameter.scale_param
     refusal = _strange(settings, {"axis", "num_axes", "filler", "bias_term", "bias_filler"})
@@ -274,6 +278,9 @@ ROWS = (
         forward=_scale_forward,
         homogeneous=_scale_homogeneous,
         ranges=partial(_affine_ranges, _scale_affine, _scale_ranges),
+        fillers=("scale_param", "filler", "bias_filler"),
+        channel_axis=partial(_channel_axis_of, "scale_param"),
+        scales=True,
     ),
     LayerType(
         "Bias",
@@ -283,6 +290,8 @@ ROWS = (
         forward=_bias_forward,
         homogeneous=_bias_homogeneous,
         ranges=partial(_affine_ranges, _bias_affine, _bias_ranges),
+        fillers=("bias_param", "filler"),
+        channel_axis=partial(_channel_axis_of, "bias_param"),
     ),
     LayerType(
         "Power",
@@ -299,5 +308,6 @@ ROWS = (
         forward=_dropout_forward,
         homogeneous=_dropout_homogeneous,
         ranges=partial(_affine_ranges, _dropout_affine, unknown),
+        keeps=True,
     ),
 )

@@ -234,6 +234,7 @@ ROWS = (
         ranges=same,
         most=1,
         shares=_always,
+        keeps=True,
     ),
     LayerType(
         "Flatten",
@@ -243,9 +244,16 @@ ROWS = (
         ranges=_reshaped,
         most=1,
         shares=_always,
+        keeps=True,
     ),
     LayerType(
-        "Reshape", _reshape_shapes, forward=_reshaping(_reshape_shapes), ranges=_reshaped, most=1, shares=_always
+        "Reshape",
+        _reshape_shapes,
+        forward=_reshaping(_reshape_shapes),
+        ranges=_reshaped,
+        most=1,
+        shares=_always,
+        keeps=True,
     ),
     LayerType(
         "Permute",
@@ -254,6 +262,7 @@ ROWS = (
         homogeneous=_permute_homogeneous,
         ranges=_permute_ranges,
         most=1,
+        foreign=True,
     ),
     LayerType(
         "ShuffleChannel",
@@ -262,6 +271,7 @@ ROWS = (
         homogeneous=_shuffle_channel_homogeneous,
         ranges=_shuffle_channel_ranges,
         most=1,
+        foreign=True,
     ),
-    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, ranges=_reorg_ranges, most=1),
+    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, ranges=_reorg_ranges, most=1, foreign=True),
 )

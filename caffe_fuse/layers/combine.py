@@ -172,5 +172,5 @@ ROWS = (
     LayerType(
         "Eltwise", _eltwise_shapes, forward=_eltwise_forward, homogeneous=_eltwise_homogeneous, ranges=_eltwise_ranges
     ),
-    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, ranges=_axpy_ranges, most=3),
+    LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, ranges=_axpy_ranges, most=3, foreign=True),
 )

@@ -96,7 +96,7 @@ ROWS = (
     LayerType("ImageData", _image_data_shapes),
     LayerType("WindowData", _window_data_shapes),
     LayerType("MemoryData", _memory_data_shapes),
-    LayerType("AnnotatedData", _annotated_data_shapes),
+    LayerType("AnnotatedData", _annotated_data_shapes, foreign=True),
     LayerType("HDF5Data", _unknown_shapes),
     LayerType("Python", _unknown_shapes, topless=True),
     LayerType("HDF5Output", _no_shapes, topless=True),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
-from .layer_type import BlobShapes, LayerType, Shapes
+from .layer_type import DETECTIONS, BlobShapes, LayerType, Shapes
 from .pooling import image
 from .shapes import require, size
 
@@ -187,6 +187,13 @@ def _area(first: Array, last: Array) -> Array:
 
 
 ROWS = (
-    LayerType("PriorBox", _prior_box_shapes, forward=_prior_box_forward, most=2),
-    LayerType("DetectionOutput", _detection_output_shapes, forward=_detection_output_forward, most=3),
+    LayerType("PriorBox", _prior_box_shapes, forward=_prior_box_forward, most=2, foreign=True),
+    LayerType(
+        "DetectionOutput",
+        _detection_output_shapes,
+        forward=_detection_output_forward,
+        most=3,
+        foreign=True,
+        answer=DETECTIONS,
+    ),
 )

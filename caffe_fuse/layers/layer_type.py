@@ -29,6 +29,9 @@ Shape = Optional[Dims]  # None: not even the rank is known
 Shapes = Sequence[Shape]
 BlobShapes = Sequence[Tuple[int, ...]]
 
+# What the numbers of an output are: of classes, of classes if no layer reads them, of boxes.
+CLASSES, SCORES, DETECTIONS = "classes", "scores", "detections"
+
 
 class Refusal(NamedTuple):
     """Why something cannot be done. The reason says what was found, and ends up in the report with its remedy."""
@@ -110,8 +113,6 @@ class Absorbed(NamedTuple):
 class Absorber(NamedTuple):
     """How a layer with weights takes in the affine behind it.
 
-    channel_axis(parameter, bottom shape): the axis of the output channels, which counts on the bottom; None where that
-        depends on a rank that is not known
     channels(parameter): how many output channels there are
     layout(parameter, weight shape): where a channel's weights lie; InputError for a shape that does not fit
     has_bias(parameter)
@@ -121,7 +122,6 @@ class Absorber(NamedTuple):
         `layout`, so that a proof by it sees a wrong layout
     """
 
-    channel_axis: Callable[[Any, Shape], Optional[int]]
     channels: Callable[[Any], int]
     layout: Callable[[Any, Sequence[int]], Layout]
     has_bias: Callable[[Any], bool]
@@ -152,6 +152,14 @@ class LayerType(NamedTuple):
     topless: whether it may stand without a top
     shares(parameter): whether its tops are the memory of its first bottom (Caffe: ShareData)
     homogeneous(setting): how powers of two pass through it; None where they do not
+    channel_axis(parameter, bottom shape): the axis of the channels that its blobs have numbers for, which counts on the
+        bottom; None where that depends on a rank that is not known
+    scales: whether its blobs have one number for each channel, which multiplies it
+    fillers: the message of its settings, and the field with the filler of each blob
+    keeps: whether each row of numbers stays as it is, but for training
+    cuts: whether it takes the largest numbers away: what they were rounded by may remain
+    answer: what its numbers are if they are an output: CLASSES, SCORES, or DETECTIONS
+    foreign: whether BVLC Caffe does not have it: what it does is what most of the Caffes that have it do
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
@@ -170,3 +178,10 @@ class LayerType(NamedTuple):
     homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
     statistics: Optional[Callable[[Any, Arrays], Union[Statistics, Refusal]]] = None
     ranges: Optional[Ranges] = None
+    channel_axis: Optional[Callable[[Any, Shape], Optional[int]]] = None
+    scales: bool = False
+    fillers: Tuple[str, ...] = ()
+    keeps: bool = False
+    cuts: bool = False
+    answer: Optional[str] = None
+    foreign: bool = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, List, Sequence
 import numpy as np
 
 from ..errors import InputError
-from .layer_type import BlobShapes, Dims, LayerType, Shapes
+from .layer_type import CLASSES, BlobShapes, Dims, LayerType, Shapes
 from .pooling import average, image
 from .ranges import UNKNOWN, Passage, Range, squashed, with_zero
 from .shapes import axis_of, like_bottom, require
@@ -119,7 +119,15 @@ ROWS = (
     LayerType("LRN", _lrn_shapes, forward=_lrn_forward, ranges=_lrn_ranges, most=1),
     LayerType("MVN", _channel_shapes, forward=_mvn_forward, most=1),
     LayerType(
-        "Normalize", _channel_shapes, _normalize_blobs, forward=_normalize_forward, ranges=_normalize_ranges, most=1
+        "Normalize",
+        _channel_shapes,
+        _normalize_blobs,
+        forward=_normalize_forward,
+        ranges=_normalize_ranges,
+        most=1,
+        foreign=True,
     ),
-    LayerType("Softmax", _softmax_shapes, forward=_softmax_forward, ranges=partial(squashed, 0.0), most=1),
+    LayerType(
+        "Softmax", _softmax_shapes, forward=_softmax_forward, ranges=partial(squashed, 0.0), most=1, answer=CLASSES
+    ),
 )

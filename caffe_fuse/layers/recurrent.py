@@ -173,6 +173,13 @@ ROWS = (
     ),
     LayerType("RNN", partial(_recurrent_shapes, 1), _rnn_blobs, forward=_rnn_forward, ranges=partial(squashed, -1.0)),
     LayerType("LSTMUnit", _lstm_unit_shapes, forward=_lstm_unit_forward, most=3),
-    LayerType("Embed", _embed_shapes, _embed_blobs, forward=_embed_forward, most=1),
+    LayerType(
+        "Embed",
+        _embed_shapes,
+        _embed_blobs,
+        forward=_embed_forward,
+        most=1,
+        fillers=("embed_param", "weight_filler", "bias_filler"),
+    ),
     LayerType("Parameter", _parameter_shapes, _parameter_blobs, forward=_parameter_forward),
 )

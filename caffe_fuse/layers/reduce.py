@@ -99,10 +99,8 @@ _LOSSES = (
     "EuclideanLoss",
     "HingeLoss",
     "InfogainLoss",
-    "MultiBoxLoss",
     "MultinomialLogisticLoss",
     "SigmoidCrossEntropyLoss",
-    "SmoothL1Loss",
     "SoftmaxWithLoss",
 )
 
@@ -111,4 +109,5 @@ ROWS = (
     LayerType("ArgMax", _argmax_shapes, forward=_argmax_forward, most=1),
     LayerType("Accuracy", _accuracy_shapes),
     *(LayerType(name, _loss_shapes, topless=True) for name in _LOSSES),  # Caffe: layer.hpp AutoTopBlobs
+    *(LayerType(name, _loss_shapes, topless=True, foreign=True) for name in ("MultiBoxLoss", "SmoothL1Loss")),
 )

@@ -166,8 +166,18 @@ def _bins(first: float, last: float, count: int, size: int) -> List[slice]:
 
 
 ROWS = (
-    LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, ranges=_zero_filled, most=2),
-    LayerType("Interp", _interp_shapes, forward=_interp_forward, most=2, homogeneous=_interp_homogeneous, ranges=same),
-    LayerType("ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, ranges=_zero_filled, most=2),
-    LayerType("PSROIPooling", _psroi_pooling_shapes),
+    LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, ranges=_zero_filled, most=2, foreign=True),
+    LayerType(
+        "Interp",
+        _interp_shapes,
+        forward=_interp_forward,
+        most=2,
+        homogeneous=_interp_homogeneous,
+        ranges=same,
+        foreign=True,
+    ),
+    LayerType(
+        "ROIPooling", _roi_pooling_shapes, forward=_roi_pooling_forward, ranges=_zero_filled, most=2, foreign=True
+    ),
+    LayerType("PSROIPooling", _psroi_pooling_shapes, foreign=True),
 )

@@ -17,7 +17,20 @@ from ..blobs.scaled import Layout, ScaledBlob
 from ..errors import InputError
 from ..wording import counted
 from .homogeneous import Moved, Setting, flattened, inputs_of, with_weights
-from .layer_type import Absorbed, Absorber, Affine, BlobShapes, Dim, Dims, LayerType, Random, Refusal, Shape, Shapes
+from .layer_type import (
+    SCORES,
+    Absorbed,
+    Absorber,
+    Affine,
+    BlobShapes,
+    Dim,
+    Dims,
+    LayerType,
+    Random,
+    Refusal,
+    Shape,
+    Shapes,
+)
 from .products import convolve, convolve_each_channel, deconvolve, inner_product
 from .shapes import agreed, axis_of, known_axis, require, size, unknown_axes
 from .sliding import matmul
@@ -258,13 +271,16 @@ def _not_finite(scale: NDArray[np.float64], shift: NDArray[np.float64], bias: ND
     return None
 
 
+def _channel_axis(settings_name: str, parameter: Any, bottom: Shape) -> Optional[int]:
+    return known_axis(getattr(parameter, settings_name).axis, bottom)
+
+
 def _absorber(
     settings_name: str,
     layout: Callable[[Any, Sequence[int]], Layout],
     columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]],
 ) -> Absorber:
     return Absorber(
-        channel_axis=lambda parameter, bottom: known_axis(getattr(parameter, settings_name).axis, bottom),
         channels=lambda parameter: int(getattr(parameter, settings_name).num_output),
         layout=layout,
         has_bias=lambda parameter: bool(getattr(parameter, settings_name).bias_term),
@@ -280,10 +296,13 @@ def _row(
     absorb: Absorber,
     sums: Callable[..., List[NDArray[Any]]],
     homogeneous: Callable[[Setting], Optional[Moved]],
-    most: Optional[int] = None,
+    settings_name: str = "convolution_param",
+    **others: Any,
 ) -> LayerType:
     forward = partial(sums, product=matmul)
-    return LayerType(name, shapes, blobs, absorb=absorb, forward=forward, sums=sums, most=most, homogeneous=homogeneous)
+    fillers = (settings_name, "weight_filler", "bias_filler")
+    facets = LayerType(name, shapes, blobs, absorb=absorb, forward=forward, sums=sums, homogeneous=homogeneous)
+    return facets._replace(fillers=fillers, channel_axis=partial(_channel_axis, settings_name), **others)
 
 
 _CONVOLUTION_SHAPES = partial(_convolution_shapes, Window.convolved)
@@ -305,6 +324,7 @@ ROWS = (
         _CONVOLUTION_ABSORBER,
         convolve_each_channel,
         partial(_convolution_homogeneous, depthwise=True),
+        foreign=True,
     ),
     _row(
         "Deconvolution",
@@ -321,6 +341,8 @@ ROWS = (
         _absorber("inner_product_param", _inner_product_layout, _inner_product_columns),
         inner_product,
         _inner_product_homogeneous,
+        "inner_product_param",
         most=1,
+        answer=SCORES,
     ),
 )

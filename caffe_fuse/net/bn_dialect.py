@@ -12,7 +12,7 @@ from typing import Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
-from ..layers.batch_norm import DIALECTS, Dialect, settings_of, unsettled
+from ..layers.batch_norm import DIALECTS, TYPES, Dialect, settings_of, unsettled
 from ..layers.batch_norm.settings import uses_stored
 from ..layers.layer_type import Affine, LayerType, Refusal
 from ..schema.messages import copy_of
@@ -33,7 +33,7 @@ class Decided(NamedTuple):
 
 def decide(net: Net, name: Optional[str] = None) -> Decided:
     """name: of the dialect, where the user says it. Raises InputError for one that does not fit."""
-    groups = {row: [layer for layer in net.layers if _row_name(layer) == row] for row in ("BatchNorm", "BN")}
+    groups = {row: [layer for layer in net.layers if _row_name(layer) == row] for row in TYPES}
     if name is not None:
         _check_name(name, groups)
     readings: Readings = {}
@@ -70,7 +70,7 @@ def _using_stored(layer: Layer) -> Layer:
 
 
 def _row_name(layer: Layer) -> str:
-    return layer.kind if layer.kind in ("BatchNorm", "BN") else ""
+    return layer.kind if layer.is_batch_norm else ""
 
 
 def _named(name: str) -> List[Dialect]:

@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 24  # numbers of a blob; the sizes stand in the text, which costs nothing
 
-# By type: its message, and the fields that fill its first and its second blob.
-_FILLERS: Dict[str, Tuple[str, str, str]] = {
-    **dict.fromkeys(
-        ("Convolution", "ConvolutionDepthwise", "Deconvolution"), ("convolution_param", "weight_filler", "bias_filler")
-    ),
-    "InnerProduct": ("inner_product_param", "weight_filler", "bias_filler"),
-    "Embed": ("embed_param", "weight_filler", "bias_filler"),
-    "Scale": ("scale_param", "filler", "bias_filler"),
-    "Bias": ("bias_param", "filler", ""),
-    "PReLU": ("prelu_param", "filler", ""),
-}
-
 
 def filled(net: Net, needed: Sequence[Tuple[Layer, Sequence[Dims]]]) -> Tuple[Net, List[str]]:
     """The net with the blobs that these layers need and lack, as far as fillers give them, and a note of each."""
@@ -52,10 +40,12 @@ def filled(net: Net, needed: Sequence[Tuple[Layer, Sequence[Dims]]]) -> Tuple[Ne
 
 def _blobs(layer: Layer, shapes: Sequence[Dims]) -> Optional[Tuple[Blob, ...]]:
     assert layer.row is not None
-    message, *names = _FILLERS.get(layer.row.name, ("", ""))
-    if not message or not getattr(layer.parameter, message).HasField(names[0]):
+    if not layer.row.fillers:
         return None
+    message, *names = layer.row.fillers
     settings = getattr(layer.parameter, message)
+    if not settings.HasField(names[0]):
+        return None
     arrays = [_numbers(getattr(settings, name), shape) for name, shape in zip(names, shapes)]
     known = [ArrayBlob(array) for array in arrays if array is not None]
     return tuple(known) if len(known) == len(shapes) else None

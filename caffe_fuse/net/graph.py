@@ -14,6 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from .. import generations, layers
 from ..blobs.blob import Blob, StoredBlob
 from ..errors import InputError, InternalError
+from ..layers import batch_norm
 from ..layers.layer_type import Affine, LayerType, Shape
 from ..protobuf.text import Field, Message
 from ..schema.messages import Unknown
@@ -63,7 +64,7 @@ class Layer:
     @property
     def is_batch_norm(self) -> bool:
         """Whether it is a BatchNorm, under whatever name its Caffe has for the type."""
-        return self.kind in ("BatchNorm", "BN")
+        return self.kind in batch_norm.TYPES
 
     @property
     def bottoms(self) -> Tuple[str, ...]:
@@ -124,7 +125,7 @@ class Layer:
         """Why its sizes may be others than we think."""
         if any("." in unknown.path for unknown in self.unknown):
             return f"{self.not_understood} of {self} in line {self.line}"
-        if self.row is not None and self.row.name in layers.FOREIGN:
+        if self.row is not None and self.row.foreign:
             return f"{self} in line {self.line}, a type that BVLC Caffe does not have,"
         return None
 

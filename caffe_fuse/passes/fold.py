@@ -57,7 +57,8 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
             continue
         absorber = layer.row.absorb
         rank = rank_of(net.shapes[net.tops(layer)[0]])
-        axis = absorber.channel_axis(layer.parameter, net.shapes[net.bottoms(layer)[0]])
+        assert layer.row.channel_axis is not None
+        axis = layer.row.channel_axis(layer.parameter, net.shapes[net.bottoms(layer)[0]])
         for top in net.tops(layer):
             links, reasons = follow(net, top, axis, absorber.channels(layer.parameter), kept)
             refusals += reasons

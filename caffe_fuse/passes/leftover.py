@@ -9,15 +9,13 @@ from ..net.graph import Layer, Net
 from .chain import affine_of
 from .rewrite import Progress, Refused
 
-IDENTITIES = frozenset({"Dropout", "Split"})
-
 
 def name_leftovers(progress: Progress) -> Progress:
     refusals: List[Refused] = []
     made = {rewrite.after.index for rewrite in progress.rewrites}
     for layer in progress.net.layers:
         affine = affine_of(progress.net, layer, progress.kept)
-        if layer.row is None or affine is None or layer.index in made or layer.kind in IDENTITIES:
+        if layer.row is None or affine is None or layer.index in made or layer.row.keeps:
             continue
         if isinstance(affine, Affine) and affine.is_identity and not layer.blobs:
             continue

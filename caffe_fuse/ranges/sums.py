@@ -62,6 +62,7 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     assert row is not None
     assert row.absorb is not None
     assert row.forward is not None
+    assert row.channel_axis is not None
     dims = None if shape is None or len(shape) < 2 else _least(row.name, parameter, shape)
     if dims is None or None in dims:
         return None
@@ -76,7 +77,7 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     magnitudes = np.ascontiguousarray(np.broadcast_to(spread, sizes))
     blobs = [np.abs(blob.array()).astype(np.float32) for blob in layer.blobs]
     (top,) = row.forward(parameter, blobs, [magnitudes])
-    axis = row.absorb.channel_axis(parameter, sizes)
+    axis = row.channel_axis(parameter, sizes)
     layout = row.absorb.layout(parameter, layer.blobs[0].shape)
     others = tuple(place for place in range(top.ndim) if place != axis)
     return SumBound(layer.name, layout.size // layout.channels, np.asarray(top.max(others)))

@@ -19,7 +19,7 @@ from ..half.lost_channels import Loss, losses
 from ..half.measures import Measures
 from ..half.rounding import IEEE, OVERFLOW, HalfPolicy
 from ..layers.homogeneous import Scaled
-from ..layers.shapes import known_axis, rank_of
+from ..layers.shapes import rank_of
 from ..net.graph import Layer, Net, Value
 from ..net.scale_groups import Groups, grouped
 from ..passes import FOLD, MERGE, Rewrite
@@ -129,11 +129,9 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
     for layer in source.layers:
         if layer.index in powers and layer.index not in done:
             bottom, rank = source.shapes[source.bottoms(layer)[0]], rank_of(source.shapes[source.tops(layer)[0]])
-            if layer.row is not None and layer.row.absorb is not None:
-                rule, axis = FOLD, layer.row.absorb.channel_axis(layer.parameter, bottom)
-            else:
-                settings = layer.parameter.bias_param if layer.kind == "Bias" else layer.parameter.scale_param
-                rule, axis = MERGE, known_axis(settings.axis, bottom)
+            assert layer.row is not None
+            assert layer.row.channel_axis is not None  # powers move into no other blobs
+            rule, axis = MERGE if layer.row.absorb is None else FOLD, layer.row.channel_axis(layer.parameter, bottom)
             assert axis is not None  # no power passes through a layer whose axis is not known
             found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
     return found

@@ -6,6 +6,6 @@ table.py lists them, dialect.py says what one is, read.py gives its affine and f
 from __future__ import annotations
 
 from .dialect import Dialect, settings_of, unsettled
-from .table import DIALECTS, ROWS
+from .table import DIALECTS, ROWS, TYPES
 
-__all__ = ["DIALECTS", "ROWS", "Dialect", "settings_of", "unsettled"]
+__all__ = ["DIALECTS", "ROWS", "TYPES", "Dialect", "settings_of", "unsettled"]

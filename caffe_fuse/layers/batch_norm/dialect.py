@@ -65,6 +65,7 @@ class Dialect(NamedTuple):
             statistics=partial(_statistics, self.read, order),
             stored=self.stored,
             most=1,
+            foreign=self.layer == "BN",
         )
 
     def _orders(self, parameter: Any) -> Sequence[str]:
@@ -82,7 +83,7 @@ def settings_of(layer: str, parameter: Any) -> Any:
 
 def unsettled(layer: str, refusal: Refusal) -> LayerType:
     """The row of layers that no dialect can be told for: they stay, with this reason."""
-    return LayerType(layer, like_bottom, affine=lambda *_: refusal, most=1)
+    return LayerType(layer, like_bottom, affine=lambda *_: refusal, most=1, foreign=layer == "BN")
 
 
 def _has_sizes(order: str, sizes: Sequence[int]) -> bool:

@@ -135,6 +135,8 @@ DIALECTS: Tuple[Dialect, ...] = (
     ),
 )
 
+TYPES = tuple(dict.fromkeys(dialect.layer for dialect in DIALECTS))
+
 ROWS = (
     DIALECTS[0].row(_THREE),
     unsettled("BN", Refusal("its blobs do not tell which dialect of BN it is")),
