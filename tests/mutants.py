@@ -35,6 +35,7 @@ VALUES = "tests/test_written_values.py::test_every_number_of_a_recorded_net_is_r
 NORM = "tests/test_batch_norm.py::"
 READ, DIALECT, TABLE = (f"layers/batch_norm/{name}.py" for name in ("read", "dialect", "table"))
 AFFINE, WEIGHTED, SCALED = "layers/affine.py", "layers/weighted.py", "blobs/scaled.py"
+CONVOLUTION, INNER_PRODUCT = "layers/convolution.py", "layers/inner_product.py"
 DIAGNOSIS = "tests/test_diagnosis.py"
 FORMATS, HDF5, OUTPUTS = "emit/formats.py", "weights/hdf5.py", "files/outputs.py"
 PRINTED = "tests/test_printing.py::test_no_command_prints_what_a_terminal_obeys_nor_a_line_more"
@@ -548,7 +549,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "a deconvolution scaled along its inputs",
-        WEIGHTED,
+        CONVOLUTION,
         "    return Layout(group, shape[0] // group, shape[1], prod(shape[2:]))",
         "    return Layout(1, 1, outputs, prod(shape) // outputs)",
         FOLD + "test_every_weight_layer_absorbs",
@@ -562,7 +563,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "transposed weights scaled along the wrong axis",
-        WEIGHTED,
+        INNER_PRODUCT,
         "    return Layout(1, matrix[0], outputs, 1) if transposed else",
         "    return Layout(1, 1, outputs, matrix[0]) if transposed else",
         FOLD + "test_every_weight_layer_absorbs",
@@ -800,14 +801,14 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "the powers of a transposed product along the outputs",
-        "passes/layer_powers.py",
+        INNER_PRODUCT,
         "places // outputs if transposed else",
         "places % outputs if transposed else",
         "tests/test_layerpowers.py",
     ),
     Mutant(
         "the powers of the first group for all",
-        "passes/layer_powers.py",
+        CONVOLUTION,
         "first // (shape[0] // groups) * shape[1] + second",
         "second",
         "tests/test_layerpowers.py",

@@ -13,8 +13,10 @@ from .affine import ROWS as AFFINE
 from .arrange import ROWS as ARRANGE
 from .batch_norm import ROWS as BATCH_NORM
 from .combine import ROWS as COMBINE
+from .convolution import ROWS as CONVOLUTION
 from .data import ROWS as DATA
 from .detection import ROWS as DETECTION
+from .inner_product import ROWS as INNER_PRODUCT
 from .layer_type import LayerType
 from .normalise import ROWS as NORMALISE
 from .parts import ROWS as PARTS
@@ -22,11 +24,10 @@ from .pooling import ROWS as POOLING
 from .recurrent import ROWS as RECURRENT
 from .reduce import ROWS as REDUCE
 from .resize import ROWS as RESIZE
-from .weighted import ROWS as WEIGHTED
 
 _FAMILIES = (
-    *(WEIGHTED, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, PARTS, COMBINE),
-    *(REDUCE, RECURRENT, DATA, DETECTION),
+    *(CONVOLUTION, INNER_PRODUCT, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, PARTS),
+    *(COMBINE, REDUCE, RECURRENT, DATA, DETECTION),
 )
 
 LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}

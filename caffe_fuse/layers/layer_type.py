@@ -120,6 +120,11 @@ class Absorber(NamedTuple):
     columns(parameter, weight shape, count, random): int64 (channels, n), n <= count: for each output channel the
         flat indices of some of its weights, ascending; from Caffe's definition of the blob, never through
         `layout`, so that a proof by it sees a wrong layout
+    inputs(parameter, weight shape, places): which input channel the weight at each flat place is multiplied with, as
+        int64; an InnerProduct has one for each number that it sums up. From Caffe's definition, too
+    least(parameter, bottom shape): the smallest bottom in which each sum of the layer occurs once; the bottom has two
+        axes or more, and None says that it sums over images
+    has_space: whether the weights have axes of space
     """
 
     channels: Callable[[Any], int]
@@ -127,6 +132,9 @@ class Absorber(NamedTuple):
     has_bias: Callable[[Any], bool]
     absorb: Callable[[Any, Sequence[Blob], Affine], Union[Absorbed, Refusal]]
     columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]]
+    inputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]]
+    least: Callable[[Any, Dims], Optional[Dims]]
+    has_space: bool
 
 
 class LayerType(NamedTuple):

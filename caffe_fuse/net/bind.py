@@ -223,7 +223,7 @@ def _with_own_axes(net: Net) -> Net:
         row, filters = layer.row, layer.blobs[0] if layer.blobs else None
         if row is not None and row.absorb is not None and filters is not None and filters.legacy:
             shape = exact_shapes(net, layer)[0]
-            if row.name != "InnerProduct" and shape != filters.shape:
+            if row.absorb.has_space and shape != filters.shape:
                 blob = own.setdefault(filters, CastBlob(filters, filters.dtype, shape))
                 layer = replace(layer, blobs=(blob, *layer.blobs[1:]))
         changed.append(layer)

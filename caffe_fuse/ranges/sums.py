@@ -7,7 +7,7 @@ layer's own forward function gives the bound, from |weights|, |bias| and the mag
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from ..errors import InputError
 from ..execution.forward import require_fitting
 from ..half.rounding import OVERFLOW
 from ..layers.ranges import Range
-from ..layers.shapes import axis_of
-from ..layers.window import windows
 from ..net.graph import Layer, Net
 from .predict import Known
 
@@ -63,7 +61,7 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     assert row.absorb is not None
     assert row.forward is not None
     assert row.channel_axis is not None
-    dims = None if shape is None or len(shape) < 2 else _least(row.name, parameter, shape)
+    dims = None if shape is None or len(shape) < 2 else row.absorb.least(parameter, shape)
     if dims is None or None in dims:
         return None
     sizes = tuple(dim or 0 for dim in dims)
@@ -81,15 +79,3 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     layout = row.absorb.layout(parameter, layer.blobs[0].shape)
     others = tuple(place for place in range(top.ndim) if place != axis)
     return SumBound(layer.name, layout.size // layout.channels, np.asarray(top.max(others)))
-
-
-def _least(type_name: str, parameter: Any, shape: Tuple[Optional[int], ...]) -> Optional[Tuple[Optional[int], ...]]:
-    """One image, no larger than a window needs to lie inside it somewhere."""
-    if type_name == "InnerProduct":
-        return (1, *shape[1:]) if axis_of(parameter.inner_product_param.axis, len(shape)) else None
-    settings = parameter.convolution_param
-    if axis_of(settings.axis, len(shape)) != 1:
-        return None
-    slid = windows(settings, len(shape) - 2)
-    needed = [window.extent + window.stride - 1 + window.before + window.behind for window in slid]
-    return (1, shape[1], *(need if dim is None else min(dim, need) for dim, need in zip(shape[2:], needed)))
