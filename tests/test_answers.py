@@ -87,6 +87,19 @@ def test_what_a_batch_norm_loses_is_to_be_folded() -> None:
     assert caffe_fuse.fuse(model).verified().safe
 
 
+def test_the_net_to_fold_is_the_one_that_has_batch_norms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prototxt = text(convolution(), batch_norm())
+    blobs = nets.numbers(prototxt)
+    blobs["b"][:2] = [np.full(6, 1e6, np.float32)] * 2
+    (tmp_path / "a.prototxt").write_bytes(prototxt)
+    (tmp_path / "a.caffemodel").write_bytes(nets.caffemodel(prototxt, blobs))
+    pair, folded = [[str(tmp_path / f"{name}.{end}") for end in ("prototxt", "caffemodel")] for name in "af"]
+    assert 0 == cli.main(["fuse", *pair, "-o", str(tmp_path / "f")])
+    capsys.readouterr()
+    assert 1 == cli.main(["verify", *folded, *pair])
+    assert f"caffe-fuse fuse {pair[0]} {pair[1]}\n" in capsys.readouterr().out
+
+
 def test_what_float32_does_not_have_is_not_lost() -> None:
     prototxt = text(layer("s", "Scale", "x", "s"), shape=(1, 4))
     broken = model_of(prototxt, {"s": [np.array([np.nan, 1, np.inf, 1], np.float32)]})

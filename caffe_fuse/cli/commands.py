@@ -168,6 +168,7 @@ def run_run(options: argparse.Namespace) -> int:
 
 def run_verify(options: argparse.Namespace) -> int:
     from ..judging.compare import verify
+    from ..judging.problems import batch_norms
     from ..report.terminal import verify_report
 
     _check_folders(options.report)
@@ -194,7 +195,9 @@ def run_verify(options: argparse.Namespace) -> int:
 
         paths = (*first.paths, *second.paths)
         _write_report(options.report, verify_to_json(paths, found, status), (*paths, *given.also_read(options)))
-    _print(options, verify_report(found, first.paths), warnings)
+    # A second net with BatchNorm is what to fold; ranges are recorded of the first one, which `fuse` reads with them.
+    next_files = second.paths if batch_norms(second.net) else first.paths
+    _print(options, verify_report(found, next_files), warnings)
     return status
 
 

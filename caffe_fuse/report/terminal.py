@@ -184,7 +184,7 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
 
 
 def verify_report(found: Verification, files: Sequence[str]) -> List[str]:
-    """files: of the first net, for the command that comes next."""
+    """files: for the command that comes next."""
     ending = _ending(found.problems, found.verdict, steps(found.problems, files))
     return [*verification_lines(found, _TWO), *ending]
 
