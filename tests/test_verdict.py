@@ -101,6 +101,14 @@ def test_a_remedy_stands_on_the_line_behind_its_reason(tmp_path: Path, capsys: p
     assert not any("batch statistics" in line for line in lines[place + 1 :])
 
 
+def test_ranges_of_batch_statistics_tell_nothing_of_stored_ones() -> None:
+    model = nets.model(*with_variance(VARIANCES, BATCH))
+    ranges = caffe_fuse.calibrate(model, [{"x": INPUT}])
+    with pytest.raises(caffe_fuse.InputError, match="recorded with batch statistics"):
+        caffe_fuse.fuse(model, use_global_stats=True, ranges=ranges)
+    assert caffe_fuse.fuse(model, use_global_stats=True, ranges=ranges, keep=["b"], allow_bn=True).safe
+
+
 def test_stored_statistics_are_what_caffe_takes_when_it_is_told_to(tmp_path: Path) -> None:
     """The same net with use_global_stats: true, by the float64 judge."""
     prototxt, weights = with_variance(VARIANCES, BATCH)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Collection, Optional, Union
 
 from .. import passes
 from ..emit.dropped import dropped_layers
+from ..errors import InputError
 from ..half import sampling as columns
 from ..half.measures import Measures
 from ..half.report import HalfReport
@@ -78,8 +79,20 @@ def fuse(
         keep_blobs=listed(keep_blobs),
     )
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
-    model = replace(model, net=with_stored_statistics(model.net, keep)) if use_global_stats else model
+    model = _with_stored_statistics(model, keep, ranges) if use_global_stats else model
     return Result(_folded(model, options, assume(model.net, sigmas, ranges, half_sums)), options)
+
+
+def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optional[Calibration]) -> Model:
+    net = with_stored_statistics(model.net, keep)
+    changed = (new.parameter is not old.parameter for new, old in zip(net.layers, model.net.layers))
+    if ranges is not None and any(changed):
+        raise InputError(
+            "the ranges were recorded with batch statistics, and use_global_stats takes the stored ones",
+            where=model.document.path,
+            remedy="write use_global_stats: true into the net, and record them anew",
+        )
+    return replace(model, net=net)
 
 
 def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
