@@ -1,4 +1,4 @@
-"""Report: the facts of one fold, as data. Its forms are beside it: terminal.py, document.py (JSON)."""
+"""Report: the facts of one fold, as data. Its forms are in report/: terminal, JSON, page."""
 
 from __future__ import annotations
 
