@@ -83,6 +83,19 @@ def test_protobuf_has_no_word_of_caffe() -> None:
     assert [] == found
 
 
+def test_what_the_facets_exchange_imports_no_family_of_layer_types() -> None:
+    for name in ("homogeneous", "ranges", "shapes"):
+        found = {target[1] for target in imports(PACKAGE / "layers" / f"{name}.py") if target[0] == "layers"}
+        assert found <= {"layer_type", "shapes"}
+
+
+def test_only_the_rows_know_what_is_true_of_a_type() -> None:
+    """Elsewhere a layer is asked for a facet, not whether its type has a name."""
+    asked = re.compile(r"\b(kind|row\.name) (==|!=|in|not in) [({]?\"[A-Z]")
+    paths = [path for path in PACKAGE.rglob("*.py") if room_of(path) != "layers"]
+    assert [] == [path.name for path in paths if asked.search(path.read_text())]
+
+
 def test_rules_and_layers_know_no_files() -> None:
     for room in ("layers", "passes", "half", "rescale"):
         for path in (PACKAGE / room).rglob("*.py"):

@@ -135,8 +135,7 @@ def _permute_homogeneous(setting: Setting) -> Optional[Moved]:
     channels, shape = setting.channels[0], setting.bottoms[0]
     if channels is None or shape is None:
         return None
-    order = list(setting.parameter.permute_param.order)
-    order += [axis for axis in range(len(shape)) if axis not in order]
+    order = _whole_order(setting.parameter.permute_param.order, len(shape))
     return Moved([Channels(order.index(channels.axis), channels.labels)])
 
 

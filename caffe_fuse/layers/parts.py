@@ -48,7 +48,7 @@ def _slice_homogeneous(setting: Setting) -> Optional[Moved]:
     settings, channels, shape = setting.parameter.slice_param, setting.channels[0], setting.bottoms[0]
     if channels is None or shape is None:
         return None
-    axis = axis_of(settings.slice_dim if settings.HasField("slice_dim") else settings.axis, len(shape))
+    axis = _slice_axis(settings, len(shape))
     if axis != channels.axis:
         return unchanged(setting)
     sizes = [None if top is None else top[axis] for top in setting.tops]
