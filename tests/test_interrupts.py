@@ -16,8 +16,11 @@ from truth import FOLDER as TRUTH
 from caffe_fuse.files import interrupts
 
 PAIR = [str(TRUTH / "net-resnet-bottleneck" / name) for name in ("net.prototxt", "net.caffemodel")]
-# A job in the background starts with SIGINT ignored.
-PRELUDE = "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+# A job in the background starts with SIGINT ignored, one of nohup with SIGHUP.
+PRELUDE = (
+    "import os, signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+)
 
 
 def started(program: str, *arguments: str) -> subprocess.Popen[bytes]:
