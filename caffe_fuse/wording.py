@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Sequence, Tuple
+from typing import Iterable, NamedTuple, Tuple
 
 VERDICT = "verdict    "  # how its line begins
 FEW = 5
@@ -26,6 +26,18 @@ def few(names: Iterable[object]) -> str:
     return ", ".join(listed[:FEW]) + (", ..." if listed[FEW:] else "")
 
 
+class Typed(NamedTuple):
+    """What was typed, for the command that comes next: the files of a net, the options about it, and all options."""
+
+    files: Tuple[str, ...]
+    about_net: Tuple[str, ...] = ()
+    options: Tuple[str, ...] = ()
+
+    def for_command(self, name: str) -> Tuple[str, ...]:
+        """`fuse` takes all that `check` does; `upgrade` takes no option about the net."""
+        return {"fuse": self.options or self.about_net, "upgrade": ()}.get(name, self.about_net)
+
+
 class Remedy(NamedTuple):
     """What to do, in words; and the command that does it, if one does: its name, then its options."""
 
@@ -40,11 +52,13 @@ class Remedy(NamedTuple):
         name, *options = self.command
         return f"{self.text}: {' '.join(options) or f'caffe-fuse {name}'}"
 
-    def told(self, files: Sequence[str]) -> str:
-        """With the command as it is typed for these files."""
+    def told(self, typed: Typed) -> str:
+        """With the command as it is to be typed."""
         if not self.command:
             return self.text
         import shlex
 
         name, *options = self.command
-        return f"{self.text}: {shlex.join(['caffe-fuse', name, *files, *options])}"
+        given = typed.for_command(name)
+        new = [] if " ".join(options) in " ".join(given) else options
+        return f"{self.text}: {shlex.join(['caffe-fuse', name, *typed.files, *given, *new])}"

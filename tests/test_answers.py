@@ -16,6 +16,7 @@ from caffe_fuse.cli import process as cli
 from caffe_fuse.judging.agreement import kinds
 from caffe_fuse.report.json_report import verification
 from caffe_fuse.report.terminal import verify_report
+from caffe_fuse.wording import Typed
 
 HOT = text(convolution(), layer("r", "ReLU", "c", "c"), convolution("d", "c", "d"))
 
@@ -181,7 +182,7 @@ def test_a_row_of_numbers_that_are_no_classes_has_no_top_class() -> None:
     found = compared(classifier("AbsVal"))
     assert [None, None] == [row.top1 for row in found.rows]
     assert [None] == [answer.top1 for answer in found.after]
-    assert not any("top class" in line for line in verify_report(found, []))
+    assert not any("top class" in line for line in verify_report(found, Typed(())))
 
 
 def test_the_largest_classes_of_both_are_told() -> None:
@@ -194,7 +195,7 @@ def test_the_largest_classes_of_both_are_told() -> None:
     for row, half, single in zip(answer.top5, halves["p"], singles["p"]):
         assert [(place, half[place]) for place in np.argsort(-half, kind="stable")] == list(row.half)
         assert [(place, single[place]) for place in np.argsort(-single, kind="stable")] == list(row.float32)
-    lines = verify_report(found, [])
+    lines = verify_report(found, Typed(()))
     assert any(line.startswith("in half    B p (row 1 of 2): SNR") and "; 1: " in line for line in lines)
     assert any(line.startswith("in float32 A p (row 1 of 2): 2: ") for line in lines)
     (told,) = verification(found)["half"]["after"]

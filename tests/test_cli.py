@@ -136,7 +136,7 @@ def test_no_batch_norm_may_remain_unless_it_is_allowed(run: Run, tmp_path: Path,
     status, out, _ = run("fuse", *strict, *pair, "-o", tmp_path / "b")
     assert 1 == status
     last = out[out.index("not safe ") :].splitlines()
-    command = f"caffe-fuse fuse {pair[0]} {pair[1]}"
+    command = " ".join(["caffe-fuse fuse", *map(str, pair), *(strict and ["--strict=bn"]), f"-o {tmp_path / 'b'}"])
     assert [
         "not safe   1 BatchNorm layer remains: n",
         "verdict    NOT BN-free: 1 BatchNorm layer remains; no model file was written",

@@ -15,6 +15,7 @@ from nets import batch_norm, convolution, layer, scale, text
 import caffe_fuse
 from caffe_fuse.cli import process as cli
 from caffe_fuse.report.terminal import verify_report
+from caffe_fuse.wording import Typed
 
 FOLDED = [name for name in truth.names() if name.split("-")[0] in ("fold", "net", "random")]
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
@@ -168,7 +169,9 @@ def test_the_command_says_where_nets_part(tmp_path: Path, capsys: pytest.Capture
     assert 1 == cli.main(["verify", *pairs, "--precision", "float32"])
     out = capsys.readouterr().out
     assert "first in blob d of layer d" in out
-    assert "verdict    the nets DIFFER" == out.splitlines()[-1]
+    verdict, step = out.splitlines()[-2:]
+    assert "verdict    the nets DIFFER" == verdict
+    assert f"next       look at the layer where they part: caffe-fuse run {pairs[2]} {pairs[3]} --blobs d" == step
 
 
 def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +293,7 @@ def test_other_detections_for_rounding_alone_are_no_difference() -> None:
 )
 def test_answers_that_are_not_shown_are_counted(outputs: int, last: str) -> None:
     model = model_of(text(*(layer(f"o{place}", "AbsVal", "x", f"o{place}") for place in range(outputs))), {})
-    lines = [line for line in verify_report(caffe_fuse.verify(model, model), []) if "in half" in line]
+    lines = [line for line in verify_report(caffe_fuse.verify(model, model), Typed(())) if "in half" in line]
     assert lines[-1].startswith(f"in half    {last}")
     assert 16 == sum(" o" in line and "SNR" in line for line in lines)
 

@@ -27,6 +27,7 @@ from caffe_fuse.cli import process as cli
 from caffe_fuse.report.json_report import to_json
 from caffe_fuse.report.show import plan_report
 from caffe_fuse.report.terminal import fold_report
+from caffe_fuse.wording import Typed
 
 GOLDEN = TESTS / "golden"
 Fuse = Callable[..., Tuple[int, str, Dict[str, Any]]]
@@ -137,7 +138,8 @@ def test_refused_names_the_layer_the_reason_and_the_line(fuse: Fuse) -> None:
     assert {"layer": "n", "type": "BatchNorm", "rule": "affine", "reason": reason, "line": 15} == {
         name: first[name] for name in first if name != "remedy"
     }
-    assert first["remedy"].endswith(": caffe-fuse fuse net.prototxt net.caffemodel --use-global-stats")
+    words = "net.prototxt net.caffemodel -o new --report r.json --use-global-stats"
+    assert first["remedy"].endswith(f": caffe-fuse fuse {words}")
     assert [{"layer": "n", "type": "BatchNorm", "line": 15}] == report["batch_norms"]
     assert ("s", "Scale", 22) == (second["layer"], second["type"], second["line"])
     assert ['  name: "n"', '  name: "s"'] == [lines[each["line"]] for each in report["refused"]]
@@ -408,7 +410,7 @@ def test_what_is_told_of_a_fork_grows_with_its_readers_not_with_their_square() -
         norms = [nets.batch_norm(f"b{n:03}", "c", f"b{n:03}") for n in range(count)]
         prototxt = nets.text(nets.convolution(), *norms)
         model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
-        report = caffe_fuse.fuse(model).report._replace(inputs=())
+        report = caffe_fuse.fuse(model).report._replace(typed=Typed(()))
         told = [
             to_json(report, []),
             *("\n".join(lines) for lines in (fold_report(report, (), True), plan_report(model))),

@@ -452,3 +452,14 @@ def test_every_definition_of_a_real_net_can_be_upgraded(shared: Path) -> None:
             continue
         assert upgraded == content or upgraded == new_text(upgraded)
     assert (65, 1) == (len(paths), templates)
+
+
+def test_types_are_told_and_a_layer_without_one_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = tmp_path / "n.prototxt"
+    net.write_bytes(b'layer { name: "c" type: "Convolutoin" top: "c" }')
+    assert 0 == cli.main(["upgrade", str(net), "-o", str(tmp_path / "u")])
+    assert "type Convolutoin of 1 layer is not known (did you mean Convolution?)" in capsys.readouterr().err
+    net.write_bytes(b'layer { name: "c" top: "c" }')
+    assert 2 == cli.main(["upgrade", str(net), "-o", str(tmp_path / "v")])
+    assert "n.prototxt:1:1: layer c has no type; say what it is" in capsys.readouterr().err
+    assert not (tmp_path / "v.prototxt").exists()

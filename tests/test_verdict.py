@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -133,8 +134,9 @@ def test_a_number_far_beyond_the_largest_half_is_not_safe_on_any_device(
     clips = policy in ("saturate", *SATURATING)
     assert clips == (f"to which {policy} clips (first: " in told)
     assert clips != ("not finite in half precision" in told)
-    option = {"ieee": ""}.get(policy, f" --{'target' if policy in TARGETS else 'half-policy'} {policy}")
-    assert told.splitlines()[-1].endswith(f": caffe-fuse fuse {paths[0]} {paths[1]}{option}")
+    options = f"--half-policy {policy} --report {tmp_path / 'r.json'}"
+    step = told.splitlines()[-1]
+    assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}" in step
     report = json.loads((tmp_path / "r.json").read_text())
     assert (1, 1, 1) == (report["status"], len(report["problems"]), len(report["next"]))
     assert 0 == cli.main(["fuse", *paths, "--half-policy", policy, "--dry-run", "-q"])
@@ -185,7 +187,8 @@ def test_numbers_that_flush_name_what_lifts_them(capsys: pytest.CaptureFixture[s
     folder = truth.load("half-variance-overflow")
     paths = (str(folder.prototxt_path), str(folder.weights_path))
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run"])
-    assert f": caffe-fuse fuse {paths[0]} {paths[1]} --rescale always" in capsys.readouterr().out
+    options = "--strict=flush --dry-run --rescale always"
+    assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}\n" in capsys.readouterr().out
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run", "--rescale", "always"])
     assert "next       --rescale always has moved what powers of two can move" in capsys.readouterr().out
 
@@ -270,3 +273,20 @@ def test_the_channels_of_a_real_training_net(shared: Path, tmp_path: Path) -> No
     for each in report["unrepaired"]:
         told = rows[each["layer"], each["blob"]]["channels"]
         assert set(each["channels"]) <= {channel["channel"] for channel in told}
+
+
+def test_a_command_that_comes_next_works_as_it_is_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the options that were given: without the dialect this net is refused, without -o it lands elsewhere."""
+    prototxt, weights = open_dialect()
+    written(tmp_path, prototxt, weights)
+    monkeypatch.chdir(tmp_path)
+    words = ["net.prototxt", "net.caffemodel", "--bn-dialect", "nvidia", "--phase", "TRAIN", "-o", "sub/out"]
+    (tmp_path / "sub").mkdir()
+    assert 1 == cli.main(["fuse", *words])
+    steps = [line for line in capsys.readouterr().out.splitlines() if line.startswith("next ")]
+    command = shlex.split(steps[-1].split(": ", 1)[1])
+    assert ["caffe-fuse", "fuse", *words, "--allow-bn"] == command
+    assert 0 == cli.main(command[1:])
+    assert (tmp_path / "sub" / "out.prototxt").exists()

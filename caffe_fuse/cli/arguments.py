@@ -20,7 +20,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser, commands = _parsers()
     if given and given[0] in commands:
         # argparse itself hands a word that follows options, such as WEIGHTS, back as unknown to the program.
-        return commands[given[0]].parse_intermixed_args(given[1:])
+        options = commands[given[0]].parse_intermixed_args(given[1:])
+        options.words = given[1:]
+        return options
     return parser.parse_args(given)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import Any, Dict, Iterable, Optional, Sequence, Tuple
 
 from ..errors import InputError, UnsafeResult
@@ -38,6 +39,7 @@ def run_fuse(options: argparse.Namespace) -> int:
     )
     if options.verify:
         result = result.verified(given.inputs(options, model), min_snr=options.min_snr, seed=options.seed)
+    result = replace(result, typed=given.typed(options, model.paths))
     written: Tuple[str, ...] = ()
     if options.dry_run:
         result.save_reports(reports, inputs=given.also_read(options))
@@ -66,6 +68,7 @@ def run_check(options: argparse.Namespace) -> int:
     _check_folders(options.report)
     model = given.loaded(options)
     found = check(model, half_policy=options.half_policy, **given.assumptions(options))
+    found = found._replace(typed=given.typed(options, model.paths))
     if options.report:
         _write_report(options.report, check_to_json(found), (*model.paths, *given.also_read(options)))
     warnings = [*model.warnings, *_boundless(options, found.activations)]
@@ -197,7 +200,7 @@ def run_verify(options: argparse.Namespace) -> int:
         _write_report(options.report, verify_to_json(paths, found, status), (*paths, *given.also_read(options)))
     # A second net with BatchNorm is what to fold; ranges are recorded of the first one, which `fuse` reads with them.
     next_files = second.paths if batch_norms(second.net) else first.paths
-    _print(options, verify_report(found, next_files), warnings)
+    _print(options, verify_report(found, given.typed(options, next_files)), warnings)
     return status
 
 

@@ -8,6 +8,7 @@ import os
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from ..errors import InputError
+from ..wording import Typed
 
 # A net of one of these names says nothing about the model; its folder does.
 ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
@@ -30,6 +31,19 @@ def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -
         input_shapes=input_shapes(options.input_shape),
         bn_dialect=options.bn_dialect,
     )
+
+
+def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:
+    """What a command that comes next repeats: of `fuse` and `check` all options, of others those about the net."""
+    about_net = [] if options.phase == "TEST" else ["--phase", options.phase]
+    about_net += ["--level", str(options.level)] if options.level else []
+    about_net += [word for stage in options.stage for word in ("--stage", stage)]
+    about_net += [word for shape in options.input_shape for word in ("--input-shape", shape)]
+    about_net += ["--bn-dialect", options.bn_dialect] if options.bn_dialect else []
+    words = list(options.words) if options.command in ("fuse", "check") else []
+    for file in (options.net, options.weights) if words else ():
+        words.remove(file)
+    return Typed(tuple(files), tuple(about_net), tuple(words))
 
 
 def input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:

@@ -20,6 +20,7 @@ from ..ranges.expected import Assumptions, assume, predict
 from ..ranges.predict import SIGMAS
 from ..rescale.rescale import rescale as repaired
 from ..schema.names import listed
+from ..wording import Typed
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
 from .options import Options, options_for, require_weights
@@ -141,7 +142,7 @@ def check(
     activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
     remedy = verdict.folding(model.net, found.policy)
     return Checked(
-        inputs=model.paths,
+        typed=Typed(model.paths),
         half=found,
         channels=Diagnosis(model.net, found, measures, causes(passes.run(model.net, measures=measures).rewrites)),
         activations=activations,

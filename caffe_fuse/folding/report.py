@@ -10,7 +10,7 @@ from ..net.graph import Layer
 from ..passes import Refused, Rewrite
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
-from ..wording import counted
+from ..wording import Typed, counted
 from .diagnosis import Channel, Diagnosis, counted_states
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class Flushed(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What `check` finds. inputs: the files of the net."""
+    """What `check` finds. typed: the files of the net, and with which options."""
 
-    inputs: Tuple[str, ...]
+    typed: Typed
     half: HalfReport
     channels: Diagnosis
     activations: Activations
@@ -52,11 +52,11 @@ class Checked(NamedTuple):
 
     @property
     def next(self) -> Tuple[str, ...]:
-        return steps(self.problems, self.inputs)
+        return steps(self.problems, self.typed)
 
 
 class Report(NamedTuple):
-    """inputs: the files as they were named. folded, converted: what was rewritten, in the order of the net.
+    """typed: the files as they were named, and the options. folded, converted: what was rewritten, in the net's order.
 
     vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
     records of the weight file, that went with a fold. before_channels, after_channels: the channels of
@@ -65,7 +65,7 @@ class Report(NamedTuple):
     the result is not safe; empty if it is. remaining: BatchNorm layers.
     """
 
-    inputs: Tuple[str, ...]
+    typed: Typed
     folded: Tuple[Rewrite, ...]
     converted: Tuple[Rewrite, ...]
     refused: Tuple[Refused, ...]
@@ -107,4 +107,4 @@ class Report(NamedTuple):
     @property
     def next(self) -> Tuple[str, ...]:
         """What to do where the result is not safe, commands with the files of this net."""
-        return steps(self.problems, self.inputs)
+        return steps(self.problems, self.typed)

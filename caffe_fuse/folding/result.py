@@ -14,6 +14,7 @@ from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused, Rewrite
 from ..ranges.expected import Activations, Fold, expected
+from ..wording import Typed
 from . import save as saving
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
@@ -32,6 +33,7 @@ class Result:
     facts: Facts
     options: Options
     verification: Optional[Verification] = None
+    typed: Optional[Typed] = None
 
     @property
     def model(self) -> Model:
@@ -59,7 +61,7 @@ class Result:
         why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
         looked_for = None if self.options.rescale == "never" else left
         return Report(
-            inputs=self.model.paths,
+            typed=self.typed or Typed(self.model.paths),
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
             converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
             refused=refused,

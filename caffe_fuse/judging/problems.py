@@ -11,7 +11,7 @@ from ..net.graph import Layer, Net
 from ..passes import Refused
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
-from ..wording import Remedy, counted, few
+from ..wording import Remedy, Typed, counted, few
 
 if TYPE_CHECKING:
     from .answers import HalfAnswer
@@ -54,9 +54,9 @@ def sentence(problems: Sequence[Problem], checked: bool, remaining: int = 0) -> 
     return f"{said}; {counted(remaining, 'BatchNorm layer')} accepted (--allow-bn)" if remaining else said
 
 
-def steps(problems: Iterable[Problem], files: Sequence[str]) -> Tuple[str, ...]:
+def steps(problems: Iterable[Problem], typed: Typed) -> Tuple[str, ...]:
     """What to do next, each step once."""
-    return tuple(dict.fromkeys(remedy.told(files) for problem in problems for remedy in problem.remedies))
+    return tuple(dict.fromkeys(remedy.told(typed) for problem in problems for remedy in problem.remedies))
 
 
 def batch_norms(net: Net) -> List[Layer]:
@@ -89,13 +89,13 @@ def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]
     """Numbers without a half near them. remedies: for those that are too large."""
     large, broken = ([row for row in found.rows if bad(row)] for bad in (_overflows, _is_broken))
     problems: List[Problem] = []
+    if broken:  # first: what is lost already no device brings back
+        count, first = sum(row.stats.nan + row.stats.inf for row in broken), broken[0]
+        problems.append(Problem(f"{_place(count, broken)} NaN or infinite ({_first(first)})", (DAMAGED,)))
     if large:
         count, first = sum(row.stats.overflow for row in large), large[0]
         what = f"{_place(count, large)} {_fate(found.policy)} ({_first(first)})"
         problems.append(Problem(what, tuple(remedies)))
-    if broken:
-        count, first = sum(row.stats.nan + row.stats.inf for row in broken), broken[0]
-        problems.append(Problem(f"{_place(count, broken)} NaN or infinite ({_first(first)})", (DAMAGED,)))
     return problems
 
 
@@ -171,7 +171,10 @@ def unstorable(layers: Sequence[Layer]) -> List[Problem]:
 
 def differing(first: Optional[BlobDifference]) -> List[Problem]:
     """That two nets are not one. first: where they part."""
-    return [] if first is None else [Problem(f"the nets differ, first in {first}", kind=DIFFERENT)]
+    if first is None:
+        return []
+    remedy = Remedy("look at the layer where they part", ("run", "--blobs", first.blob))
+    return [Problem(f"the nets differ, first in {first}", (remedy,), DIFFERENT)]
 
 
 def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: Remedy) -> List[Problem]:

@@ -54,7 +54,7 @@ def build(
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
     _check_sizes({**inputs, **input_shapes}, document)
     net = Net(included, inputs, input_shapes)
-    warnings += [*_unknown_types(net), *_misspelt(net)]
+    warnings += [*unknown_types(net.layers), *_misspelt(net)]
     if weights is None:
         net = with_placeholders(net, bn_dialect)
         return Built(net, excluded, (*warnings, *_of_the_graph(net), *_left_out(net)))
@@ -69,10 +69,10 @@ def _of_the_graph(net: Net) -> List[str]:
     return [*net.sizes.conflicts, *net.memory.warnings(net)]
 
 
-def _unknown_types(net: Net) -> List[str]:
+def unknown_types(everything: Sequence[Layer]) -> List[str]:
     """A warning about each type that is not in the table. Raises InputError for a layer that has no type."""
     strange: Dict[str, List[Layer]] = {}
-    for layer in net.layers:
+    for layer in everything:
         if not layer.type:
             raise InputError(f"layer {layer.name} has no type", where=layer.where, remedy="say what it is")
         if layer.row is None:

@@ -16,6 +16,7 @@ from ..judging.agreement import Ranking
 from ..passes import Refused, Rewrite
 from ..ranges.expected import Activation, Activations
 from ..rescale.rescale import Unrepaired
+from ..wording import Typed
 
 if TYPE_CHECKING:
     from ..judging.answers import HalfAnswer
@@ -29,11 +30,11 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
-        "inputs": [_file(path, path) for path in report.inputs],
+        "inputs": [_file(path, path) for path in report.typed.files],
         "outputs": [_file(*output) for output in outputs],
         "folded": [_folded(rewrite) for rewrite in report.folded],
         "converted": [_converted(rewrite) for rewrite in report.converted],
-        "refused": [_refused(refused, report.inputs) for refused in report.refused],
+        "refused": [_refused(refused, report.typed) for refused in report.refused],
         "batch_norms": [{"layer": layer.name, "type": layer.type, "line": layer.line} for layer in report.remaining],
         "vanished_blobs": dict(report.vanished_blobs),
         "half": _half(report),
@@ -56,7 +57,7 @@ def check_to_json(found: Checked) -> str:
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
-        "inputs": [_file(path, path) for path in found.inputs],
+        "inputs": [_file(path, path) for path in found.typed.files],
         "half": half_document(found.half.policy, before=found.channels),
         "predicted_activations": _activations(found.activations),
         "warnings": list(found.warnings),
@@ -158,14 +159,14 @@ def _converted(rewrite: Rewrite) -> Dict[str, Any]:
     }
 
 
-def _refused(refused: Refused, files: Sequence[str]) -> Dict[str, Any]:
+def _refused(refused: Refused, typed: Typed) -> Dict[str, Any]:
     layer = refused.layer
     return {
         "layer": layer.name,
         "type": layer.type,
         "rule": refused.rule,
         "reason": refused.reason,
-        "remedy": None if refused.remedy is None else refused.remedy.told(files),
+        "remedy": None if refused.remedy is None else refused.remedy.told(typed),
         "line": layer.line,
     }
 

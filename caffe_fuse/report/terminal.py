@@ -15,7 +15,7 @@ from ..judging.problems import CALIBRATE, Problem, steps
 from ..net.graph import Layer
 from ..passes import Refused, Rewrite
 from ..ranges.expected import Activation, Activations
-from ..wording import VERDICT, counted
+from ..wording import VERDICT, Typed, counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,7 +40,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += channel_lines(report.after_channels, verbose) + _flushed(report)
-    lines += activation_lines(report.activations, report.inputs, verbose)
+    lines += activation_lines(report.activations, report.typed, verbose)
     if report.verification is not None:
         lines += verification_lines(report.verification, _REPAIRED if report.rescaled else _FOLDED)
     lines += [f"wrote      {path}" for path in outputs]
@@ -52,7 +52,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
 
 def check_report(checked: Checked, verbose: bool) -> List[str]:
     lines = half_lines("half", checked.half, verbose) + channel_lines(checked.channels, verbose)
-    lines += activation_lines(checked.activations, checked.inputs, verbose)
+    lines += activation_lines(checked.activations, checked.typed, verbose)
     return [*lines, *_ending(checked.problems, checked.verdict, checked.next)]
 
 
@@ -106,7 +106,7 @@ def _channel(row: HalfRow, channel: Channel) -> str:
     return f"{row.layer} blob {row.blob} channel {channel.channel}: {what}{cause}"
 
 
-def activation_lines(found: Activations, files: Sequence[str], verbose: bool) -> List[str]:
+def activation_lines(found: Activations, typed: Typed, verbose: bool) -> List[str]:
     """What is expected to leave the range of halves; nothing where all stays inside."""
     lines: List[str] = []
     for moment, rows in ((" before the fold", found.before), (" after the fold", found.after)):
@@ -118,7 +118,7 @@ def activation_lines(found: Activations, files: Sequence[str], verbose: bool) ->
         if small:
             lines += [f"activations{when}: channels that stay subnormal in {counted(len(small), 'blob')}", *small]
     if any(row.overflow.size and not row.seen for row in found.after or found.before):
-        lines.append(f"  to know more than this prediction, {CALIBRATE.told(files)}")
+        lines.append(f"  to know more than this prediction, {CALIBRATE.told(typed)}")
     bad = [bound for bound in found.sums if bound.overflow.size]
     if found.sums:
         lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow while they add up, at the worst")
@@ -183,9 +183,9 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
     return lines
 
 
-def verify_report(found: Verification, files: Sequence[str]) -> List[str]:
-    """files: for the command that comes next."""
-    ending = _ending(found.problems, found.verdict, steps(found.problems, files))
+def verify_report(found: Verification, typed: Typed) -> List[str]:
+    """typed: for the command that comes next."""
+    ending = _ending(found.problems, found.verdict, steps(found.problems, typed))
     return [*verification_lines(found, _TWO), *ending]
 
 

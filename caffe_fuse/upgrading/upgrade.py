@@ -8,7 +8,7 @@ from ..errors import InternalError
 from ..files.outputs import Outputs, failure
 from ..folding.save import stem_of
 from ..generations import V2
-from ..net.build import read_layers
+from ..net.build import read_layers, unknown_types
 from ..net.load import PathLike, read_files
 from ..protobuf import text as textproto
 from ..protobuf.wire import Source
@@ -33,6 +33,7 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
     upgrade, SystemFailure when the system refuses, InternalError when the proof fails. Nothing is left behind then.
     """
     document, stored = read_files(net, weights)
+    strange = unknown_types(read_layers(document))
     text = upgraded_text(document)
     content = document.render(text.edits)
     _prove_text(content, text)
@@ -51,7 +52,7 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
         if numbers is not None:
             _prove_weights(pending[0].temporary, numbers)
         outputs.commit()
-    return Upgrade(text.done, numbers.done if numbers is not None else (), text.warnings, targets)
+    return Upgrade(text.done, numbers.done if numbers is not None else (), (*strange, *text.warnings), targets)
 
 
 def _targets(prefix: PathLike, stored: Optional[WeightFile]) -> Tuple[str, ...]:
