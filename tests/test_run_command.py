@@ -162,3 +162,15 @@ def test_a_target_without_half_precision_is_a_warning(run: Run) -> None:
     status, _, err = run("--target", "ncnn")
     assert 0 == status
     assert err == "caffe-fuse: warning: ncnn is about halves, and this was float32: give --precision half\n"
+
+
+def test_what_is_warned_of_comes_before_an_error_that_it_explains(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net, weights = tmp_path / "n.prototxt", tmp_path / "n.caffemodel"
+    net.write_bytes(NET.replace(b'"Softmax"', b'"Softmaxx"'))
+    weights.write_bytes(nets.caffemodel(NET, nets.numbers(NET)))
+    assert 2 == cli.main(["run", str(net), str(weights), "--blobs", "p"])
+    warning, error = capsys.readouterr().err.splitlines()
+    assert "type Softmaxx of 1 layer is not known (did you mean Softmax?)" in warning
+    assert "blob p cannot be computed" in error

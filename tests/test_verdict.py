@@ -187,10 +187,24 @@ def test_numbers_that_flush_name_what_lifts_them(capsys: pytest.CaptureFixture[s
     folder = truth.load("half-variance-overflow")
     paths = (str(folder.prototxt_path), str(folder.weights_path))
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run"])
-    options = "--strict=flush --dry-run --rescale always"
-    assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}\n" in capsys.readouterr().out
+    assert "next       --rescale always would not help" in capsys.readouterr().out
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run", "--rescale", "always"])
     assert "next       --rescale always has moved what powers of two can move" in capsys.readouterr().out
+
+
+def test_numbers_that_powers_of_two_lift_name_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All weights of a layer between two others are small, but not so that a repair is needed."""
+    prototxt = text(convolution(), convolution("d", "c", "d", settings="pad: 1"))
+    blobs = nets.numbers(prototxt)
+    blobs["c"] = [blob * np.float32(2**-13) for blob in blobs["c"]]
+    paths = written(tmp_path, prototxt, nets.caffemodel(prototxt, blobs))
+    assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run"])
+    options = "--strict=flush --dry-run --rescale always"
+    before = capsys.readouterr().out
+    assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}\n" in before
+    cli.main(["fuse", *paths, *options.split()])
+    counts = [re.findall(r"(\d+) numbers? subnormal or zero", out) for out in (before, capsys.readouterr().out)]
+    assert int((counts[1] or ["0"])[0]) < int(counts[0][0])
 
 
 def test_more_numbers_that_become_0_are_told_with_the_harm_they_do(

@@ -146,6 +146,8 @@ def run_run(options: argparse.Namespace) -> int:
     _check_folders(options.output)
     policy = policy_of(options.half_policy)
     model = given.loaded(options)
+    for warning in model.warnings:  # before a run that may end in an error: they explain it
+        printing.warn(warning)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
     bar = None if options.quiet else _bar(len(model.net.layers), "layer")
     found = run(
@@ -160,7 +162,7 @@ def run_run(options: argparse.Namespace) -> int:
         bar.close()
     if options.output:
         _write_arrays(options.output, found, (*model.paths, *given.also_read(options)))
-    warnings = [*model.warnings]
+    warnings = []
     if options.precision != "half" and options.half_policy != "ieee":
         warnings.append(
             f"{options.half_policy} is about halves, and this was {options.precision}: give --precision half"

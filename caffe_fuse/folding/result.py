@@ -14,7 +14,8 @@ from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused, Rewrite
 from ..ranges.expected import Activations, Fold, expected
-from ..wording import Typed
+from ..rescale.rescale import rescale
+from ..wording import Remedy, Typed
 from . import save as saving
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
@@ -88,11 +89,29 @@ class Result:
         return (
             *([] if options.allow_bn else verdict.remaining(self.model.net, refused)),
             *verdict.out_of_range(after, [repairing]),
-            *verdict.demanded(options.strict, after, len(refused), options.rescale),
+            *verdict.demanded(options.strict, after, len(refused), self._flush_remedy),
             *verdict.unstorable(saving.layers_beyond_half(facts, options)),
             *verdict.seen_to_overflow(activations, after.policy, repairing),
             *(() if self.verification is None else self.verification.problems),
         )
+
+    def _flush_remedy(self, flushed: int) -> Remedy:
+        """Whether `--rescale always` would leave fewer of these numbers is tried."""
+        facts, options = self.facts, self.options
+        if options.rescale == "always":
+            return verdict.TOO_WIDE
+        repair = rescale(
+            facts.progress.net,
+            self.model.excluded,
+            needed=False,
+            kept=options.keep,
+            keep_blobs=options.keep_blobs,
+            policy=options.policy,
+            measures=facts.measures,
+        )
+        net = facts.progress.net if repair is None else repair.net
+        left = verdict.flushed_in(analyse_net(net, options.policy, facts.measures))
+        return verdict.ALWAYS if left < flushed else verdict.NO_LIFT
 
     def verified(
         self, inputs: Optional[Mapping[str, Any]] = None, *, min_snr: Optional[float] = None, seed: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..half.report import HalfReport, HalfRow
 from ..half.rounding import HalfPolicy
@@ -22,6 +22,7 @@ ACCEPT = Remedy("accept it as it is", ("fuse", "--allow-bn"))
 DAMAGED = Remedy("the weights are NaN or infinite in float32 already: give those that they were made from")
 ALWAYS = Remedy("lift what is small by powers of two", ("fuse", "--rescale", "always"))
 TOO_WIDE = Remedy("--rescale always has moved what powers of two can move: small weights beside large ones stay small")
+NO_LIFT = Remedy("--rescale always would not help: no power of two lifts small weights beside large ones")
 CALIBRATE = Remedy(
     "record the ranges on samples, and give them to fuse with --ranges RANGES.json",
     ("calibrate", "--input", "SAMPLES", "-o", "RANGES.json"),
@@ -139,17 +140,24 @@ def _first(row: HalfRow) -> str:
     return f"first: layer {row.layer}, blob {row.blob}"
 
 
-def demanded(strict: Iterable[str], found: HalfReport, refused: int, mode: str) -> List[Problem]:
-    """What `--strict` names and has happened."""
+def demanded(
+    strict: Iterable[str], found: HalfReport, refused: int, remedy_of: Callable[[int], Remedy]
+) -> List[Problem]:
+    """What `--strict` names and has happened. remedy_of: for so many numbers that are subnormal or zero."""
     problems: List[Problem] = []
     if "refused" in strict and refused:
         remedy = Remedy("accept what was refused: leave it out of --strict")
         problems.append(Problem(f"{counted(refused, 'layer')} refused", (remedy,), REFUSED))
-    flushed = sum(row.stats.subnormal + row.stats.underflow for row in found.rows)
+    flushed = flushed_in(found)
     if "flush" in strict and flushed:
-        remedy = TOO_WIDE if mode == "always" else ALWAYS
-        problems.append(Problem(f"{counted(flushed, 'number')} subnormal or zero in half precision", (remedy,)))
+        what = f"{counted(flushed, 'number')} subnormal or zero in half precision"
+        problems.append(Problem(what, (remedy_of(flushed),)))
     return problems
+
+
+def flushed_in(found: HalfReport) -> int:
+    """How many numbers become subnormal or zero."""
+    return sum(row.stats.subnormal + row.stats.underflow for row in found.rows)
 
 
 def seen_to_overflow(found: Activations, policy: HalfPolicy, remedy: Remedy) -> List[Problem]:
