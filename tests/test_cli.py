@@ -136,7 +136,7 @@ def test_no_batch_norm_may_remain_unless_it_is_allowed(run: Run, tmp_path: Path,
     status, out, _ = run("fuse", *strict, *pair, "-o", tmp_path / "b")
     assert 1 == status
     last = out[out.index("not safe ") :].splitlines()
-    command = " ".join(["caffe-fuse fuse", *map(str, pair), *(strict and ["--strict=bn"]), f"-o {tmp_path / 'b'}"])
+    command = " ".join(["caffe-fuse fuse", *map(str, pair), f"-o {tmp_path / 'b'}"])
     assert [
         "not safe   1 BatchNorm layer remains: n",
         "verdict    NOT BN-free: 1 BatchNorm layer remains; no model file was written",
@@ -144,6 +144,7 @@ def test_no_batch_norm_may_remain_unless_it_is_allowed(run: Run, tmp_path: Path,
         f"next       accept it as it is: {command} --allow-bn",
     ] == last
     assert ["a.caffemodel", "a.prototxt"] == files(tmp_path)
+    assert 0 == run(*last[-1].split(": caffe-fuse ")[1].split(" "))[0]  # as it is typed
     assert 0 == run("fuse", *pair, "-o", tmp_path / "c", "--use-global-stats")[0]
     assert b"BatchNorm" not in (tmp_path / "c.prototxt").read_bytes()
 

@@ -41,6 +41,7 @@ def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:
     about_net += [word for shape in options.input_shape for word in ("--input-shape", shape)]
     about_net += ["--bn-dialect", options.bn_dialect] if options.bn_dialect else []
     words = list(options.words) if options.command in ("fuse", "check") else []
+    words = [word for word in words if word != "--strict=bn"]  # always on, and --allow-bn contradicts it
     for file in (options.net, options.weights) if words else ():
         words.remove(file)
     return Typed(tuple(files), tuple(about_net), tuple(words))
