@@ -927,8 +927,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "range repair forgets the device",
-        "folding/fuse.py",
-        "            policy=options.policy,\n",
+        "folding/repair.py",
+        "        policy=options.policy,\n",
         "",
         "tests/test_rescale.py::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
     ),

@@ -18,12 +18,12 @@ from ..net.bn_dialect import decide, with_stored_statistics
 from ..net.model import Model
 from ..ranges.expected import Assumptions, assume, predict
 from ..ranges.predict import SIGMAS
-from ..rescale.rescale import rescale as repaired
 from ..schema.names import listed
 from ..wording import Typed
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
 from .options import Options, options_for, require_weights
+from .repair import repaired
 from .report import Checked
 from .result import Result
 
@@ -106,16 +106,7 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     left = tuple(layer for layer in model.excluded if layer not in dropped)
     repair = None
     if options.repairs is not None:
-        repair = repaired(
-            progress.net,
-            left,
-            needed=options.repairs == "needed",
-            kept=options.keep,
-            keep_blobs=options.keep_blobs,
-            largest=assumptions.largest(progress.net, progress.rewrites),
-            policy=options.policy,
-            measures=measures,
-        )
+        repair = repaired(progress, left, options, assumptions, measures, needed=options.repairs == "needed")
     net = progress.net if repair is None else repair.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
     return Facts(fused, model.net, assumptions, progress, measures, before, repair)

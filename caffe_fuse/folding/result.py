@@ -14,12 +14,12 @@ from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused, Rewrite
 from ..ranges.expected import Activations, Fold, expected
-from ..rescale.rescale import rescale
 from ..wording import Remedy, Typed
 from . import save as saving
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
 from .options import Options
+from .repair import repaired
 from .report import Report
 from .save import Reports
 
@@ -100,15 +100,8 @@ class Result:
         facts, options = self.facts, self.options
         if options.rescale == "always":
             return verdict.TOO_WIDE
-        repair = rescale(
-            facts.progress.net,
-            self.model.excluded,
-            needed=False,
-            kept=options.keep,
-            keep_blobs=options.keep_blobs,
-            policy=options.policy,
-            measures=facts.measures,
-        )
+        excluded = self.model.excluded
+        repair = repaired(facts.progress, excluded, options, facts.assumptions, facts.measures, needed=False)
         net = facts.progress.net if repair is None else repair.net
         left = verdict.flushed_in(analyse_net(net, options.policy, facts.measures))
         return verdict.ALWAYS if left < flushed else verdict.NO_LIFT
