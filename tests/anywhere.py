@@ -1,7 +1,7 @@
 """Runs the tests as they would run on other processors, and prints a table of what failed where.
 
 OpenBLAS, NumPy and OpenCV choose their code by the processor, and with it the order in which they add. Each row of the
-table takes some of that choice away. Arguments are pytest's: `tests/anywhere.py tests/test_forward.py -n 2`.
+table takes some of that choice away. Arguments are pytest's: `tests/anywhere.py tests/execution/test_forward.py -n 2`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, TESTS
 
 import caffe_fuse
 
@@ -67,6 +67,12 @@ def test_a_room_says_what_it_is_for_and_what_it_may_import(room: str) -> None:
     docstring = ast.get_docstring(ast.parse((PACKAGE / room / "__init__.py").read_text())) or ""
     assert "Imports" in docstring
     assert room in (PROJECT / "docs" / "architecture.md").read_text()
+
+
+def test_tests_stand_in_folders_named_as_the_rooms() -> None:
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    assert set() == folders - set(ROOMS)
+    assert [] == [room for room in ROOMS if room not in folders]
 
 
 def test_no_room_has_the_name_of_a_public_function() -> None:

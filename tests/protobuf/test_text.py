@@ -1,4 +1,4 @@
-"""textproto.py, textgrammar.py and textvalue.py: the tree, its values, and the errors."""
+"""text.py, text_grammar.py and text_scalar.py: the tree, its values, and the errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""textedit.py: what each edit makes of the layouts that files have."""
+"""text_edit.py: what each edit makes of the layouts that files have."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import nets
 import numpy as np
 import pytest
 import truth
+from conftest import PROJECT
 from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
@@ -18,7 +19,7 @@ from caffe_fuse.report.terminal import verify_report
 from caffe_fuse.wording import Typed
 
 FOLDED = [name for name in truth.names() if name.split("-")[0] in ("fold", "net", "random")]
-SAMPLES = Path(__file__).resolve().parent.parent / "sample_nets"
+SAMPLES = PROJECT / "sample_nets"
 
 
 @pytest.mark.parametrize("name", FOLDED)

@@ -1,4 +1,4 @@
-"""schema.py, proto/caffe.proto and the compiled caffe.desc."""
+"""The schema, proto/caffe.proto and the compiled caffe.desc."""
 
 from __future__ import annotations
 
