@@ -21,9 +21,9 @@ def layer(text, phase="TEST", tops=1):
 def affine_of(text, blobs=(), bottoms=((2, 3, 4, 5),), phase="TEST"):
     parameter = layer(text, phase)
     arrays = [np.asarray(blob, dtype=np.float64) for blob in blobs]
-    return layers.row(parameter.type).affine(parameter, arrays, bottoms)
+    return layers.find(parameter.type).affine(parameter, arrays, bottoms)
 
 
 def forward(text, blobs, *bottoms, phase="TEST"):
     parameter = layer(text, phase)
-    return layers.row(parameter.type).forward(parameter, blobs, bottoms)
+    return layers.find(parameter.type).forward(parameter, blobs, bottoms)

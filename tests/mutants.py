@@ -72,14 +72,14 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a top of two layers taken for a second version",
         "net/graph.py",
-        "    return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(readers) == 1\n",
+        "    return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(consumers) == 1\n",
         "    return True\n",
         FINDS + "test_what_caffe_stops_at_is_an_error",
     ),
     Mutant(
         "in place beside another reader",
         "net/graph.py",
-        " == layer.tops[place : place + 1] and len(readers) == 1\n",
+        " == layer.tops[place : place + 1] and len(consumers) == 1\n",
         " == layer.tops[place : place + 1]\n",
         FINDS + "test_a_layer_in_place_has_to_be_the_only_reader",
     ),
@@ -114,7 +114,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "an unknown type not told",
         "net/build.py",
-        "        if layer.row is None:\n            strange",
+        "        if layer.layer_type is None:\n            strange",
         "        if False:\n            strange",
         "tests/net/test_sizes.py::test_an_unknown_type_is_told_with_the_one_that_was_meant",
     ),
@@ -128,8 +128,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "blobs that the net has no place for are let pass",
         "net/bind.py",
-        "        return [] if layer.row is not None and",
-        "        return None if layer.row is not None and",
+        "        return [] if layer.layer_type is not None and",
+        "        return None if layer.layer_type is not None and",
         "tests/net/test_fillers.py::test_blobs_of_a_layer_that_has_none_are_an_error",
     ),
     Mutant(
@@ -431,7 +431,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a dialect decided by one layer of the net",
         "net/bn_dialect.py",
-        "            chosen = _candidates(row, stored) if stored else",
+        "            chosen = _candidates(type_name, stored) if stored else",
         "            chosen = _candidates(row, stored[-1:]) if stored else",
         NORM + "test_one_layer_settles_the_dialect_of_all",
     ),
@@ -578,8 +578,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a second reader ignored",
         "passes/chain.py",
-        "        if len(readers) > 1:\n",
-        "        if len(readers) > 9:\n",
+        "        if len(consumers) > 1:\n",
+        "        if len(consumers) > 9:\n",
         FOLD + "test_a_batch_norm_whose_bottom_has_more_readers_becomes_a_scale",
     ),
     Mutant(
@@ -977,8 +977,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "every reader is told of all the others",
         "passes/chain.py",
-        "names = few(dict.fromkeys(reader.name for reader in readers))",
-        'names = ", ".join(dict.fromkeys(reader.name for reader in readers))',
+        "names = few(dict.fromkeys(consumer.name for consumer in consumers))",
+        'names = ", ".join(dict.fromkeys(consumer.name for consumer in consumers))',
         "tests/report/test_report.py::test_what_is_told_of_a_fork_grows_with_its_readers_not_with_their_square",
     ),
     Mutant(

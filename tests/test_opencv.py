@@ -35,7 +35,7 @@ def why_wrong_before_the_fold(model: caffe_fuse.Model) -> str:
         if layer.type == "Bias":
             return "it has no Bias layer"
         if layer.type == "Deconvolution" and layer.parameter.convolution_param.group > 1:
-            readers = model.net.readers(model.net.tops(layer)[0])
+            readers = model.net.consumers(model.net.tops(layer)[0])
             if any(reader.type in ("BatchNorm", "Scale") for reader in readers):
                 return "its own fold into a Deconvolution with groups takes the wrong channels"
     return ""

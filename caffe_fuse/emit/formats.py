@@ -44,7 +44,7 @@ def in_half(layer: Layer) -> bool:
 
     A BatchNorm's variance, for one, would not survive.
     """
-    return layer.row is not None and layer.row.absorb is not None
+    return layer.layer_type is not None and layer.layer_type.absorb is not None
 
 
 def stored(net: Net, blob_type: str) -> Net:

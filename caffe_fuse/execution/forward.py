@@ -168,7 +168,7 @@ def _seen_as(before: Computed, changed: Computed) -> Computed:
 
 def is_source(layer: Layer) -> bool:
     """Whether the layer's tops are inputs of the net: it reads nothing, and what it makes is not known here."""
-    return not layer.bottoms and (layer.row is None or layer.row.forward is None)
+    return not layer.bottoms and (layer.layer_type is None or layer.layer_type.forward is None)
 
 
 def _keep(pairs: Any, alive: Dict[Value, Computed], waiting: Mapping[Value, int]) -> Iterator[Tuple[Value, Computed]]:
@@ -210,21 +210,21 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
         if isinstance(bottom, Unavailable):
             return [bottom] * len(layer.tops)
         known.append(bottom)
-    row = layer.row
-    if row is None or row.forward is None:
-        reason = "the type is not known" if row is None else "the type cannot be run"
+    layer_type = layer.layer_type
+    if layer_type is None or layer_type.forward is None:
+        reason = "the type is not known" if layer_type is None else "the type cannot be run"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
-    if row.most is not None and len(known) > row.most:
-        reason = f"it takes {counted(row.most, 'bottom')}, has {len(known)}"
+    if layer_type.most is not None and len(known) > layer_type.most:
+        reason = f"it takes {counted(layer_type.most, 'bottom')}, has {len(known)}"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     try:
-        require_fitting(layer, row, [bottom.shape for bottom in known])
+        require_fitting(layer, layer_type, [bottom.shape for bottom in known])
     except InputError as error:
         if not in_doubt:
             raise
         return [Unavailable(error.what)] * len(layer.tops)
     try:
-        tops = _tops(layer, row, known, precision)
+        tops = _tops(layer, layer_type, known, precision)
     except InputError as error:
         return [Unavailable(f"layer {layer.name} ({layer.type}): {error}")] * len(layer.tops)
     made = counted(len(tops), "top")
@@ -232,17 +232,17 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
     return [*tops, *[missing] * (len(layer.tops) - len(tops))]
 
 
-def _tops(layer: Layer, row: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
+def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
     blobs = [precision.kept(_numbers(blob, precision.dtype)) for blob in layer.blobs]
     # What overflows shows in the result.
     with np.errstate(all="ignore"):
-        if row.sums is not None and precision.block is not None:
-            tops = row.sums(layer.parameter, blobs, bottoms, partial(_blockwise, precision))
-        elif row.stored is not None and precision.half is not None:
-            tops = row.stored(layer.parameter, blobs, bottoms, precision.kept)
+        if layer_type.sums is not None and precision.block is not None:
+            tops = layer_type.sums(layer.parameter, blobs, bottoms, partial(_blockwise, precision))
+        elif layer_type.stored is not None and precision.half is not None:
+            tops = layer_type.stored(layer.parameter, blobs, bottoms, precision.kept)
         else:
-            assert row.forward is not None
-            tops = row.forward(layer.parameter, blobs, bottoms)
+            assert layer_type.forward is not None
+            tops = layer_type.forward(layer.parameter, blobs, bottoms)
     return [precision.kept(top) for top in tops]
 
 
@@ -267,12 +267,12 @@ def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = 
     return total
 
 
-def require_fitting(layer: Layer, row: LayerType, shapes: List[Shape]) -> None:
+def require_fitting(layer: Layer, layer_type: LayerType, shapes: List[Shape]) -> None:
     """InputError where the layer cannot take bottoms of these shapes, with the weights that it has."""
     try:
-        for top in row.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs]):
+        for top in layer_type.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs]):
             require_possible(top)
-        expected = row.blobs(layer.parameter, shapes) if row.blobs is not None else ()
+        expected = layer_type.blobs(layer.parameter, shapes) if layer_type.blobs is not None else ()
     except InputError as error:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
     for place, (dims, blob) in enumerate(zip(expected, layer.blobs)):

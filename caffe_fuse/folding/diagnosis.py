@@ -108,11 +108,11 @@ def causes(rewrites: Iterable[Rewrite]) -> Dict[int, Cause]:
 
 
 def _variance(norm: Layer) -> Optional[np.ndarray]:
-    if norm.row is None or norm.row.statistics is None:
+    if norm.layer_type is None or norm.layer_type.statistics is None:
         return None
-    parted = None if norm.row.parted is None else norm.row.parted(norm.parameter)
+    parted = None if norm.layer_type.parted is None else norm.layer_type.parted(norm.parameter)
     parameter = norm.parameter if parted is None else parted[0]
-    found = norm.row.statistics(parameter, [blob.array() for blob in norm.blobs])
+    found = norm.layer_type.statistics(parameter, [blob.array() for blob in norm.blobs])
     return None if isinstance(found, Refusal) else found.variance
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Collection, Optional, Union
 from .. import passes
 from ..emit.dropped import dropped_layers
 from ..errors import InputError
-from ..half import sampling as columns
+from ..half import sampling
 from ..half.measures import Measures
 from ..half.report import HalfReport
 from ..half.rounding import HalfPolicy
@@ -99,7 +99,7 @@ def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optiona
 def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     """The stages in their order."""
     measures = Measures()
-    columns.want(model.net.layers, measures)
+    sampling.want(model.net.layers, measures)
     before = analyse_net(model.net, options.policy, measures)
     progress = passes.run(model.net, options.keep, measures)
     dropped = dropped_layers(model.net, model.excluded, progress.rewrites)

@@ -82,7 +82,7 @@ def upgraded(message: Any) -> Any:
 
 
 def without_padding(layers: Mapping[int, Any], path: str) -> Dict[int, Any]:
-    """The layers of a V0 net, by their place, without its padding layers: their readers pad themselves.
+    """The layers of a V0 net, by their place, without its padding layers: their consumers pad themselves.
 
     Caffe: upgrade_proto.cpp UpgradeV0PaddingLayers. Raises InputError where it stops.
     """

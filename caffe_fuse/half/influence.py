@@ -28,10 +28,10 @@ Measure = Callable[[np.ndarray], np.ndarray]
 
 def layout_of(layer: Layer, number: int) -> Optional[Layout]:
     """Where a layer's blob has its output channels; None for one that has none, or none that is known here."""
-    row = layer.row
-    if row is not None and row.absorb is not None and number == 0:
-        return row.absorb.layout(layer.parameter, layer.blobs[0].shape)
-    if row is not None and (row.absorb is not None or row.scales):
+    layer_type = layer.layer_type
+    if layer_type is not None and layer_type.absorb is not None and number == 0:
+        return layer_type.absorb.layout(layer.parameter, layer.blobs[0].shape)
+    if layer_type is not None and (layer_type.absorb is not None or layer_type.scales):
         return Layout(1, 1, layer.blobs[number].count, 1)
     return None
 
@@ -39,8 +39,8 @@ def layout_of(layer: Layer, number: int) -> Optional[Layout]:
 def channels_of(layer: Layer, number: int) -> Optional[Layout]:
     """Where the channels of any blob are: one number each, unless it holds the weights of a layer."""
     blob = layer.blobs[number]
-    if layer.row is not None and layer.row.absorb is not None and number == 0:
-        return layer.row.absorb.layout(layer.parameter, blob.shape)
+    if layer.layer_type is not None and layer.layer_type.absorb is not None and number == 0:
+        return layer.layer_type.absorb.layout(layer.parameter, blob.shape)
     return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
 
 

@@ -17,7 +17,7 @@ from .channels import POOR, by_channel
 from .influence import NO_EFFECT, channels_of, layout_of
 from .measures import Measures
 from .rounding import IEEE, LARGEST, OVERFLOW, HalfPolicy, rounded
-from .sampling import columns, weights_at
+from .sampling import sampled_weights, weights_at
 
 Effect = Callable[[Layer, np.ndarray], np.ndarray]
 
@@ -119,7 +119,7 @@ def _poor_bias(layer: Layer, number: int, policy: HalfPolicy, known: Measures) -
 
 def _sampled_energy(layer: Layer, known: Measures) -> np.ndarray:
     """The sum of the squares of some weights of each channel: not more than that of all."""
-    places = columns(layer)
+    places = sampled_weights(layer)
     if places is None:  # a Scale or a Bias: a number each
         return np.square(layer.blobs[0].array().astype(np.float64).reshape(-1))
     energy: np.ndarray = np.square(weights_at(layer.blobs[0], places, known)).sum(axis=1)

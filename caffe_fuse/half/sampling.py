@@ -38,24 +38,24 @@ class Chance:
         return (bits >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
 
 
-def columns(layer: Layer) -> Optional[NDArray[np.int64]]:
+def sampled_weights(layer: Layer) -> Optional[NDArray[np.int64]]:
     """The flat places of some weights of each output channel, (channels, n); None for a layer without weights."""
-    if layer.row is None or layer.row.absorb is None or not layer.blobs:
+    if layer.layer_type is None or layer.layer_type.absorb is None or not layer.blobs:
         return None
-    return layer.row.absorb.columns(layer.parameter, layer.blobs[0].shape, SAMPLES, Chance(layer.index))
+    return layer.layer_type.absorb.sampled_weights(layer.parameter, layer.blobs[0].shape, SAMPLES, Chance(layer.index))
 
 
 def want(layers: Iterable[Layer], measures: Measures) -> None:
     """The weights that `weights_at` will ask for are kept when they go by."""
     for layer in layers:
-        places = columns(layer)
+        places = sampled_weights(layer)
         if places is not None:
             flat = places.reshape(-1)
             measures.want(layer.blobs[0], flat if _ascend(flat) else np.sort(flat))
 
 
 def weights_at(blob: Blob, places: NDArray[np.int64], measures: Measures) -> NDArray[np.float64]:
-    """The numbers at the places that `columns` gave, in their shape."""
+    """The numbers at the places that `sampled_weights` gave, in their shape."""
     flat = places.reshape(-1)
     if _ascend(flat):
         return measures.take(blob, flat).reshape(places.shape)

@@ -67,15 +67,15 @@ def kinds(net: Net) -> Dict[str, Kind]:
 def _is_classes(net: Net, value: Value) -> bool:
     """A Softmax gives classes, and an InnerProduct that nothing reads."""
     maker = net.producer(value)
-    is_output = not net.readers(value)
-    while maker is not None and maker.row is not None and maker.row.keeps and maker.bottoms:
+    is_output = not net.consumers(value)
+    while maker is not None and maker.layer_type is not None and maker.layer_type.keeps and maker.bottoms:
         maker = net.producer(net.bottoms(maker)[0])
     found = None if maker is None else _answer(maker)
     return found == CLASSES or (is_output and found == SCORES)
 
 
 def _answer(layer: Layer) -> Optional[str]:
-    return None if layer.row is None else layer.row.answer
+    return None if layer.layer_type is None else layer.layer_type.answer
 
 
 def ranking(row: Array) -> Ranking:

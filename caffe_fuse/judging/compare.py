@@ -196,7 +196,7 @@ def _last_values(
     for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
         layer = net.producer(value)
         size = 0.0 if isinstance(computed, Unavailable) else largest(computed)
-        if layer is not None and layer.row is not None and layer.row.cuts:
+        if layer is not None and layer.layer_type is not None and layer.layer_type.cuts:
             size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))
         sizes[value] = size
         if value.blob in wanted and last.get(value.blob) == value:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from typing import Dict, Optional
 
-from .activation import ROWS as ACTIVATION
-from .affine import ROWS as AFFINE
-from .arrange import ROWS as ARRANGE
-from .batch_norm import ROWS as BATCH_NORM
-from .combine import ROWS as COMBINE
-from .convolution import ROWS as CONVOLUTION
-from .data import ROWS as DATA
-from .detection import ROWS as DETECTION
-from .inner_product import ROWS as INNER_PRODUCT
+from .activation import LAYER_TYPES as ACTIVATION
+from .affine import LAYER_TYPES as AFFINE
+from .arrange import LAYER_TYPES as ARRANGE
+from .batch_norm import LAYER_TYPES as BATCH_NORM
+from .combine import LAYER_TYPES as COMBINE
+from .convolution import LAYER_TYPES as CONVOLUTION
+from .data import LAYER_TYPES as DATA
+from .detection import LAYER_TYPES as DETECTION
+from .inner_product import LAYER_TYPES as INNER_PRODUCT
 from .layer_type import LayerType
-from .normalise import ROWS as NORMALISE
-from .parts import ROWS as PARTS
-from .pooling import ROWS as POOLING
-from .recurrent import ROWS as RECURRENT
-from .reduce import ROWS as REDUCE
-from .resize import ROWS as RESIZE
+from .normalise import LAYER_TYPES as NORMALISE
+from .parts import LAYER_TYPES as PARTS
+from .pooling import LAYER_TYPES as POOLING
+from .recurrent import LAYER_TYPES as RECURRENT
+from .reduce import LAYER_TYPES as REDUCE
+from .resize import LAYER_TYPES as RESIZE
 
 _FAMILIES = (
     *(CONVOLUTION, INNER_PRODUCT, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, PARTS),
@@ -66,6 +66,6 @@ ALIASES: Dict[str, str] = {
 }
 
 
-def row(type_name: str) -> Optional[LayerType]:
+def find(type_name: str) -> Optional[LayerType]:
     """The row of a type as a prototxt names it; None for a type that is not known."""
     return LAYERS.get(ALIASES.get(type_name, type_name))

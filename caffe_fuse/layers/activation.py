@@ -157,7 +157,7 @@ def _row(
     return facets._replace(cuts=cuts, foreign=foreign)
 
 
-ROWS = (
+LAYER_TYPES = (
     _row("AbsVal", lambda _parameter, x: np.abs(x), homogeneous=unchanged),
     _row("BNLL", _bnll),
     _row("Clip", _clip),

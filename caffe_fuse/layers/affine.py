@@ -269,7 +269,7 @@ def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
     return None
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType(
         "Scale",
         _scale_shapes,

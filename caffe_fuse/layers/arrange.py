@@ -223,7 +223,7 @@ def _divided(dim: Dim, divisor: int) -> Dim:
     return None if dim is None else dim // divisor
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType(
         "Split",
         like_bottom,

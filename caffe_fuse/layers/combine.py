@@ -160,7 +160,7 @@ def _axpy_ranges(passage: Passage) -> List[Range]:
     return [sum_of([product_of(factor, x), added])]
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType(
         "Concat",
         _concat_shapes,

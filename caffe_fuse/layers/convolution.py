@@ -14,7 +14,7 @@ from .homogeneous import Moved, Setting, inputs_of, with_weights
 from .layer_type import BlobShapes, Dim, Dims, Random, Shape, Shapes
 from .shapes import agreed, axis_of, require, unknown_axes
 from .sliding import correlate, scatter
-from .weighted import absorber, is_plain, row_of, sample, unfit
+from .weighted import absorber, is_plain, layer_type_of, sample, unfit
 from .window import Window, rank_of_space, windows
 
 if TYPE_CHECKING:
@@ -103,13 +103,13 @@ def _deconvolution_layout(parameter: Any, shape: Sequence[int]) -> Layout:
     return Layout(group, shape[0] // group, shape[1], prod(shape[2:]))
 
 
-def _convolution_columns(_parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
+def _convolution_samples(_parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Channel o owns w[o] (Caffe: base_conv_layer.cpp:267)."""
     owned = prod(shape[1:])
     return np.arange(shape[0])[:, None] * owned + sample(shape[0], owned, count, rng)
 
 
-def _deconvolution_columns(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
+def _deconvolution_samples(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Channel o owns w[g*Ci/G : (g+1)*Ci/G, o % (Co/G)], g = o // (Co/G) (Caffe: base_conv_layer.cpp:284)."""
     outputs, inputs = parameter.convolution_param.num_output, shape[0] // parameter.convolution_param.group
     kernel = prod(shape[2:])
@@ -210,29 +210,29 @@ _CORRELATED = partial(_convolve, correlate, _num_output, _given_groups)
 _CORRELATED_BY_CHANNEL = partial(_convolve, correlate, _num_output, _all_channels)
 _SCATTERED = partial(_convolve, scatter, _all_channels, _given_groups)
 
-ROWS = (
-    row_of(
+LAYER_TYPES = (
+    layer_type_of(
         "Convolution",
         _CONVOLUTION_SHAPES,
         partial(_convolution_blobs, _filters_first),
-        _absorber(_convolution_layout, _convolution_columns, _convolution_inputs),
+        _absorber(_convolution_layout, _convolution_samples, _convolution_inputs),
         _CORRELATED,
         _convolution_homogeneous,
     ),
-    row_of(
+    layer_type_of(
         "ConvolutionDepthwise",
         _CONVOLUTION_SHAPES,
         partial(_convolution_blobs, _filter_per_channel),
-        _absorber(_convolution_layout, _convolution_columns, partial(_convolution_inputs, depthwise=True)),
+        _absorber(_convolution_layout, _convolution_samples, partial(_convolution_inputs, depthwise=True)),
         _CORRELATED_BY_CHANNEL,
         partial(_convolution_homogeneous, depthwise=True),
         foreign=True,
     ),
-    row_of(
+    layer_type_of(
         "Deconvolution",
         partial(_convolution_shapes, Window.deconvolved),
         partial(_convolution_blobs, _inputs_first),
-        _absorber(_deconvolution_layout, _deconvolution_columns, _deconvolution_inputs),
+        _absorber(_deconvolution_layout, _deconvolution_samples, _deconvolution_inputs),
         _SCATTERED,
         partial(_convolution_homogeneous, transposed=True),
     ),

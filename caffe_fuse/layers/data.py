@@ -89,7 +89,7 @@ def _silence_forward(_parameter: Any, _blobs: Arrays, _bottoms: Arrays) -> List[
     return []
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType("Input", _input_shapes),
     LayerType("DummyData", _dummy_shapes),
     LayerType("Data", _data_shapes),

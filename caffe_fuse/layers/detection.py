@@ -186,7 +186,7 @@ def _area(first: Array, last: Array) -> Array:
     return area
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType("PriorBox", _prior_box_shapes, forward=_prior_box_forward, most=2, foreign=True),
     LayerType(
         "DetectionOutput",

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .homogeneous import Moved, Setting, flattened, inputs_of, with_weights
 from .layer_type import SCORES, BlobShapes, Dims, Random, Shapes
 from .shapes import axis_of, known_axis, require, size, unknown_axes
-from .weighted import absorber, is_plain, row_of, sample, unfit
+from .weighted import absorber, is_plain, layer_type_of, sample, unfit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ def _inner_product_layout(parameter: Any, shape: Sequence[int]) -> Layout:
     return Layout(1, matrix[0], outputs, 1) if transposed else Layout(1, 1, outputs, matrix[1])
 
 
-def _inner_product_columns(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
+def _inner_product_samples(parameter: Any, shape: Sequence[int], count: int, rng: Random) -> NDArray[np.int64]:
     """Output o owns row o, or column o of transposed weights (Caffe: inner_product_layer.cpp:33)."""
     outputs = parameter.inner_product_param.num_output
     inputs = prod(shape) // outputs
@@ -99,15 +99,15 @@ def _inner_product(parameter: Any, blobs: Arrays, bottoms: Arrays, product: Prod
     return [top.reshape(*bottom.shape[:axis], settings.num_output)]
 
 
-ROWS = (
-    row_of(
+LAYER_TYPES = (
+    layer_type_of(
         "InnerProduct",
         _inner_product_shapes,
         _inner_product_blobs,
         absorber(
             "inner_product_param",
             _inner_product_layout,
-            _inner_product_columns,
+            _inner_product_samples,
             _inner_product_inputs,
             least=_one_row,
             has_space=False,

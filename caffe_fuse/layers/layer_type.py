@@ -117,8 +117,8 @@ class Absorber(NamedTuple):
     layout(parameter, weight shape): where a channel's weights lie; InputError for a shape that does not fit
     has_bias(parameter)
     absorb(parameter, blobs, affine): weights * scale, bias * scale + shift
-    columns(parameter, weight shape, count, random): int64 (channels, n), n <= count: for each output channel the
-        flat indices of some of its weights, ascending; from Caffe's definition of the blob, never through
+    sampled_weights(parameter, weight shape, count, random): int64 (channels, n), n <= count: for each output channel
+        the flat indices of some of its weights, ascending; from Caffe's definition of the blob, never through
         `layout`, so that a proof by it sees a wrong layout
     inputs(parameter, weight shape, places): which input channel the weight at each flat place is multiplied with, as
         int64; an InnerProduct has one for each number that it sums up. From Caffe's definition, too
@@ -131,7 +131,7 @@ class Absorber(NamedTuple):
     layout: Callable[[Any, Sequence[int]], Layout]
     has_bias: Callable[[Any], bool]
     absorb: Callable[[Any, Sequence[Blob], Affine], Union[Absorbed, Refusal]]
-    columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]]
+    sampled_weights: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]]
     inputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]]
     least: Callable[[Any, Dims], Optional[Dims]]
     has_space: bool

@@ -115,7 +115,7 @@ def _softmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [powers / powers.sum(axis, keepdims=True)]
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType("LRN", _lrn_shapes, forward=_lrn_forward, ranges=_lrn_ranges, most=1),
     LayerType("MVN", _channel_shapes, forward=_mvn_forward, most=1),
     LayerType(

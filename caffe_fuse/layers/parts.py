@@ -195,7 +195,7 @@ def _each_same(passage: Passage) -> List[Range]:
     return list(passage.ranges[: len(passage.tops)])
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType(
         "Slice",
         _slice_shapes,

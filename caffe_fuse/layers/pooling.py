@@ -224,7 +224,7 @@ def _im2col_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Arr
     return [columns.reshape(*x.shape[:axis], -1, *steps)]
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType(
         "Pooling",
         _pooling_shapes,

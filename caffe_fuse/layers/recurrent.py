@@ -167,7 +167,7 @@ def _parameter_blobs(parameter: Any, _bottoms: Shapes) -> Sequence[Dims]:
     return [tuple(parameter.parameter_param.shape.dim)]
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType(
         "LSTM", partial(_recurrent_shapes, 2), _lstm_blobs, forward=_lstm_forward, ranges=partial(squashed, -1.0)
     ),

@@ -104,7 +104,7 @@ _LOSSES = (
     "SoftmaxWithLoss",
 )
 
-ROWS = (
+LAYER_TYPES = (
     LayerType("Reduction", _reduction_shapes, forward=_reduction_forward, most=1),
     LayerType("ArgMax", _argmax_shapes, forward=_argmax_forward, most=1),
     LayerType("Accuracy", _accuracy_shapes),

@@ -165,7 +165,7 @@ def _bins(first: float, last: float, count: int, size: int) -> List[slice]:
     return [slice(*sorted(np.clip([start, end], 0, size).astype(int))) for start, end in zip(starts, ends)]
 
 
-ROWS = (
+LAYER_TYPES = (
     LayerType("Upsample", _upsample_shapes, forward=_upsample_forward, ranges=_zero_filled, most=2, foreign=True),
     LayerType(
         "Interp",

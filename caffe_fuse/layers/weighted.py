@@ -107,7 +107,7 @@ def _channel_axis(settings_name: str, parameter: Any, bottom: Shape) -> Optional
 def absorber(
     settings_name: str,
     layout: Callable[[Any, Sequence[int]], Layout],
-    columns: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]],
+    sampled_weights: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]],
     inputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]],
     least: Callable[[Any, Dims], Optional[Dims]],
     has_space: bool,
@@ -117,14 +117,14 @@ def absorber(
         layout=layout,
         has_bias=lambda parameter: bool(getattr(parameter, settings_name).bias_term),
         absorb=partial(_absorb, settings_name, layout),
-        columns=columns,
+        sampled_weights=sampled_weights,
         inputs=inputs,
         least=least,
         has_space=has_space,
     )
 
 
-def row_of(
+def layer_type_of(
     name: str,
     shapes: Callable[[Any, Shapes, BlobShapes], Shapes],
     blobs: Callable[[Any, Shapes], Sequence[Dims]],

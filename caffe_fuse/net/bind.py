@@ -116,7 +116,9 @@ def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
     channels = 0
     for layer in net.layers:
         shapes = [tuple(dim or 1 for dim in shape) for shape in expected_shapes(net, layer) or []]
-        channels += sum(map(math.prod, shapes[1:] if layer.row is not None and layer.row.absorb else shapes))
+        channels += sum(
+            map(math.prod, shapes[1:] if layer.layer_type is not None and layer.layer_type.absorb else shapes)
+        )
         if channels > PLANNED:
             raise InputError(
                 f"layer {layer.name} ({layer.type}): with it the scales, shifts and biases of the net are {channels} "
@@ -131,13 +133,13 @@ def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
 
 def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
     """The shapes of the blobs that the layer needs; None if nobody knows, or dialects disagree."""
-    if layer.row is None or layer.row.blobs is None:
-        return [] if layer.row is not None and layer.row.name in WITHOUT_BLOBS else None
+    if layer.layer_type is None or layer.layer_type.blobs is None:
+        return [] if layer.layer_type is not None and layer.layer_type.name in WITHOUT_BLOBS else None
     bottoms = [net.shapes[value] for value in net.bottoms(layer)]
     if layer.index in net.sizes.doubts and layer.blobs:  # the numbers are there, and as many as the layer really has
         bottoms = [None] * len(bottoms)
     try:
-        found = layer.row.blobs(layer.parameter, bottoms)
+        found = layer.layer_type.blobs(layer.parameter, bottoms)
         for dims in found:
             require_possible(dims)
         return found
@@ -220,10 +222,10 @@ def _with_own_axes(net: Net) -> Net:
     changed: List[Layer] = []
     own: Dict[Blob, Blob] = {}
     for layer in net.layers:
-        row, filters = layer.row, layer.blobs[0] if layer.blobs else None
-        if row is not None and row.absorb is not None and filters is not None and filters.legacy:
+        layer_type, filters = layer.layer_type, layer.blobs[0] if layer.blobs else None
+        if layer_type is not None and layer_type.absorb is not None and filters is not None and filters.legacy:
             shape = exact_shapes(net, layer)[0]
-            if row.absorb.has_space and shape != filters.shape:
+            if layer_type.absorb.has_space and shape != filters.shape:
                 blob = own.setdefault(filters, CastBlob(filters, filters.dtype, shape))
                 layer = replace(layer, blobs=(blob, *layer.blobs[1:]))
         changed.append(layer)
@@ -233,9 +235,9 @@ def _with_own_axes(net: Net) -> Net:
 def _check_layouts(net: Net) -> None:
     """Sizes that only the weights tell, where the net does not, have to fit the layer as well."""
     for layer in net.layers:
-        if layer.row is not None and layer.row.absorb is not None and layer.blobs:
+        if layer.layer_type is not None and layer.layer_type.absorb is not None and layer.blobs:
             try:
-                layer.row.absorb.layout(layer.parameter, layer.blobs[0].shape)
+                layer.layer_type.absorb.layout(layer.parameter, layer.blobs[0].shape)
             except InputError as error:
                 what = f"layer {layer.name} ({layer.type}): {error.what}"
                 raise InputError(what, where=layer.where, remedy=error.remedy) from error

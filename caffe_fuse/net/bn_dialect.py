@@ -33,26 +33,26 @@ class Decided(NamedTuple):
 
 def decide(net: Net, name: Optional[str] = None) -> Decided:
     """name: of the dialect, where the user says it. Raises InputError for one that does not fit."""
-    groups = {row: [layer for layer in net.layers if _row_name(layer) == row] for row in TYPES}
+    groups = {type_name: [layer for layer in net.layers if _type_name(layer) == type_name] for type_name in TYPES}
     if name is not None:
         _check_name(name, groups)
     readings: Readings = {}
     warnings: List[str] = []
-    for row, layers in groups.items():
+    for type_name, layers in groups.items():
         stored = [layer for layer in layers if layer.blobs]
-        if name is not None and any(dialect.layer == row for dialect in _named(name)):
-            chosen: Sequence[Dialect] = _asked_for(name, row, layers)
+        if name is not None and any(dialect.layer == type_name for dialect in _named(name)):
+            chosen: Sequence[Dialect] = _asked_for(name, type_name, layers)
         else:
             # To plan without numbers one reading is as good as another.
-            chosen = _candidates(row, stored) if stored else _candidates(row, layers)[:1]
+            chosen = _candidates(type_name, stored) if stored else _candidates(type_name, layers)[:1]
         if len(chosen) == 1:
             readings.update(_read(chosen[0], layers))
             warnings += _remarks(chosen[0], stored)
         else:
-            readings.update({layer.index: unsettled(row, _open_question(layer, chosen)) for layer in layers})
+            readings.update({layer.index: unsettled(type_name, _open_question(layer, chosen)) for layer in layers})
     if all(layer.reading is readings.get(layer.index) for group in groups.values() for layer in group):
         return Decided(net, tuple(warnings))
-    read = [replace(layer, reading=readings.get(layer.index)) if _row_name(layer) else layer for layer in net.layers]
+    read = [replace(layer, reading=readings.get(layer.index)) if _type_name(layer) else layer for layer in net.layers]
     return Decided(net.with_layers(read), tuple(warnings))
 
 
@@ -62,14 +62,14 @@ def with_stored_statistics(net: Net, kept: Collection[str]) -> Net:
 
 
 def _using_stored(layer: Layer) -> Layer:
-    if _row_name(layer) != "BatchNorm" or uses_stored(layer.parameter):
+    if _type_name(layer) != "BatchNorm" or uses_stored(layer.parameter):
         return layer
     parameter = copy_of(layer.parameter)
     parameter.batch_norm_param.use_global_stats = True
     return layer.rewritten(parameter, layer.blobs)
 
 
-def _row_name(layer: Layer) -> str:
+def _type_name(layer: Layer) -> str:
     return layer.kind if layer.is_batch_norm else ""
 
 
@@ -88,8 +88,8 @@ def _check_name(name: str, groups: Dict[str, List[Layer]]) -> None:
         )
 
 
-def _asked_for(name: str, row: str, layers: Sequence[Layer]) -> List[Dialect]:
-    (dialect,) = (dialect for dialect in _named(name) if dialect.layer == row)
+def _asked_for(name: str, type_name: str, layers: Sequence[Layer]) -> List[Dialect]:
+    (dialect,) = (dialect for dialect in _named(name) if dialect.layer == type_name)
     for layer in layers:
         if _order(dialect, layer) is None:
             raise InputError(
@@ -106,11 +106,11 @@ def _order(dialect: Dialect, layer: Layer) -> Optional[str]:
     return dialect.order(layer.parameter, [blob.count for blob in layer.blobs])
 
 
-def _candidates(row: str, layers: Sequence[Layer]) -> List[Dialect]:
+def _candidates(type_name: str, layers: Sequence[Layer]) -> List[Dialect]:
     """The dialects that all of the layers can be of; the first alone of those that agree about every layer."""
     found: List[Dialect] = []
     for dialect in DIALECTS:
-        if dialect.layer == row and not dialect.named_only and all(_order(dialect, layer) for layer in layers):
+        if dialect.layer == type_name and not dialect.named_only and all(_order(dialect, layer) for layer in layers):
             if dialect is DIALECTS[0]:
                 return [dialect]
             if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):
@@ -127,7 +127,7 @@ def _agree(one: Dialect, other: Dialect, layer: Layer) -> bool:
 
 
 def _affine(dialect: Dialect, layer: Layer) -> Union[Affine, Refusal]:
-    affine = dialect.row(_order(dialect, layer) or "").affine
+    affine = dialect.layer_type(_order(dialect, layer) or "").affine
     assert affine is not None
     return affine(layer.parameter, [blob.array() for blob in layer.blobs], [None])
 
@@ -137,7 +137,7 @@ def _read(dialect: Dialect, layers: Sequence[Layer]) -> Readings:
     if dialect is DIALECTS[0]:
         return {}
     orders = {layer.index: _order(dialect, layer) for layer in layers}
-    rows = {order: dialect.row(order) for order in set(orders.values()) if order is not None}
+    rows = {order: dialect.layer_type(order) for order in set(orders.values()) if order is not None}
     return {index: rows[order] for index, order in orders.items() if order is not None}
 
 
@@ -151,9 +151,9 @@ def _open_question(layer: Layer, candidates: Sequence[Dialect]) -> Refusal:
 def _found(layer: Layer) -> str:
     """The signs, for a message."""
     sizes = ", ".join(str(blob.count) for blob in layer.blobs)
-    row = layer.row
-    assert row is not None
-    fields = ", ".join(field.name for field, _ in settings_of(row.name, layer.parameter).ListFields())
+    layer_type = layer.layer_type
+    assert layer_type is not None
+    fields = ", ".join(field.name for field, _ in settings_of(layer_type.name, layer.parameter).ListFields())
     return f"blobs of {sizes or 'no'} numbers" + (f" with {fields}" if fields else "")
 
 

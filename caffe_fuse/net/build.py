@@ -75,7 +75,7 @@ def unknown_types(everything: Sequence[Layer]) -> List[str]:
     for layer in everything:
         if not layer.type:
             raise InputError(f"layer {layer.name} has no type", where=layer.where, remedy="say what it is")
-        if layer.row is None:
+        if layer.layer_type is None:
             strange.setdefault(layer.type, []).append(layer)
     known = (*layers.ALIASES, *layers.LAYERS)
     return [
@@ -95,7 +95,11 @@ def _misspelt(net: Net) -> List[str]:
 
 def _left_out(net: Net) -> List[str]:
     """A warning about layers that the forward pass computes without something that the files say of them."""
-    run = (layer for layer in net.layers if layer.row is not None and layer.row.forward and not layer.misspelt)
+    run = (
+        layer
+        for layer in net.layers
+        if layer.layer_type is not None and layer.layer_type.forward and not layer.misspelt
+    )
     strange = [layer for layer in run if layer.not_understood]
     if not strange:
         return []

@@ -39,10 +39,10 @@ def filled(net: Net, needed: Sequence[Tuple[Layer, Sequence[Dims]]]) -> Tuple[Ne
 
 
 def _blobs(layer: Layer, shapes: Sequence[Dims]) -> Optional[Tuple[Blob, ...]]:
-    assert layer.row is not None
-    if not layer.row.fillers:
+    assert layer.layer_type is not None
+    if not layer.layer_type.fillers:
         return None
-    message, *names = layer.row.fillers
+    message, *names = layer.layer_type.fillers
     settings = getattr(layer.parameter, message)
     if not settings.HasField(names[0]):
         return None

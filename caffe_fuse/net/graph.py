@@ -59,7 +59,7 @@ class Layer:
     @property
     def kind(self) -> str:
         """The type by its canonical name, as a CuDNNReLU is a ReLU; as it stands where it is not known."""
-        return self.type if self.row is None else self.row.name
+        return self.type if self.layer_type is None else self.layer_type.name
 
     @property
     def is_batch_norm(self) -> bool:
@@ -75,8 +75,8 @@ class Layer:
         return tuple(self.parameter.top)
 
     @property
-    def row(self) -> Optional[LayerType]:
-        return layers.row(self.type) if self.reading is None else self.reading
+    def layer_type(self) -> Optional[LayerType]:
+        return layers.find(self.type) if self.reading is None else self.reading
 
     @property
     def node(self) -> Message:
@@ -92,15 +92,15 @@ class Layer:
     @property
     def shares_memory(self) -> bool:
         """Whether its tops are its first bottom under another name or shape."""
-        shares = None if self.row is None or not self.bottoms else self.row.shares
+        shares = None if self.layer_type is None or not self.bottoms else self.layer_type.shares
         return shares is not None and shares(self.parameter)
 
     @property
     def is_identity(self) -> bool:
         """Whether each number stays as it is, whatever the bottom: of a layer without numbers of its own."""
-        if self.row is None or self.row.affine is None or self.blobs:
+        if self.layer_type is None or self.layer_type.affine is None or self.blobs:
             return False
-        affine = self.row.affine(self.parameter, (), (None,))
+        affine = self.layer_type.affine(self.parameter, (), (None,))
         return isinstance(affine, Affine) and affine.is_identity
 
     @property
@@ -125,12 +125,12 @@ class Layer:
         """Why its sizes may be others than we think."""
         if any("." in unknown.path for unknown in self.unknown):
             return f"{self.not_understood} of {self} in line {self.line}"
-        if self.row is not None and self.row.foreign:
+        if self.layer_type is not None and self.layer_type.foreign:
             return f"{self} in line {self.line}, a type that BVLC Caffe does not have,"
         return None
 
     @classmethod
-    def new_behind(cls, layer: Layer, parameter: Any) -> Layer:
+    def new_after(cls, layer: Layer, parameter: Any) -> Layer:
         """A layer that the files do not have, next behind one that they have."""
         return cls(-1 - layer.index, parameter, (), layer.field, layer.where, layer.line)
 
@@ -158,7 +158,7 @@ class Wiring(NamedTuple):
     bottoms: Mapping[int, Tuple[Value, ...]]
     tops: Mapping[int, Tuple[Value, ...]]
     producers: Mapping[Value, Layer]
-    readers: Mapping[Value, Tuple[Layer, ...]]
+    consumers: Mapping[Value, Tuple[Layer, ...]]
 
 
 class Net:
@@ -193,9 +193,9 @@ class Net:
         """The layer that wrote the value, None for an `input` of the net."""
         return self.wiring.producers.get(value)
 
-    def readers(self, value: Value) -> Tuple[Layer, ...]:
+    def consumers(self, value: Value) -> Tuple[Layer, ...]:
         """The layers that read the value, one entry for each bottom. None means: an output of the net."""
-        return self.wiring.readers.get(value, ())
+        return self.wiring.consumers.get(value, ())
 
     @cached_property
     def blob_names(self) -> Tuple[str, ...]:
@@ -208,7 +208,7 @@ class Net:
     def outputs(self) -> Tuple[Value, ...]:
         values = [Value(name, 0) for name in self.inputs]
         values += [value for layer in self.layers for value in self.tops(layer)]
-        return tuple(value for value in values if not self.readers(value))
+        return tuple(value for value in values if not self.consumers(value))
 
     @property
     def shapes(self) -> Mapping[Value, Shape]:
@@ -248,7 +248,7 @@ def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
     bottoms: Dict[int, Tuple[Value, ...]] = {}
     tops: Dict[int, Tuple[Value, ...]] = {}
     producers: Dict[Value, Layer] = {}
-    readers: Dict[Value, List[Layer]] = {}
+    consumers: Dict[Value, List[Layer]] = {}
     for layer in all_layers:
         for name in layer.bottoms:
             if name not in newest:
@@ -257,30 +257,30 @@ def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
                     where=layer.where,
                     remedy="check the spelling, the order of the layers, and the phase (--phase, --level, --stage)",
                 )
-        if not layer.tops and layer.row is not None and not layer.row.topless:
+        if not layer.tops and layer.layer_type is not None and not layer.layer_type.topless:
             raise InputError(
                 f"layer {layer.name} ({layer.type}) has no top", where=layer.where, remedy="give its result a name"
             )
         bottoms[layer.index] = tuple(newest[name] for name in layer.bottoms)
         for value in bottoms[layer.index]:
-            readers.setdefault(value, []).append(layer)
+            consumers.setdefault(value, []).append(layer)
         written = []
         for place, name in enumerate(layer.tops):
-            if name in newest and not _is_in_place(layer, place, readers.get(newest[name], ())):
+            if name in newest and not _is_in_place(layer, place, consumers.get(newest[name], ())):
                 raise _second_source(layer, newest[name], producers)
             newest[name] = Value(name, newest[name].version + 1 if name in newest else 0)
             producers[newest[name]] = layer
             written.append(newest[name])
         tops[layer.index] = tuple(written)
-    return Wiring(bottoms, tops, producers, {value: tuple(found) for value, found in readers.items()})
+    return Wiring(bottoms, tops, producers, {value: tuple(found) for value, found in consumers.items()})
 
 
-def _is_in_place(layer: Layer, place: int, readers: Sequence[Layer]) -> bool:
-    """Whether a top is its layer's own bottom. For a second reader Caffe puts a Split between, and it is no more.
+def _is_in_place(layer: Layer, place: int, consumers: Sequence[Layer]) -> bool:
+    """Whether a top is its layer's own bottom. For a second consumer Caffe puts a Split between, and it is no more.
 
     Caffe: net.cpp AppendTop, behind InsertSplits.
     """
-    return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(readers) == 1
+    return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(consumers) == 1
 
 
 def _second_source(layer: Layer, value: Value, producers: Mapping[Value, Layer]) -> InputError:
@@ -290,6 +290,6 @@ def _second_source(layer: Layer, value: Value, producers: Mapping[Value, Layer])
         f"layer {layer.name} writes blob {value.blob}, which {source} makes as well: Caffe's \"Top blob produced by "
         'multiple sources"',
         where=layer.where,
-        remedy="only its one reader can write a blob again, in place; check the names, and the phase "
+        remedy="only its one consumer can write a blob again, in place; check the names, and the phase "
         "(--phase, --level, --stage)",
     )

@@ -38,14 +38,14 @@ class Memory(NamedTuple):
             found.setdefault(writer.index, (writer, []))[1].append(value)
         return [
             f"{writer.where}: {writer} works in place on {few(writer.tops)}, another name of "
-            f"{few(value.blob for value in values)}: what {few(_readers_behind(net, values, writer))} reads there "
+            f"{few(value.blob for value in values)}: what {few(_consumers_after(net, values, writer))} reads there "
             "is changed, as in Caffe"
             for writer, values in found.values()
         ]
 
 
-def _readers_behind(net: Net, values: Sequence[Value], writer: Layer) -> Iterator[Layer]:
-    return (reader for value in values for reader in net.readers(value) if reader.order > writer.order)
+def _consumers_after(net: Net, values: Sequence[Value], writer: Layer) -> Iterator[Layer]:
+    return (consumer for value in values for consumer in net.consumers(value) if consumer.order > writer.order)
 
 
 def memory_of(net: Net) -> Memory:

@@ -90,12 +90,12 @@ def grouped(
 
 
 def _moved(net: Net, layer: Layer, bottoms: Sequence[Optional[Channels]], ties: Ties) -> Optional[Moved]:
-    row = layer.row
-    if row is None or row.homogeneous is None or not bottoms or layer.not_understood:
+    layer_type = layer.layer_type
+    if layer_type is None or layer_type.homogeneous is None or not bottoms or layer.not_understood:
         return None
     before, behind = ([net.shapes[value] for value in side] for side in (net.bottoms(layer), net.tops(layer)))
     shapes = [blob.shape for blob in layer.blobs]
-    return row.homogeneous(Setting(layer.parameter, before, behind, shapes, bottoms, ties))
+    return layer_type.homogeneous(Setting(layer.parameter, before, behind, shapes, bottoms, ties))
 
 
 def _obstacle(net: Net, layer: Layer, kept: AbstractSet[str]) -> Optional[str]:

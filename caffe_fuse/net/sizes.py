@@ -53,12 +53,12 @@ def sizes_of(net: Net, inputs: Mapping[Value, Shape]) -> Sizes:
 
 
 def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
-    row = layer.row
+    layer_type = layer.layer_type
     unknown: Sequence[Shape] = [None] * len(layer.tops)
-    if row is None:
+    if layer_type is None:
         return unknown
     try:
-        found = list(row.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
+        found = list(layer_type.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
         for shape in found:
             require_possible(shape)
     except InputError as error:

@@ -26,7 +26,7 @@ def part_activations(progress: Progress) -> Progress:
     parted: Dict[int, Layer] = {}
     for layer in net.layers:
         # The old forms number their types: a layer of ours would have to be written in another form than the net's.
-        parts = layer.row.parted if layer.row is not None and layer.generation == V2 else None
+        parts = layer.layer_type.parted if layer.layer_type is not None and layer.generation == V2 else None
         answer = None if parts is None else parts(layer.parameter)
         normed = layer if answer is None else replace(layer, parameter=answer[0])
         if answer is None or not isinstance(affine_of(net, normed, progress.kept), Affine):
@@ -58,4 +58,4 @@ def _behind(norm: Layer, parameter: Any, names: Set[str]) -> Layer:
     parameter.top.append(norm.tops[0])
     parameter.include.extend(norm.parameter.include)
     parameter.exclude.extend(norm.parameter.exclude)
-    return Layer.new_behind(norm, parameter)
+    return Layer.new_after(norm, parameter)

@@ -1,4 +1,4 @@
-"""Chains: layers in a row, each the only reader of the one before, that are all y = scale*x + shift per channel."""
+"""Chains: layers in a row, each the only consumer of the one before, that are all y = scale*x + shift per channel."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Link(NamedTuple):
 
 def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, Refusal, None]:
     """The layer's affine; a Refusal if its type has one but this layer's cannot be used; None for other types."""
-    row = layer.row
-    if row is None or row.affine is None:
+    layer_type = layer.layer_type
+    if layer_type is None or layer_type.affine is None:
         return None
     if layer.name in kept:
         return Refusal("--keep names it", Remedy("leave --keep out"))
     if layer.not_understood:
         return Refusal(f"its {layer.not_understood} is not understood")
     shapes = [net.shapes[value] for value in net.bottoms(layer)]
-    affine = row.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
+    affine = layer_type.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
     if isinstance(affine, Affine) and (len(layer.bottoms), len(layer.tops)) != (1, 1):
         if affine.is_identity and not layer.blobs:  # a Split: nobody wants it folded
             return None
@@ -36,19 +36,19 @@ def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, R
 def follow(
     net: Net, start: Value, axis: Optional[int], channels: Optional[int], kept: AbstractSet[str]
 ) -> Tuple[List[Link], List[Refused]]:
-    """The longest chain that begins with the reader of `start`, and why it is not longer where that needs a reason.
+    """The longest chain that begins with the consumer of `start`, and why it is not longer where that needs a reason.
 
     axis, channels: the channel axis of the values and its size; None until a link decides them.
     """
     links: List[Link] = []
     value = start
     while True:
-        readers = net.readers(value)
-        if len(readers) > 1:
-            return links, _several_readers(net, value, readers, kept)
-        if not readers:
+        consumers = net.consumers(value)
+        if len(consumers) > 1:
+            return links, _several_consumers(net, value, consumers, kept)
+        if not consumers:
             return links, []
-        layer = readers[0]
+        layer = consumers[0]
         affine = affine_of(net, layer, kept)
         if affine is None:
             return links, []
@@ -95,11 +95,11 @@ def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> T
     return tuple(reversed(found))
 
 
-def _several_readers(net: Net, value: Value, readers: Sequence[Layer], kept: AbstractSet[str]) -> List[Refused]:
-    names = few(dict.fromkeys(reader.name for reader in readers))
-    reason = f"blob {value.blob} has {len(readers)} readers: {names}"
-    affine_readers = [layer for layer in readers if isinstance(affine_of(net, layer, kept), Affine)]
-    return [Refused(layer, "readers", reason) for layer in affine_readers]
+def _several_consumers(net: Net, value: Value, consumers: Sequence[Layer], kept: AbstractSet[str]) -> List[Refused]:
+    names = few(dict.fromkeys(consumer.name for consumer in consumers))
+    reason = f"blob {value.blob} has {len(consumers)} consumers: {names}"
+    affines = [layer for layer in consumers if isinstance(affine_of(net, layer, kept), Affine)]
+    return [Refused(layer, "readers", reason) for layer in affines]
 
 
 def _misfit(affine: Affine, axis: Optional[int], channels: Optional[int]) -> Optional[str]:

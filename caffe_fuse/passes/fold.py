@@ -53,12 +53,12 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
     matches: Dict[int, Match] = {}
     refusals: List[Refused] = []
     for layer in net.layers:
-        if layer.row is None or layer.row.absorb is None or not layer.tops:
+        if layer.layer_type is None or layer.layer_type.absorb is None or not layer.tops:
             continue
-        absorber = layer.row.absorb
+        absorber = layer.layer_type.absorb
         rank = rank_of(net.shapes[net.tops(layer)[0]])
-        assert layer.row.channel_axis is not None
-        axis = layer.row.channel_axis(layer.parameter, net.shapes[net.bottoms(layer)[0]])
+        assert layer.layer_type.channel_axis is not None
+        axis = layer.layer_type.channel_axis(layer.parameter, net.shapes[net.bottoms(layer)[0]])
         for top in net.tops(layer):
             links, reasons = follow(net, top, axis, absorber.channels(layer.parameter), kept)
             refusals += reasons

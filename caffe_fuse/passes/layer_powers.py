@@ -23,8 +23,8 @@ class LayerPowers(NamedTuple):
 
         Nothing here uses a layout: the proof calls it.
         """
-        assert layer.row is not None
-        assert layer.row.absorb is not None
-        channels = layer.row.absorb.inputs(layer.parameter, layer.blobs[0].shape, places)
+        assert layer.layer_type is not None
+        assert layer.layer_type.absorb is not None
+        channels = layer.layer_type.absorb.inputs(layer.parameter, layer.blobs[0].shape, places)
         exponents: np.ndarray = np.ldexp(1.0, self.inputs[channels])
         return exponents

@@ -15,7 +15,7 @@ def name_leftovers(progress: Progress) -> Progress:
     made = {rewrite.after.index for rewrite in progress.rewrites}
     for layer in progress.net.layers:
         affine = affine_of(progress.net, layer, progress.kept)
-        if layer.row is None or affine is None or layer.index in made or layer.row.keeps:
+        if layer.layer_type is None or affine is None or layer.index in made or layer.layer_type.keeps:
             continue
         if isinstance(affine, Affine) and affine.is_identity and not layer.blobs:
             continue

@@ -15,7 +15,7 @@ import numpy as np
 from ..blobs.blob import FLOAT16, FLOAT32, Blob
 from ..errors import InternalError
 from ..half.measures import Measures
-from ..half.sampling import SAMPLES, Chance, columns, weights_at
+from ..half.sampling import SAMPLES, Chance, sampled_weights, weights_at
 from ..net.graph import Layer
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Start(NamedTuple):
 
 def from_weights(rewrite: Rewrite, written: Written) -> Start:
     """A layer with weights took the others in: some of its weights of each channel meet the same inputs."""
-    layer, places = rewrite.target, columns(rewrite.target)
+    layer, places = rewrite.target, sampled_weights(rewrite.target)
     assert places is not None
     chance = _chance(rewrite)
     inputs = chance.random((1, places.shape[1])) + 0.5  # none near 0: it would hide its weight
@@ -134,8 +134,8 @@ def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Output
 
 def _forward(layer: Layer, bottoms: Sequence[Vector], shape: Sequence[int]) -> Sequence[Vector]:
     """The layer by its own definition. Each bottom runs alone: a Scale along axis 0 is made for one batch size."""
-    row = layer.row
-    assert row is not None
-    assert row.forward is not None
+    layer_type = layer.layer_type
+    assert layer_type is not None
+    assert layer_type.forward is not None
     blobs = [blob.array().astype(np.float64) for blob in layer.blobs]
-    return [np.ravel(row.forward(layer.parameter, blobs, [bottom.reshape(shape)])[0]) for bottom in bottoms]
+    return [np.ravel(layer_type.forward(layer.parameter, blobs, [bottom.reshape(shape)])[0]) for bottom in bottoms]

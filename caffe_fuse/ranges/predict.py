@@ -57,12 +57,12 @@ class Norm(NamedTuple):
 
 def _norm(layer: Layer, sigmas: float) -> Optional[Norm]:
     """None for other layers, and where what is stored is not used, or not what was measured."""
-    row = layer.row
-    if row is None or row.statistics is None or (len(layer.bottoms), len(layer.tops)) != (1, 1):
+    layer_type = layer.layer_type
+    if layer_type is None or layer_type.statistics is None or (len(layer.bottoms), len(layer.tops)) != (1, 1):
         return None
-    parted = None if row.parted is None else row.parted(layer.parameter)
+    parted = None if layer_type.parted is None else layer_type.parted(layer.parameter)
     parameter = layer.parameter if parted is None else parted[0]
-    found = row.statistics(parameter, [blob.array() for blob in layer.blobs])
+    found = layer_type.statistics(parameter, [blob.array() for blob in layer.blobs])
     if isinstance(found, Refusal) or found.variance is None:
         return None
     with np.errstate(all="ignore"):
@@ -75,10 +75,10 @@ def _norm(layer: Layer, sigmas: float) -> Optional[Norm]:
 
 def _through(parameter: Any, found: Range) -> Range:
     """Behind an activation that a layer has inside."""
-    row = layers.row(parameter.type)
-    assert row is not None
-    assert row.ranges is not None
-    return row.ranges(Passage(parameter, (), [found], [None], [None]))[0]
+    layer_type = layers.find(parameter.type)
+    assert layer_type is not None
+    assert layer_type.ranges is not None
+    return layer_type.ranges(Passage(parameter, (), [found], [None], [None]))[0]
 
 
 def _around(middle: Doubles, deviation: Doubles, sigmas: float) -> Range:
@@ -101,12 +101,16 @@ def _settled(net: Net, value: Value, carried: Range, measured: Known) -> Range:
 
 def _carried(net: Net, layer: Layer, bottoms: Sequence[Range]) -> List[Range]:
     """The ranges of the tops of one layer."""
-    row, unknown = layer.row, [UNKNOWN] * len(layer.tops)
-    if row is None or row.ranges is None or (row.most is not None and len(bottoms) > row.most):
+    layer_type, unknown = layer.layer_type, [UNKNOWN] * len(layer.tops)
+    if (
+        layer_type is None
+        or layer_type.ranges is None
+        or (layer_type.most is not None and len(bottoms) > layer_type.most)
+    ):
         return unknown
     shapes, top_shapes = ([net.shapes[value] for value in side] for side in (net.bottoms(layer), net.tops(layer)))
     blobs = [blob.array() for blob in layer.blobs]
-    tops = row.ranges(Passage(layer.parameter, blobs, bottoms, shapes, top_shapes))
+    tops = layer_type.ranges(Passage(layer.parameter, blobs, bottoms, shapes, top_shapes))
     return [*tops, *unknown[len(tops) :]]
 
 

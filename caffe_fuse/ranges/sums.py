@@ -44,7 +44,7 @@ def sum_bounds(net: Net, known: Known) -> Tuple[SumBound, ...]:
     """Of each layer with weights whose bottoms are bounded. Reads all their weights."""
     found: List[SumBound] = []
     for layer in net.layers:
-        if layer.row is None or layer.row.absorb is None or not layer.blobs or len(layer.tops) != 1:
+        if layer.layer_type is None or layer.layer_type.absorb is None or not layer.blobs or len(layer.tops) != 1:
             continue
         bottom = net.bottoms(layer)[0]
         if bottom in known and known[bottom].bounded:
@@ -56,26 +56,26 @@ def sum_bounds(net: Net, known: Known) -> Tuple[SumBound, ...]:
 @np.errstate(all="ignore")  # an infinite bound says what there is to say
 def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
     """None where the shape does not say enough."""
-    row, parameter = layer.row, layer.parameter
-    assert row is not None
-    assert row.absorb is not None
-    assert row.forward is not None
-    assert row.channel_axis is not None
-    dims = None if shape is None or len(shape) < 2 else row.absorb.least(parameter, shape)
+    layer_type, parameter = layer.layer_type, layer.parameter
+    assert layer_type is not None
+    assert layer_type.absorb is not None
+    assert layer_type.forward is not None
+    assert layer_type.channel_axis is not None
+    dims = None if shape is None or len(shape) < 2 else layer_type.absorb.least(parameter, shape)
     if dims is None or None in dims:
         return None
     sizes = tuple(dim or 0 for dim in dims)
     if prod(sizes) > LARGEST:
         return None
     try:
-        require_fitting(layer, row, [sizes])
+        require_fitting(layer, layer_type, [sizes])
     except InputError:  # where sizes are in doubt the bottom may be another than it seems
         return None
     spread = found.magnitudes.astype(np.float32).reshape(1, -1, *(1,) * (len(sizes) - 2))
     magnitudes = np.ascontiguousarray(np.broadcast_to(spread, sizes))
     blobs = [np.abs(blob.array()).astype(np.float32) for blob in layer.blobs]
-    (top,) = row.forward(parameter, blobs, [magnitudes])
-    axis = row.channel_axis(parameter, sizes)
-    layout = row.absorb.layout(parameter, layer.blobs[0].shape)
+    (top,) = layer_type.forward(parameter, blobs, [magnitudes])
+    axis = layer_type.channel_axis(parameter, sizes)
+    layout = layer_type.absorb.layout(parameter, layer.blobs[0].shape)
     others = tuple(place for place in range(top.ndim) if place != axis)
     return SumBound(layer.name, layout.size // layout.channels, np.asarray(top.max(others)))

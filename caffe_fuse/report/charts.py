@@ -126,7 +126,7 @@ def _svg(figure: Figure) -> str:
     import matplotlib
 
     buffer = io.StringIO()
-    # The letters of a name are drawn by the reader's fonts: those that are missing here may be there.
+    # The letters of a name are drawn by the consumer's fonts: those that are missing here may be there.
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.patch.set_visible(False)

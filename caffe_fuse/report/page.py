@@ -138,7 +138,7 @@ def _sums(rows: Iterable[HalfRow]) -> Sums:
 
 
 def _worst(rows: Sequence[LayerRow]) -> List[LayerRow]:
-    """The layers that the reader came for, in the order of the net."""
+    """The layers that somebody came to see, in the order of the net."""
     chosen = {row.layer for row in sorted(rows, key=lambda row: row.badness, reverse=True)[:FIRST_ROWS]}
     return [row for row in rows if row.layer in chosen]
 

@@ -129,9 +129,12 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
     for layer in source.layers:
         if layer.index in powers and layer.index not in done:
             bottom, rank = source.shapes[source.bottoms(layer)[0]], rank_of(source.shapes[source.tops(layer)[0]])
-            assert layer.row is not None
-            assert layer.row.channel_axis is not None  # powers move into no other blobs
-            rule, axis = MERGE if layer.row.absorb is None else FOLD, layer.row.channel_axis(layer.parameter, bottom)
+            assert layer.layer_type is not None
+            assert layer.layer_type.channel_axis is not None  # powers move into no other blobs
+            rule, axis = (
+                MERGE if layer.layer_type.absorb is None else FOLD,
+                layer.layer_type.channel_axis(layer.parameter, bottom),
+            )
             assert axis is not None  # no power passes through a layer whose axis is not known
             found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
     return found

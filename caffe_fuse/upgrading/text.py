@@ -128,7 +128,7 @@ def _done(layers: Sequence[Layer], after: Sequence[Any], padding: Sequence[Field
         if count:
             found.append(f"layers of the {generation} form that are `layer` now: {count}")
     if padding:
-        found.append(f"padding layers that are a part of their readers now: {len(padding)}")
+        found.append(f"padding layers that are a part of their consumers now: {len(padding)}")
     fixed = sum(layer.generation == V2 and layer.parameter != new for layer, new in zip(layers, after))
     if fixed:
         found.append(f"BatchNorm layers whose lr_mult and decay_mult are 0 now: {fixed}")

@@ -135,10 +135,10 @@ def check_against_opencv(model: caffe_fuse.Model) -> None:
         for actual in (theirs.reshape(expected.shape), ours[value.blob]):
             assert truth.largest_error(expected, actual) <= bound, value
     for layer in detections:
-        assert layer.row is not None
-        assert layer.row.forward is not None
+        assert layer.layer_type is not None
+        assert layer.layer_type.forward is not None
         bottoms = [made[value].reshape(ours[value.blob].shape) for value in model.net.bottoms(layer)]
-        (top,) = layer.row.forward(layer.parameter, [], bottoms)
+        (top,) = layer.layer_type.forward(layer.parameter, [], bottoms)
         (theirs,) = opencv_values(model, inputs, model.net.tops(layer))
         assert truth.largest_error(theirs[:, :, : top.shape[2]], top) <= 4 * truth.ulp(1)
         assert not theirs[:, :, top.shape[2] :].any()  # OpenCV fills up with zeros

@@ -224,10 +224,10 @@ def test_the_judge_finds_the_same_net(name: str) -> None:
 def test_forward_is_the_affine_in_the_type_of_the_bottom(name: str, dtype: type) -> None:
     case = CASES[name]
     (norm,) = model_of(case).net.layers
-    assert norm.row is not None
-    assert norm.row.forward is not None
+    assert norm.layer_type is not None
+    assert norm.layer_type.forward is not None
     bottom = spread((2, 6, 3), 5).astype(dtype)
-    (top,) = norm.row.forward(norm.parameter, case.blobs, [bottom])
+    (top,) = norm.layer_type.forward(norm.parameter, case.blobs, [bottom])
     factor, shift = (values.reshape(-1, 1) for values in case.expected)
     assert dtype == top.dtype
     tolerance = 1e-12 if dtype is np.float64 else 3e-6

@@ -312,7 +312,7 @@ def test_a_global_pooling(method: str) -> None:
 
 def forward(text: str, blobs: Sequence[Any], *bottoms: Any, tops: int = 1) -> List[np.ndarray]:
     parameter = layer(text, tops=tops)
-    row = layers.row(parameter.type)
+    row = layers.find(parameter.type)
     assert row is not None
     assert row.forward is not None
     return row.forward(parameter, [np.asarray(blob, float) for blob in blobs], [np.asarray(b, float) for b in bottoms])
@@ -498,7 +498,7 @@ def test_each_image_without_anything_found_has_a_row() -> None:
 )
 def test_what_a_layer_cannot_take_is_a_clear_error(text: str, bottoms: Optional[List[Any]], message: str) -> None:
     parameter = layer(text, phase="TRAIN" if bottoms is None else "TEST")
-    row = layers.row(parameter.type)
+    row = layers.find(parameter.type)
     assert row is not None
     assert row.forward is not None
     with pytest.raises(InputError, match=message):

@@ -187,7 +187,7 @@ def test_property_ranges_are_those_of_the_function_on_the_interval(type_name: st
     rest = FUNCTIONS[type_name]
     (found,) = tops(layer(type_name, rest=rest), ([ends[0]], [ends[1]]))
     prototxt = nets.text(layer(type_name, rest=rest))
-    row = layers.row(type_name)
+    row = layers.find(type_name)
     assert row is not None
     assert row.forward is not None
     points = np.append(np.linspace(ends[0], ends[1], 2001), np.clip(0, *ends)).reshape(-1, 1)

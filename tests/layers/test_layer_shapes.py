@@ -13,12 +13,12 @@ from caffe_fuse.errors import InputError
 
 def shapes(text, *bottoms, tops=1, blobs=()):
     parameter = layer(text, tops=tops)
-    return list(layers.row(parameter.type).shapes(parameter, bottoms, blobs))
+    return list(layers.find(parameter.type).shapes(parameter, bottoms, blobs))
 
 
 def blob_shapes(text, *bottoms):
     parameter = layer(text)
-    return list(layers.row(parameter.type).blobs(parameter, bottoms))
+    return list(layers.find(parameter.type).blobs(parameter, bottoms))
 
 
 CONVOLUTION = "type: 'Convolution' convolution_param { num_output: 4 %s }"

@@ -46,7 +46,7 @@ def whole_numbers(rng, *shape):
 
 def absorbed(text, blobs, affine):
     parameter = layer(text)
-    return layers.row(parameter.type).absorb.absorb(parameter, [ArrayBlob(blob) for blob in blobs], affine)
+    return layers.find(parameter.type).absorb.absorb(parameter, [ArrayBlob(blob) for blob in blobs], affine)
 
 
 def distinct_affine(channels):
@@ -110,7 +110,7 @@ def test_a_scalar_affine_serves_every_channel():
 def test_a_created_bias_sets_bias_term_in_a_copy():
     parameter = layer(NO_BIAS)
     before = parameter.SerializeToString()
-    new = layers.row("InnerProduct").absorb.absorb(parameter, [ArrayBlob(MATRIX)], distinct_affine(2))
+    new = layers.find("InnerProduct").absorb.absorb(parameter, [ArrayBlob(MATRIX)], distinct_affine(2))
     assert isinstance(new, Absorbed)
     assert (True, before) == (new.parameter.inner_product_param.bias_term, parameter.SerializeToString())
 
@@ -184,14 +184,14 @@ def test_absorb_refuses_and_says_why(case):
 def test_weights_of_a_shape_that_does_not_fit_have_no_layout(text, shape):
     parameter = layer(text)
     with pytest.raises(InputError, match="do not fit num_output"):
-        layers.row(parameter.type).absorb.layout(parameter, shape)
+        layers.find(parameter.type).absorb.layout(parameter, shape)
 
 
 def test_the_channel_axis_is_the_one_of_the_parameter():
     """A negative axis counts on the bottom, whose rank an InnerProduct does not keep."""
     texts = (CONVOLUTION % "axis: -3", TWO_OUTPUTS % "axis: 2", TWO_OUTPUTS % "axis: -2", CONVOLUTION % "")
     parameters = [layer(text) for text in texts]
-    axes = [partial(layers.row(each.type).channel_axis, each) for each in parameters]
+    axes = [partial(layers.find(each.type).channel_axis, each) for each in parameters]
     assert [1, 2, 2, 1] == [axis((2, 4, 3, 5)) for axis in axes]
     assert [None, 2, None, 1] == [axis(None) for axis in axes]
 
@@ -225,7 +225,7 @@ def columns_of(case, count):
     settings = f"group: {groups}" if kind != "InnerProduct" else f"transpose: {str(transposed).lower()}"
     name = "inner_product_param" if kind == "InnerProduct" else "convolution_param"
     parameter = layer(f"type: '{kind}' {name} {{ num_output: {outputs} {settings} }}")
-    found = layers.row(kind).absorb.columns(parameter, shape, count, np.random.default_rng(7))
+    found = layers.find(kind).absorb.sampled_weights(parameter, shape, count, np.random.default_rng(7))
     return owners(kind, shape, groups, transposed), found
 
 

@@ -39,7 +39,7 @@ def _walk(name):
     found = {blob: array.shape for blob, array in truth.load(name).inputs.items()}
     steps = []
     for parameter, stored in _layers_of(name):
-        row = layers.row(parameter.type)
+        row = layers.find(parameter.type)
         bottoms = [found[blob] for blob in parameter.bottom]
         blobs = [tuple(blob.shape.dim) for blob in stored]
         steps.append((parameter, row, bottoms, stored))
@@ -133,18 +133,18 @@ def test_only_these_rows_have_the_facet(facet):
 
 def test_all_but_these_types_can_be_run():
     """A BN only in the dialect of its Caffe."""
-    read = {dialect.layer for dialect in DIALECTS if dialect.row(dialect.orders[0]).forward is not None}
+    read = {dialect.layer for dialect in DIALECTS if dialect.layer_type(dialect.orders[0]).forward is not None}
     unknown = {name for name, row in layers.LAYERS.items() if row.forward is None}
     assert sorted(NOT_RUN.split()) == sorted(unknown - read)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: f"{dialect.layer}-{dialect.name}")
 def test_a_batch_norm_of_any_dialect_takes_one_bottom(dialect):
-    assert {1} == {dialect.row(order).most for order in dialect.orders}
+    assert {1} == {dialect.layer_type(order).most for order in dialect.orders}
 
 
 def test_an_alias_gives_the_row_of_its_type():
-    assert {alias: layers.row(alias).name for alias in layers.ALIASES} == layers.ALIASES
+    assert {alias: layers.find(alias).name for alias in layers.ALIASES} == layers.ALIASES
 
 
 def test_no_alias_hides_a_type():
@@ -152,4 +152,4 @@ def test_no_alias_hides_a_type():
 
 
 def test_an_unknown_type_has_no_row():
-    assert layers.row("Proposal") is None
+    assert layers.find("Proposal") is None

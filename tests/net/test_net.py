@@ -27,8 +27,8 @@ def test_a_layer_in_place_makes_a_new_version_of_its_blob() -> None:
 def test_a_bottom_means_the_newest_version_before_it() -> None:
     found = net(convolution(), batch_norm(top="c"), layer("p", "Sigmoid", "c", "p"), layer("e", "Eltwise", "p c", "e"))
     assert ["p@0", "c@1"] == written(found.bottoms(found.layers[3]))
-    assert ["b"] == [reader.name for reader in found.readers(Value("c", 0))]
-    assert ["p", "e"] == [reader.name for reader in found.readers(Value("c", 1))]
+    assert ["b"] == [reader.name for reader in found.consumers(Value("c", 0))]
+    assert ["p", "e"] == [reader.name for reader in found.consumers(Value("c", 1))]
 
 
 def test_a_layer_that_overwrites_an_input_of_the_net_makes_its_version_1() -> None:
@@ -40,7 +40,7 @@ def test_a_layer_that_overwrites_an_input_of_the_net_makes_its_version_1() -> No
 
 def test_a_layer_that_reads_a_blob_twice_counts_twice() -> None:
     found = net(convolution(), layer("e", "Eltwise", "c c", "e"))
-    assert ["e", "e"] == [reader.name for reader in found.readers(Value("c", 0))]
+    assert ["e", "e"] == [reader.name for reader in found.consumers(Value("c", 0))]
 
 
 def test_outputs_are_the_values_that_nobody_reads() -> None:

@@ -253,13 +253,13 @@ def test_a_batch_norm_whose_bottom_has_more_readers_becomes_a_scale() -> None:
     fused = becomes(
         [convolution(), batch_norm(), relu], [convolution(), layer("b", "Scale", "c", "b", ONE_SCALE), relu]
     )
-    assert "blob c has 2 readers: b, r" == fused.result.report.converted[0].reason
+    assert "blob c has 2 consumers: b, r" == fused.result.report.converted[0].reason
 
 
 def test_a_second_reader_inside_the_chain_cuts_it_there() -> None:
     relu = layer("r", "ReLU", "b", "r")
     fused = becomes([convolution(), batch_norm(), relu, scale()], [convolution(top="b"), relu, scale()])
-    assert {"s": "blob b has 2 readers: r, s"} == fused.refused
+    assert {"s": "blob b has 2 consumers: r, s"} == fused.refused
 
 
 def test_a_split_behind_a_convolution_is_no_refusal() -> None:

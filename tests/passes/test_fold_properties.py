@@ -106,7 +106,7 @@ def test_readers_and_producers_are_those_of_the_bottoms_and_tops(prototxt: bytes
             readers: List[str] = [
                 other.name for other in net.layers for bottom in net.bottoms(other) if bottom == value
             ]
-            assert readers == [reader.name for reader in net.readers(value)]
+            assert readers == [reader.name for reader in net.consumers(value)]
             assert net.producer(value) is each
 
 

@@ -373,7 +373,7 @@ def test_the_command_writes_both_files_and_says_what_it_did(tmp_path: Path, caps
     assert ("", [tmp_path / "new.caffemodel", tmp_path / "new.prototxt"]) == (output.err, sorted(tmp_path.iterdir()))
     assert [
         "net        layers of the V0 form that are `layer` now: 8",
-        "net        padding layers that are a part of their readers now: 1",
+        "net        padding layers that are a part of their consumers now: 1",
         "net        the net's `input` fields are an Input layer",
         "weights    layers of the V0 form that are `layer` now: 8",
         "weights    the net's `input` fields are an Input layer",

@@ -6,6 +6,6 @@ table.py lists them, dialect.py says what one is, read.py gives its affine and f
 from __future__ import annotations
 
 from .dialect import Dialect, settings_of, unsettled
-from .table import DIALECTS, ROWS, TYPES
+from .table import DIALECTS, LAYER_TYPES, TYPES
 
-__all__ = ["DIALECTS", "ROWS", "TYPES", "Dialect", "settings_of", "unsettled"]
+__all__ = ["DIALECTS", "LAYER_TYPES", "TYPES", "Dialect", "settings_of", "unsettled"]

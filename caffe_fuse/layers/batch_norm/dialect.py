@@ -53,7 +53,7 @@ class Dialect(NamedTuple):
         """What the blobs would hold by the text alone."""
         return next(iter(self._orders(parameter)), None)
 
-    def row(self, order: str) -> LayerType:
+    def layer_type(self, order: str) -> LayerType:
         """The row of a layer whose blobs are in this order."""
         return LayerType(
             self.layer,

@@ -137,7 +137,7 @@ DIALECTS: Tuple[Dialect, ...] = (
 
 TYPES = tuple(dict.fromkeys(dialect.layer for dialect in DIALECTS))
 
-ROWS = (
-    DIALECTS[0].row(_THREE),
+LAYER_TYPES = (
+    DIALECTS[0].layer_type(_THREE),
     unsettled("BN", Refusal("its blobs do not tell which dialect of BN it is")),
 )
