@@ -466,7 +466,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the ReLU inside a BatchNorm lost",
         "passes/activation.py",
-        "        layers += [normed, _behind(normed, answer[1], names)]\n",
+        "        layers += [norm, _activation_after(norm, pair[1], names)]\n",
         "        layers += [normed]\n",
         NORM + "test_a_relu_inside_a_folded_batch_norm_becomes_a_layer",
     ),
@@ -599,7 +599,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "shared weights folded",
         "passes/fold.py",
-        "    if stranger is not None:\n",
+        "    if sharer is not None:\n",
         "    if stranger is None and False:\n",
         FOLD + "test_weights_shared_under_different_affines_are_refused",
     ),
