@@ -241,7 +241,7 @@ MUTANTS: Tuple[Mutant, ...] = (
         "what a device clips to 65504 is safe",
         "half/classes.py",
         "finite & (magnitudes >= OVERFLOW)",
-        "finite & np.isinf(halves)",
+        "finite & np.isinf(fp16)",
         "tests/judging/test_verdict.py",
     ),
     Mutant(
@@ -254,7 +254,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a number that is lost in a BatchNorm is of channel 0",
         "half/lost_channels.py",
-        "channels_of(layer, number) or Layout(1, 1, 1, blob.count)",
+        "channels_of(layer, index) or Layout(1, 1, 1, blob.count)",
         "layout or Layout(1, 1, 1, blob.count)",
         "tests/judging/test_verdict.py",
     ),

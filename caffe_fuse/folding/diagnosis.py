@@ -242,7 +242,7 @@ class Diagnosis:
         states[weak] = "weak"
         harm = share = np.full(weak.size, np.inf)
         if is_known and weak.size:
-            harm, share = self._effects.of_errors(layer, weak), self._effects.of_numbers(layer, weak)
+            harm, share = self._effects.of_errors(layer, weak), self._effects.of_values(layer, weak)
         states[weak[(quality[weak] < POOR) & (harm > NO_EFFECT)]] = "lost"
         states[weak[share <= NO_EFFECT]] = "dead"
         states[broken] = "overflow"
