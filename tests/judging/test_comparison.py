@@ -101,7 +101,7 @@ def test_answers_in_half_are_those_of_the_device(numbers: Dict[str, List[np.ndar
     assert flushed.snr < kept.snr - 6
     found = caffe_fuse.verify(model, model, half_policy="off")
     assert ((), (), ()) == found.in_half
-    with pytest.raises(caffe_fuse.InputError, match="no half policy x; choose from off, ieee, flush"):
+    with pytest.raises(caffe_fuse.InputError, match="half policy x is not known; choose from off, ieee, flush"):
         caffe_fuse.verify(model, model, half_policy="x")
 
 
