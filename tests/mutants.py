@@ -697,8 +697,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "variance for deviation",
         "ranges/predict.py",
-        "np.sqrt(np.maximum(found.variance, 0))",
-        "np.maximum(found.variance, 0)",
+        "np.sqrt(np.maximum(statistics.variance, 0))",
+        "np.maximum(statistics.variance, 0)",
         "tests/ranges/test_prediction.py",
     ),
     Mutant(
@@ -718,7 +718,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "runs that merge keep the wider lower end only",
         "ranges/calibrate.py",
-        "np.maximum(mine.highs, found.highs)",
+        "np.maximum(mine.highs, other.highs)",
         "mine.highs",
         "tests/ranges/test_calibration.py",
     ),
@@ -788,8 +788,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "exponents of the wrong sign in the report",
         "rescale/rescale.py",
-        "{name: found for name, found in exponents.items() if any(found)}",
-        "{name: tuple(-one for one in found) for name, found in exponents.items() if any(found)}",
+        "{name: exponents for name, exponents in by_blob.items() if any(exponents)}",
+        "{name: tuple(-one for one in exponents) for name, exponents in by_blob.items() if any(exponents)}",
         "tests/rescale/test_rescale.py::test_a_net_is_repaired_and_its_outputs_are_the_same_to_the_last_bit",
     ),
     Mutant(
