@@ -72,6 +72,12 @@ def _add_fuse(commands: Any) -> None:
     )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
     fuse.add_argument(
+        "--folds",
+        choices=("direct", "all"),
+        default="all",
+        help="direct: only into the layer before; all: also through layers such as Concat, and into the layer after",
+    )
+    fuse.add_argument(
         "--rescale",
         choices=("needed", "always", "never"),
         default="needed",

@@ -32,6 +32,7 @@ def run_fuse(options: argparse.Namespace) -> int:
         weights_format=options.weights_format,
         blob_type=options.blob_type,
         rescale=options.rescale,
+        folds=options.folds,
         keep_blobs=options.keep_blob,
         allow_bn=options.allow_bn,
         use_global_stats=options.use_global_stats,

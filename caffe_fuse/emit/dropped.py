@@ -8,14 +8,20 @@ from __future__ import annotations
 from typing import List, Sequence, Set, Tuple
 
 from ..net.graph import Layer, Net, Value
-from ..passes import Rewrite
+from ..passes import Progress
 
 
-def dropped_layers(source: Net, excluded: Sequence[Layer], rewrites: Sequence[Rewrite]) -> Tuple[Layer, ...]:
+def dropped_layers(source: Net, excluded: Sequence[Layer], progress: Progress) -> Tuple[Layer, ...]:
     """The excluded layers that read a value inside a rewritten chain, write a blob of it, or are twins of a member."""
-    inner: Set[Value] = {value for rewrite in rewrites for layer in rewrite.before[:-1] for value in source.tops(layer)}
+    rewrites, moves = progress.rewrites, progress.moves
+    layers = [layer for rewrite in rewrites for layer in rewrite.before[:-1]]
+    layers += [layer for move in moves for layer in move.before]
+    layers += [link.layer for move in moves for chain in move.chains for link in chain[:-1]]
+    inner: Set[Value] = {value for layer in layers for value in source.tops(layer)}
     names = {value.blob for value in inner}
-    gone = {layer.name for rewrite in rewrites for layer in rewrite.before} - {each.after.name for each in rewrites}
+    gone = {layer.name for rewrite in rewrites for layer in rewrite.before}
+    gone |= {layer.name for move in moves for layer in move.chain}
+    gone -= {rewrite.after.name for rewrite in rewrites}
     found: List[Layer] = []
     for layer in excluded:
         reads = any(_value_at(source, name, layer.index) in inner for name in layer.bottoms)

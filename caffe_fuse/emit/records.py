@@ -72,12 +72,18 @@ def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
     """Layers whose record has to change, each with what it was."""
     source = {layer.index: layer for layer in model.source.layers}
     pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.behind is None]
-    different = [(was, now) for was, now in pairs if now is not was and now.blobs != was.blobs]
+    different = [(was, now) for was, now in pairs if now is not was and _differs(was, now)]
     rewritten = {now.index for _, now in different}
     unchanged = {now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten}
     owners = {blob: record.index for record in weights.layers for blob in record.blobs}
     orphans = [(was, now) for was, now in pairs if now.index not in rewritten and _orphaned(now, owners, unchanged)]
     return different + orphans
+
+
+def _differs(was: Layer, now: Layer) -> bool:
+    """Whether its blobs are others, or only their names around it, which a layer without a record does not need."""
+    names = (was.bottoms, was.tops) != (now.bottoms, now.tops)
+    return now.blobs != was.blobs or (names and now.record is not None)
 
 
 def _orphaned(layer: Layer, owners: Dict[Blob, int], unchanged: AbstractSet[int]) -> bool:

@@ -48,6 +48,7 @@ def fuse(
     half_sums: bool = False,
     allow_bn: bool = False,
     use_global_stats: bool = False,
+    folds: str = "all",
 ) -> Result:
     """Folds what can be folded; changes nothing in `model` and writes nothing.
 
@@ -55,6 +56,8 @@ def fuse(
     verdict on the half range. strict: what else makes the result unsafe: "refused" anything was refused, "flush" a
     number becomes zero or subnormal; "bn", a BatchNorm remains, always does unless `allow_bn`. use_global_stats:
     whether layers with batch statistics are read by what they have stored; where one remains the new net says so.
+    folds: "direct" folds only into the layer before; "all" also carries scales and shifts through layers that let them
+    pass, such as Concat, and into the layer after.
     prune: `save` leaves out weights of layers that the net does not have.
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
     Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
@@ -78,6 +81,7 @@ def fuse(
         blob_type=blob_type,
         rescale=rescale,
         keep_blobs=listed(keep_blobs),
+        folds=folds,
     )
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
     model = _with_stored_statistics(model, keep, ranges) if use_global_stats else model
@@ -101,8 +105,8 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     measures = Measures()
     sampling.want(model.net.layers, measures)
     before = analyse_net(model.net, options.policy, measures)
-    progress = passes.run(model.net, options.keep, measures)
-    dropped = dropped_layers(model.net, model.excluded, progress.rewrites)
+    progress = passes.run(model.net, options.keep, measures, options.folds)
+    dropped = dropped_layers(model.net, model.excluded, progress)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
     repair = None
     if options.repairs is not None:

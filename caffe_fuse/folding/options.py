@@ -8,6 +8,7 @@ from typing import Collection, FrozenSet, Iterable, Optional, Sequence
 from ..errors import InputError
 from ..half.rounding import HalfPolicy
 from ..net.model import Model
+from ..passes import FOLDS
 from ..rescale.rescale import MODES
 from ..weights import FORMATS
 
@@ -28,6 +29,7 @@ class Options:
     blob_type: str
     rescale: str
     keep_blobs: FrozenSet[str]
+    folds: str
 
     @property
     def repairs(self) -> Optional[str]:
@@ -48,6 +50,7 @@ def options_for(
     blob_type: str,
     rescale: str,
     keep_blobs: Collection[str],
+    folds: str,
 ) -> Options:
     """Raises InputError for options that do not fit the model, or each other."""
     stored = require_weights(model)
@@ -65,6 +68,7 @@ def options_for(
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
     _check_choice("mode of rescale", rescale, MODES)
+    _check_choice("value of folds", folds, FOLDS)
     return Options(
         frozenset(keep),
         policy,
@@ -75,6 +79,7 @@ def options_for(
         blob_type,
         rescale,
         frozenset(keep_blobs),
+        folds,
     )
 
 

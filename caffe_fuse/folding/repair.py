@@ -28,7 +28,7 @@ def repaired(
         needed=needed,
         kept=options.keep,
         keep_blobs=options.keep_blobs,
-        largest=assumptions.largest(progress.net, progress.rewrites),
+        largest=assumptions.largest(progress),
         policy=options.policy,
         measures=measures,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Optional, Tuple
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
 from ..net.graph import Layer
-from ..passes import Refused, Rewrite
+from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
 from ..wording import Typed, counted
@@ -70,6 +70,7 @@ class Report(NamedTuple):
     converted: Tuple[Rewrite, ...]
     refused: Tuple[Refused, ...]
     vanished_blobs: Mapping[str, Optional[str]]
+    carried: Tuple[Move, ...]
     dropped: Tuple[Layer, ...]
     before: HalfReport
     after: HalfReport

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 
 from ..emit.formats import stored
 from ..half.report import HalfReport
 from ..judging import problems as verdict
-from ..net.graph import Net
 from ..net.load import PathLike
 from ..net.model import Model
-from ..passes import Refused, Rewrite
+from ..passes import Refused
 from ..ranges.expected import Activations, Fold, expected
 from ..wording import Remedy, Typed
 from . import save as saving
@@ -58,7 +57,7 @@ class Result:
         refusals = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
         refused = tuple(map(verdict.advised, refusals))
         exponents = {} if facts.repair is None else facts.repair.values
-        activations = expected(facts.assumptions, Fold(net, rewrites, exponents))
+        activations = expected(facts.assumptions, Fold(net, facts.progress, exponents))
         why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
         looked_for = None if self.options.rescale == "never" else left
         return Report(
@@ -66,7 +65,8 @@ class Result:
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
             converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
             refused=refused,
-            vanished_blobs=_vanished(net, rewrites),
+            vanished_blobs=facts.progress.vanished,
+            carried=facts.progress.moves,
             dropped=self.model.dropped,
             before=facts.before,
             after=after,
@@ -157,11 +157,6 @@ class Result:
     def targets(self, prefix: PathLike) -> Tuple[str, str]:
         """The files that `save` writes: the weights and the net. Raises InputError for a prefix without a name."""
         return saving.targets_of(self.options, prefix)
-
-
-def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]:
-    names = set(net.blob_names)
-    return {name: holder for rewrite in rewrites for name, holder in rewrite.vanished if name not in names}
 
 
 def _new_layers(model: Model) -> List[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import InputError
+from .carried import UNKNOWN_SIZES, Carried, kept_axis
+from .carried import same as same_affine
 from .homogeneous import Channels, Moved, Setting, flattened, unchanged
-from .layer_type import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Shapes
+from .layer_type import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Refusal, Shapes
 from .pooling import image
 from .ranges import Passage, Range, same
 from .shapes import MOST_CHANNELS, axis_of, like_bottom, require, size, sizes, text, unknown_axes
@@ -41,6 +44,15 @@ def _flatten_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     if last < first:
         raise InputError(f"end_axis {last} lies before axis {first}")
     return [(*bottom[:first], size(bottom[first : last + 1]), *bottom[last + 1 :])]
+
+
+def _reshape_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    """Flatten and Reshape, where the channels stay an axis."""
+    (affine,) = carried.affines
+    if affine.channels == 1:
+        return [affine]
+    axis = kept_axis(affine.axis, carried.bottoms[0], carried.tops[0])
+    return Refusal("the channels after it are no axis before it") if axis is None else [replace(affine, axis=axis)]
 
 
 def _flatten_homogeneous(setting: Setting) -> Optional[Moved]:
@@ -131,6 +143,15 @@ def _permute_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [np.ascontiguousarray(x.transpose(_whole_order(parameter.permute_param.order, x.ndim)))]
 
 
+def _permute_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    (affine,), shape = carried.affines, carried.bottoms[0]
+    if affine.channels == 1:
+        return [affine]
+    if shape is None:
+        return UNKNOWN_SIZES
+    return [replace(affine, axis=_whole_order(carried.parameter.permute_param.order, len(shape))[affine.axis])]
+
+
 def _permute_homogeneous(setting: Setting) -> Optional[Moved]:
     channels, shape = setting.channels[0], setting.bottoms[0]
     if channels is None or shape is None:
@@ -167,6 +188,13 @@ def _shuffle_channel_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) ->
     (x,) = bottoms
     table = x.reshape(len(x), parameter.shuffle_channel_param.group, -1, *x.shape[2:])
     return [table.swapaxes(1, 2).reshape(x.shape)]
+
+
+def _shuffle_channel_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    (affine,), group = carried.affines, carried.parameter.shuffle_channel_param.group
+    if affine.channels == 1 or affine.axis != 1:
+        return [affine]
+    return [Affine(1, *(values.reshape(-1, group).T.reshape(-1) for values in (affine.scale, affine.shift)))]
 
 
 def _shuffle_channel_homogeneous(setting: Setting) -> Optional[Moved]:
@@ -229,6 +257,7 @@ LAYER_TYPES = (
         like_bottom,
         affine=_split_affine,
         forward=_split_forward,
+        carries=same_affine,
         homogeneous=unchanged,
         ranges=same,
         most=1,
@@ -239,6 +268,7 @@ LAYER_TYPES = (
         "Flatten",
         _flatten_shapes,
         forward=_reshaping(_flatten_shapes),
+        carries=_reshape_carries,
         homogeneous=_flatten_homogeneous,
         ranges=_reshaped,
         most=1,
@@ -249,6 +279,7 @@ LAYER_TYPES = (
         "Reshape",
         _reshape_shapes,
         forward=_reshaping(_reshape_shapes),
+        carries=_reshape_carries,
         ranges=_reshaped,
         most=1,
         shares=_always,
@@ -258,6 +289,7 @@ LAYER_TYPES = (
         "Permute",
         _permute_shapes,
         forward=_permute_forward,
+        carries=_permute_carries,
         homogeneous=_permute_homogeneous,
         ranges=_permute_ranges,
         most=1,
@@ -267,6 +299,7 @@ LAYER_TYPES = (
         "ShuffleChannel",
         _shuffle_channel_shapes,
         forward=_shuffle_channel_forward,
+        carries=_shuffle_channel_carries,
         homogeneous=_shuffle_channel_homogeneous,
         ranges=_shuffle_channel_ranges,
         most=1,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ..errors import InputError
+from .carried import Carried, same, sliced
 from .homogeneous import Channels, Labels, Moved, Setting
-from .layer_type import BlobShapes, LayerType, Shape, Shapes
+from .layer_type import Affine, BlobShapes, LayerType, Refusal, Shape, Shapes, single
 from .ranges import Passage, Range, aligned, between, is_channels, product_of, sum_of
 from .shapes import MOST_CHANNELS, agreed, axis_of, known_axis, replaced, require, text
 
@@ -41,6 +43,16 @@ def _concat_axis(settings: Any, rank: int) -> int:
 
 def _concat_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     return [np.concatenate(bottoms, _concat_axis(parameter.concat_param, bottoms[0].ndim))]
+
+
+def _concat_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    """Each bottom takes its slice."""
+    (affine,), settings = carried.affines, carried.parameter.concat_param
+    axis = known_axis(settings.concat_dim if settings.HasField("concat_dim") else settings.axis, carried.tops[0])
+    if affine.channels == 1 or axis not in (None, affine.axis):
+        return [affine] * len(carried.bottoms)
+    counts = [None if shape is None or axis is None else shape[axis] for shape in carried.bottoms]
+    return sliced(affine, counts)
 
 
 def _concat_homogeneous(setting: Setting) -> Optional[Moved]:
@@ -109,6 +121,22 @@ def _eltwise_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     return [top]
 
 
+def _eltwise_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    """Of a sum, the scale to each bottom and the shift to one; of a maximum all to each, where no scale turns it."""
+    (affine,), settings, count = carried.affines, carried.parameter.eltwise_param, len(carried.bottoms)
+    if settings.operation == settings.MAX:
+        return same(carried) if np.all(affine.scale > 0) else Refusal("a scale is not above 0, and turns its maximum")
+    if settings.operation == settings.PROD:
+        return Refusal("it multiplies its bottoms")
+    factors = list(settings.coeff) or [1.0] * count
+    receiver = next((place for place, factor in enumerate(factors) if factor), None)
+    if receiver is None:
+        return Refusal("all of its coefficients are 0")
+    found = [replace(affine, shift=np.zeros_like(affine.shift))] * count
+    found[receiver] = replace(affine, shift=affine.shift / single(factors[receiver]))
+    return found
+
+
 def _tied(setting: Setting) -> Optional[Moved]:
     """All bottoms get the same powers."""
     first = setting.channels[0]
@@ -165,12 +193,18 @@ LAYER_TYPES = (
         "Concat",
         _concat_shapes,
         forward=_concat_forward,
+        carries=_concat_carries,
         homogeneous=_concat_homogeneous,
         ranges=_concat_ranges,
         shares=lambda parameter: len(parameter.bottom) == 1,
     ),
     LayerType(
-        "Eltwise", _eltwise_shapes, forward=_eltwise_forward, homogeneous=_eltwise_homogeneous, ranges=_eltwise_ranges
+        "Eltwise",
+        _eltwise_shapes,
+        forward=_eltwise_forward,
+        carries=_eltwise_carries,
+        homogeneous=_eltwise_homogeneous,
+        ranges=_eltwise_ranges,
     ),
     LayerType("Axpy", _axpy_shapes, forward=_axpy_forward, ranges=_axpy_ranges, most=3, foreign=True),
 )

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..blobs.scaled import Layout
 from ..errors import InputError
 from .homogeneous import Moved, Setting, inputs_of, with_weights
-from .layer_type import BlobShapes, Dim, Dims, Random, Shape, Shapes
-from .shapes import agreed, axis_of, require, unknown_axes
+from .layer_type import Affine, BlobShapes, Dim, Dims, Inflow, Random, Refusal, Shape, Shapes
+from .shapes import agreed, axis_of, known_axis, require, unknown_axes
 from .sliding import correlate, scatter
-from .weighted import absorber, is_plain, layer_type_of, sample, unfit
+from .weighted import absorber, is_plain, layer_type_of, sample, spread, unfit
 from .window import Window, rank_of_space, windows
 
 if TYPE_CHECKING:
@@ -134,6 +134,52 @@ def _deconvolution_inputs(_parameter: Any, shape: Sequence[int], places: NDArray
     return _first_axes(shape, places)[0]
 
 
+def _convolution_outputs(_parameter: Any, shape: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Caffe: base_conv_layer.cpp:267."""
+    return _first_axes(shape, places)[0]
+
+
+def _deconvolution_outputs(parameter: Any, shape: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Caffe: base_conv_layer.cpp:284."""
+    first, second = _first_axes(shape, places)
+    return np.asarray(first // (shape[0] // parameter.convolution_param.group) * shape[1] + second)
+
+
+def _inflow(
+    parameter: Any,
+    shape: Sequence[int],
+    affine: Affine,
+    bottom: Shape,
+    transposed: bool = False,
+    depthwise: bool = False,
+) -> Union[Inflow, Refusal]:
+    """Padding stays 0, and at the edges of a deconvolution fewer products meet than inside."""
+    settings, kernel = parameter.convolution_param, prod(shape[2:])
+    if affine.shift.any():
+        if any(window.before or window.behind for window in windows(settings, len(shape) - 2)):
+            return Refusal("it pads with zeros, which the shift would not reach")
+        if transposed and kernel > 1:
+            return Refusal("its sums take in different numbers of values")
+    axis = known_axis(settings.axis, bottom)
+    return spread(affine, _input_layout(settings, shape, transposed, depthwise), axis)
+
+
+def _input_layout(settings: Any, shape: Sequence[int], transposed: bool, depthwise: bool) -> Layout:
+    first, second, kernel = shape[0], shape[1], prod(shape[2:])
+    if transposed:
+        return Layout(1, 1, first, second * kernel)
+    group = settings.num_output if depthwise else settings.group
+    return Layout(group, first // group, second, kernel)
+
+
+def _inputs_shape(
+    parameter: Any, shape: Sequence[int], _bottom: Shape, transposed: bool = False, depthwise: bool = False
+) -> Tuple[int, ...]:
+    settings = parameter.convolution_param
+    channels = _input_layout(settings, shape, transposed, depthwise).channels
+    return (*(1,) * settings.axis, channels, prod(shape[2:]))
+
+
 def _first_axes(shape: Sequence[int], places: NDArray[np.int64]) -> Tuple[NDArray[np.int64], NDArray[np.int64]]:
     first, second, _ = np.unravel_index(places, (shape[0], shape[1], prod(shape[2:])))
     return np.asarray(first), np.asarray(second)
@@ -155,10 +201,8 @@ def _convolution_homogeneous(setting: Setting, transposed: bool = False, depthwi
         return None
     first, second, kernel = setting.blobs[0][0], setting.blobs[0][1], prod(setting.blobs[0][2:])
     group = settings.num_output if depthwise else settings.group
-    if transposed:
-        rows, columns = Layout(group, first // group, second, kernel), Layout(1, 1, first, second * kernel)
-    else:
-        rows, columns = Layout(1, 1, first, second * kernel), Layout(group, first // group, second, kernel)
+    columns = _input_layout(settings, setting.blobs[0], transposed, depthwise)
+    rows = Layout(group, first // group, second, kernel) if transposed else Layout(1, 1, first, second * kernel)
     inputs = inputs_of(setting, setting.channels[0], settings.axis, columns.channels)
     return with_weights(setting, settings.axis, rows, columns, inputs)
 
@@ -215,7 +259,14 @@ LAYER_TYPES = (
         "Convolution",
         _CONVOLUTION_SHAPES,
         partial(_convolution_blobs, _filters_first),
-        _absorber(_convolution_layout, _convolution_samples, _convolution_inputs),
+        _absorber(
+            _convolution_layout,
+            _convolution_samples,
+            _convolution_inputs,
+            _convolution_outputs,
+            _inflow,
+            _inputs_shape,
+        ),
         _CORRELATED,
         _convolution_homogeneous,
     ),
@@ -223,7 +274,14 @@ LAYER_TYPES = (
         "ConvolutionDepthwise",
         _CONVOLUTION_SHAPES,
         partial(_convolution_blobs, _filter_per_channel),
-        _absorber(_convolution_layout, _convolution_samples, partial(_convolution_inputs, depthwise=True)),
+        _absorber(
+            _convolution_layout,
+            _convolution_samples,
+            partial(_convolution_inputs, depthwise=True),
+            _convolution_outputs,
+            partial(_inflow, depthwise=True),
+            partial(_inputs_shape, depthwise=True),
+        ),
         _CORRELATED_BY_CHANNEL,
         partial(_convolution_homogeneous, depthwise=True),
         foreign=True,
@@ -232,7 +290,14 @@ LAYER_TYPES = (
         "Deconvolution",
         partial(_convolution_shapes, Window.deconvolved),
         partial(_convolution_blobs, _inputs_first),
-        _absorber(_deconvolution_layout, _deconvolution_samples, _deconvolution_inputs),
+        _absorber(
+            _deconvolution_layout,
+            _deconvolution_samples,
+            _deconvolution_inputs,
+            _deconvolution_outputs,
+            partial(_inflow, transposed=True),
+            partial(_inputs_shape, transposed=True),
+        ),
         _SCATTERED,
         partial(_convolution_homogeneous, transposed=True),
     ),

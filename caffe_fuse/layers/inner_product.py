@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..blobs.scaled import Layout
 from ..errors import InputError
+from .carried import UNKNOWN_SIZES
 from .homogeneous import Moved, Setting, flattened, inputs_of, with_weights
-from .layer_type import SCORES, BlobShapes, Dims, Random, Shapes
-from .shapes import axis_of, known_axis, require, size, unknown_axes
-from .weighted import absorber, is_plain, layer_type_of, sample, unfit
+from .layer_type import SCORES, Affine, BlobShapes, Dims, Inflow, Random, Refusal, Shape, Shapes
+from .shapes import axis_of, known_axis, require, size, sizes, text, unknown_axes
+from .weighted import absorber, is_plain, layer_type_of, sample, spread, unfit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,6 +70,38 @@ def _inner_product_inputs(parameter: Any, shape: Sequence[int], places: NDArray[
     return np.asarray(places // outputs if transposed else places % (prod(shape) // outputs))
 
 
+def _inner_product_outputs(parameter: Any, shape: Sequence[int], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Caffe: inner_product_layer.cpp:33."""
+    outputs, transposed = parameter.inner_product_param.num_output, parameter.inner_product_param.transpose
+    return np.asarray(places % outputs if transposed else places // (prod(shape) // outputs))
+
+
+def _inner_product_inflow(
+    parameter: Any, shape: Sequence[int], affine: Affine, bottom: Shape
+) -> Union[Inflow, Refusal]:
+    """The axes from `axis` on become the inputs, the channels with all that is on the axes after theirs."""
+    if bottom is None:
+        return UNKNOWN_SIZES
+    axis = axis_of(parameter.inner_product_param.axis, len(bottom))
+    inner, outer = size(bottom[affine.axis + 1 :]), size(bottom[axis : affine.axis])
+    if affine.channels == 1:
+        return spread(affine, _input_layout(parameter, shape), None)
+    if affine.axis < axis or inner is None or outer != 1:
+        return Refusal(f"axis {affine.axis} of {text(bottom)} is not the first of its inputs")
+    return spread(affine, _input_layout(parameter, shape), affine.axis, inner)
+
+
+def _input_layout(parameter: Any, shape: Sequence[int]) -> Layout:
+    first, second = shape[-2:]
+    return Layout(1, 1, first, second) if parameter.inner_product_param.transpose else Layout(1, first, second, 1)
+
+
+def _inner_product_inputs_shape(parameter: Any, _shape: Sequence[int], bottom: Shape) -> Tuple[int, ...]:
+    dims = sizes(bottom)
+    axis = axis_of(parameter.inner_product_param.axis, len(dims))
+    return (*(1,) * axis, *dims[axis:])
+
+
 def _one_row(parameter: Any, shape: Dims) -> Optional[Dims]:
     return (1, *shape[1:]) if axis_of(parameter.inner_product_param.axis, len(shape)) else None
 
@@ -79,10 +112,8 @@ def _inner_product_homogeneous(setting: Setting) -> Optional[Moved]:
     if not is_plain(setting, settings) or axis is None:
         return None
     first, second = setting.blobs[0][-2:]
-    if settings.transpose:
-        rows, columns = Layout(1, first, second, 1), Layout(1, 1, first, second)
-    else:
-        rows, columns = Layout(1, 1, first, second), Layout(1, first, second, 1)
+    columns = _input_layout(setting.parameter, setting.blobs[0])
+    rows = Layout(1, first, second, 1) if settings.transpose else Layout(1, 1, first, second)
     flat = None if shape is None else flattened(setting, axis, len(shape) - 1)
     return with_weights(setting, axis, rows, columns, inputs_of(setting, flat, axis, columns.channels))
 
@@ -109,6 +140,9 @@ LAYER_TYPES = (
             _inner_product_layout,
             _inner_product_samples,
             _inner_product_inputs,
+            _inner_product_outputs,
+            _inner_product_inflow,
+            _inner_product_inputs_shape,
             least=_one_row,
             has_space=False,
         ),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..blobs.blob import Blob
     from ..blobs.scaled import Layout
     from .batch_norm.read import Statistics
+    from .carried import Carries
     from .homogeneous import Moved, Setting
     from .ranges import Ranges
     from .sliding import Product
@@ -110,18 +111,36 @@ class Absorbed(NamedTuple):
     blobs: Tuple[Blob, ...]
 
 
+class Inflow(NamedTuple):
+    """An affine before a layer with weights: for each input of the weights, float64 (layout.channels,).
+
+    layout: which input belongs to which weight.
+    """
+
+    layout: Layout
+    scale: Doubles
+    shift: Doubles
+
+
 class Absorber(NamedTuple):
-    """How a layer with weights takes in the affine behind it.
+    """How a layer with weights takes in the affine behind it, and the one before it.
 
     channels(parameter): how many output channels there are
     layout(parameter, weight shape): where a channel's weights lie; InputError for a shape that does not fit
     has_bias(parameter)
-    absorb(parameter, blobs, affine): weights * scale, bias * scale + shift
+    absorb(parameter, blobs, affine, inflow): weights * scale * inflow.scale, and
+        (bias + sum(weights * inflow.shift)) * scale + shift; inflow may be None
+    inflow(parameter, weight shape, affine, bottom shape): the affine before the layer, for each input of its weights;
+        Refusal where not every sum takes in values that were shifted
     sampled_weights(parameter, weight shape, count, random): int64 (channels, n), n <= count: for each output channel
         the flat indices of some of its weights, ascending; from Caffe's definition of the blob, never through
         `layout`, so that a proof by it sees a wrong layout
     inputs(parameter, weight shape, places): which input channel the weight at each flat place is multiplied with, as
         int64; an InnerProduct has one for each number that it sums up. From Caffe's definition, too
+    outputs(parameter, weight shape, places): the output channel that the weight at each flat place belongs to, int64.
+        From Caffe's definition, too
+    inputs_shape(parameter, weight shape, bottom shape): of a bottom for one sum: its last axis is the kernel where the
+        weights have axes of space
     least(parameter, bottom shape): the smallest bottom in which each sum of the layer occurs once; the bottom has two
         axes or more, and None says that it sums over images
     has_space: whether the weights have axes of space
@@ -130,9 +149,12 @@ class Absorber(NamedTuple):
     channels: Callable[[Any], int]
     layout: Callable[[Any, Sequence[int]], Layout]
     has_bias: Callable[[Any], bool]
-    absorb: Callable[[Any, Sequence[Blob], Affine], Union[Absorbed, Refusal]]
+    absorb: Callable[[Any, Sequence[Blob], Affine, Optional[Inflow]], Union[Absorbed, Refusal]]
+    inflow: Callable[[Any, Sequence[int], Affine, Shape], Union[Inflow, Refusal]]
     sampled_weights: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]]
     inputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]]
+    outputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]]
+    inputs_shape: Callable[[Any, Sequence[int], Shape], Tuple[int, ...]]
     least: Callable[[Any, Dims], Optional[Dims]]
     has_space: bool
 
@@ -159,6 +181,7 @@ class LayerType(NamedTuple):
         without names; None if there is none inside
     topless: whether it may stand without a top
     shares(parameter): whether its tops are the memory of its first bottom (Caffe: ShareData)
+    carries(carried): the affines of its bottoms that make given affines of its tops (carried.py)
     homogeneous(setting): how powers of two pass through it; None where they do not
     channel_axis(parameter, bottom shape): the axis of the channels that its blobs have numbers for, which counts on the
         bottom; None where that depends on a rank that is not known
@@ -184,6 +207,7 @@ class LayerType(NamedTuple):
     topless: bool = False
     shares: Optional[Callable[[Any], bool]] = None
     homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
+    carries: Optional[Carries] = None
     statistics: Optional[Callable[[Any, Arrays], Union[Statistics, Refusal]]] = None
     ranges: Optional[Ranges] = None
     channel_axis: Optional[Callable[[Any, Shape], Optional[int]]] = None

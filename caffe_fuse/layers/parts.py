@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ..errors import InputError
+from .carried import UNKNOWN_SIZES, Carried, joined, same
 from .homogeneous import Channels, Moved, Setting, unchanged
-from .layer_type import BlobShapes, Dim, LayerType, Shapes
+from .layer_type import IDENTITY, Affine, BlobShapes, Dim, LayerType, Refusal, Shapes
 from .ranges import Passage, Range, is_channels
 from .shapes import MOST_CHANNELS, axis_of, replaced, require, size, text, unknown_axes
 
@@ -42,6 +43,19 @@ def _slice_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
     settings, (x,) = parameter.slice_param, bottoms
     points = list(settings.slice_point) or len(parameter.top)
     return [np.ascontiguousarray(part) for part in np.split(x, points, _slice_axis(settings, x.ndim))]
+
+
+def _slice_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    """Along the channels the tops' affines one after the other, else one for all."""
+    settings, shape = carried.parameter.slice_param, carried.bottoms[0]
+    axes = {affine.axis for affine in carried.affines if affine.channels > 1}
+    if shape is None or len(axes) > 1:
+        return UNKNOWN_SIZES if shape is None else Refusal("its tops have their channels on different axes")
+    axis = _slice_axis(settings, len(shape))
+    if axes and axes != {axis}:
+        return same(carried)
+    found = joined(carried.affines, [None if top is None else top[axis] for top in carried.tops], axis)
+    return found if isinstance(found, Refusal) else [found]
 
 
 def _slice_homogeneous(setting: Setting) -> Optional[Moved]:
@@ -118,6 +132,14 @@ def _crop_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArr
     offsets = offsets * (x.ndim - first) if len(offsets) == 1 else offsets
     kept = tuple(slice(offset, offset + length) for offset, length in zip(offsets, model.shape[first:]))
     return [np.ascontiguousarray(x[(*(slice(None),) * first, *kept)])]
+
+
+def _crop_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    """Of the second bottom only the shape matters."""
+    (affine,), shape = carried.affines, carried.bottoms[0]
+    if affine.channels > 1 and (shape is None or affine.axis >= axis_of(carried.parameter.crop_param.axis, len(shape))):
+        return UNKNOWN_SIZES if shape is None else Refusal(f"it crops axis {affine.axis}")
+    return [affine, IDENTITY]
 
 
 def _crop_homogeneous(setting: Setting) -> Optional[Moved]:
@@ -200,12 +222,21 @@ LAYER_TYPES = (
         "Slice",
         _slice_shapes,
         forward=_slice_forward,
+        carries=_slice_carries,
         homogeneous=_slice_homogeneous,
         ranges=_slice_ranges,
         most=1,
         shares=lambda parameter: len(parameter.top) == 1,
     ),
-    LayerType("Crop", _crop_shapes, forward=_crop_forward, homogeneous=_crop_homogeneous, ranges=_crop_ranges, most=2),
+    LayerType(
+        "Crop",
+        _crop_shapes,
+        forward=_crop_forward,
+        carries=_crop_carries,
+        homogeneous=_crop_homogeneous,
+        ranges=_crop_ranges,
+        most=2,
+    ),
     LayerType("Tile", _tile_shapes, forward=_tile_forward, ranges=_tile_ranges, most=1),
     LayerType("BatchReindex", _batch_reindex_shapes, forward=_batch_reindex_forward, ranges=_each_same, most=2),
     LayerType("Filter", _filter_shapes, forward=_filter_forward, ranges=_each_same),

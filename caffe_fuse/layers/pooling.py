@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..errors import InputError
+from .carried import Carried, same
 from .homogeneous import Moved, Setting
-from .layer_type import BlobShapes, Dim, Dims, LayerType, Shapes
+from .layer_type import Affine, BlobShapes, Dim, Dims, LayerType, Refusal, Shapes
 from .ranges import UNKNOWN, Passage, Range, unknown, with_zero
 from .shapes import axis_of, require, size, sizes, text, unknown_axes
 from .sliding import convolved_sizes, padded, patches
@@ -176,6 +177,27 @@ def average(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
     return total
 
 
+def _pooling_carries(carried: Carried) -> Union[List[Affine], Refusal]:
+    """A maximum of scale * x + shift is that of x, scaled, where no scale turns it; an average, where no 0 counts."""
+    (affine, *places), settings = carried.affines, carried.parameter.pooling_param
+    if places:
+        return Refusal("its second top holds places")
+    if affine.channels > 1 and affine.axis != 1:
+        return Refusal(f"it pools axis {affine.axis}")
+    if settings.pool == settings.MAX:
+        return same(carried) if np.all(affine.scale > 0) else Refusal("a scale is not above 0, and turns its maximum")
+    if settings.pool != settings.AVE:
+        return Refusal("it draws its values at random")
+    if _pads(settings) and affine.shift.any():
+        return Refusal("its padding counts as zeros, which the shift would not reach")
+    return same(carried)
+
+
+def _pads(settings: Any) -> bool:
+    sides = ("pad", "pad_h", "pad_w", "pad_t", "pad_l", "pad_b", "pad_r")
+    return any(np.any(getattr(settings, side)) for side in sides)
+
+
 def _pooling_homogeneous(setting: Setting) -> Optional[Moved]:
     """MAX or AVE over the axes behind the channels; a second top holds places."""
     channels = setting.channels[0]
@@ -189,8 +211,7 @@ def _pooling_ranges(passage: Passage) -> List[Range]:
     settings, (x,) = passage.parameter.pooling_param, passage.ranges
     if settings.pool == settings.STOCHASTIC:
         return unknown(passage)
-    sides = ("pad", "pad_h", "pad_w", "pad_t", "pad_l", "pad_b", "pad_r")
-    padded = settings.pool == settings.AVE and any(getattr(settings, side) for side in sides)
+    padded = settings.pool == settings.AVE and _pads(settings)
     return [with_zero(x) if padded else x, UNKNOWN][: len(passage.tops)]
 
 
@@ -230,6 +251,7 @@ LAYER_TYPES = (
         _pooling_shapes,
         forward=_pooling_forward,
         most=1,
+        carries=_pooling_carries,
         homogeneous=_pooling_homogeneous,
         ranges=_pooling_ranges,
     ),

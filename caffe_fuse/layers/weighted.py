@@ -7,12 +7,12 @@ s[o] * w[o] and the bias s[o] * b[o] + t[o]. The types differ in which weights b
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from ..blobs.blob import FLOAT32, ArrayBlob, Blob
-from ..blobs.scaled import Layout, ScaledBlob
+from ..blobs.scaled import Layout, ScaledBlob, Scaling
 from ..errors import InputError
 from ..wording import counted
 from .homogeneous import Moved, Setting
@@ -22,6 +22,7 @@ from .layer_type import (
     Affine,
     BlobShapes,
     Dims,
+    Inflow,
     LayerType,
     Random,
     Refusal,
@@ -61,8 +62,9 @@ def _absorb(
     parameter: Any,
     blobs: Sequence[Blob],
     affine: Affine,
+    inflow: Optional[Inflow],
 ) -> Union[Absorbed, Refusal]:
-    """weights * scale and bias * scale + shift, in float64, each rounded once to float32."""
+    """As Absorber.absorb, in float64, each weight and bias rounded once to float32."""
     settings = getattr(parameter, settings_name)
     channels = settings.num_output
     if len(blobs) != 1 + settings.bias_term:
@@ -79,7 +81,8 @@ def _absorb(
     if bias.size != channels:
         return Refusal(f"it has a bias of {bias.size} numbers for {channels} channels")
     with np.errstate(over="ignore", invalid="ignore"):
-        new_bias = bias.reshape(-1) * scale + affine.shift
+        shifted = bias.reshape(-1) if inflow is None else bias.reshape(-1) + _shifts(blobs[0], placed, inflow)
+        new_bias = shifted * scale + affine.shift
     refusal = _not_finite(scale, affine.shift, new_bias)
     if refusal is not None:
         return refusal
@@ -88,7 +91,32 @@ def _absorb(
     if not settings.bias_term:
         getattr(changed, settings_name).bias_term = True
     new_blob = ArrayBlob(new_bias.reshape(bias.shape), FLOAT32)
-    return Absorbed(changed, (ScaledBlob(blobs[0], placed, scale), new_blob))
+    further = () if inflow is None else (Scaling(inflow.layout, inflow.scale),)
+    return Absorbed(changed, (ScaledBlob(blobs[0], placed, scale, further=further), new_blob))
+
+
+def _shifts(weights: Blob, placed: Layout, inflow: Inflow) -> NDArray[np.float64]:
+    """sum(weights * inflow.shift) of each output channel; reads the weights where there is a shift."""
+    sums = np.zeros(placed.channels)
+    first = 0
+    for chunk in weights.chunks() if inflow.shift.any() else ():
+        places = np.arange(first, first + len(chunk))
+        terms = chunk.astype(np.float64) * inflow.shift[inflow.layout.channel(places)]
+        sums += np.bincount(placed.channel(places), terms, placed.channels)
+        first += len(chunk)
+    return sums
+
+
+def spread(affine: Affine, layout: Layout, axis: Optional[int], repeated: int = 1) -> Union[Inflow, Refusal]:
+    """The affine of a bottom, whose channels are on `axis`, for each input; a channel is `repeated` inputs."""
+    count = layout.channels
+    if affine.channels == 1:
+        return Inflow(layout, *(np.broadcast_to(values, (count,)) for values in (affine.scale, affine.shift)))
+    if affine.axis != axis:
+        return Refusal(f"its inputs are not on axis {affine.axis}")
+    if affine.channels * repeated != count:
+        return Refusal(f"it has {count} inputs for {affine.channels} channels")
+    return Inflow(layout, np.repeat(affine.scale, repeated), np.repeat(affine.shift, repeated))
 
 
 def _not_finite(scale: NDArray[np.float64], shift: NDArray[np.float64], bias: NDArray[np.float64]) -> Optional[Refusal]:
@@ -109,6 +137,9 @@ def absorber(
     layout: Callable[[Any, Sequence[int]], Layout],
     sampled_weights: Callable[[Any, Sequence[int], int, Random], NDArray[np.int64]],
     inputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]],
+    outputs: Callable[[Any, Sequence[int], NDArray[np.int64]], NDArray[np.int64]],
+    inflow: Callable[[Any, Sequence[int], Affine, Shape], Union[Inflow, Refusal]],
+    inputs_shape: Callable[[Any, Sequence[int], Shape], Tuple[int, ...]],
     least: Callable[[Any, Dims], Optional[Dims]],
     has_space: bool,
 ) -> Absorber:
@@ -119,6 +150,9 @@ def absorber(
         absorb=partial(_absorb, settings_name, layout),
         sampled_weights=sampled_weights,
         inputs=inputs,
+        outputs=outputs,
+        inflow=inflow,
+        inputs_shape=inputs_shape,
         least=least,
         has_space=has_space,
     )

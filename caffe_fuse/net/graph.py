@@ -46,7 +46,10 @@ class Layer:
     line: int
     blobs: Tuple[Blob, ...] = ()
     record: Optional[LayerRecord] = None
-    reading: Optional[LayerType] = None  # the row in the dialect of the files, where that differs from the type's
+    origin: Tuple[Layer, ...] = ()  # of a new layer: those whose work it does
+    reading: Optional[LayerType] = (
+        None  # its layer type in the dialect of the files, where that differs from the type's
+    )
 
     @property
     def name(self) -> str:

@@ -12,18 +12,24 @@ from ..errors import InternalError
 from ..half.measures import Measures
 from ..net.graph import Net
 from .activation import join_activations, part_activations
+from .backward import carry_backward
 from .fold import FOLD
+from .forward import FORWARD
 from .leftover import name_leftovers
 from .merge import MERGE
-from .rewrite import Pass, Progress, Refused, Rewrite, Rule
+from .rewrite import Move, Pass, Progress, Refused, Rewrite, Rule
 
-__all__ = ["FOLD", "MERGE", "PIPELINE", "Progress", "Refused", "Rewrite", "Rule", "run"]
+__all__ = ["FOLD", "FOLDS", "FORWARD", "MERGE", "PIPELINE", "Move", "Progress", "Refused", "Rewrite", "Rule", "run"]
 
 PIPELINE: Tuple[Union[Pass, Rule], ...] = (
     # First: a layer that ends in an activation of its own is not affine as a whole.
     Pass("part activations", part_activations),
+    # Before FOLD, which takes in what this carries next to layers with weights.
+    Pass("carry backward", carry_backward),
     # Before any pass that adds layers: a chain after a layer with weights costs nothing at run time once it is folded.
     FOLD,
+    # After FOLD: what the layer before a chain absorbs is gone.
+    FORWARD,
     # Each remaining chain that holds a BatchNorm becomes one Scale.
     MERGE,
     # Layers that did not change get their old form back.
@@ -33,13 +39,24 @@ PIPELINE: Tuple[Union[Pass, Rule], ...] = (
 )
 
 
-def run(net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None) -> Progress:
+# What `folds` may be, and which of the steps above "direct" leaves out.
+FOLDS = ("direct", "all")
+_INDIRECT = ("carry backward", FORWARD.name)
+
+
+def run(
+    net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None, folds: str = "all"
+) -> Progress:
     """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.
+
+    folds: one of FOLDS.
 
     Raises InternalError for a pass that breaks the contract, with its name.
     """
     progress = Progress(net, frozenset(kept), measures or Measures())
     for step in PIPELINE:
+        if folds == "direct" and step.name in _INDIRECT:
+            continue
         try:
             after = step.apply(progress)
             _check(progress.net, after.net)

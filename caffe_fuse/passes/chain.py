@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import AbstractSet, List, Optional, Sequence, Tuple, Union
 
 from ..layers.layer_type import Affine, Refusal
 from ..net.graph import Layer, Net, Value
 from ..wording import Remedy, few
-from .rewrite import Refused
-
-
-class Link(NamedTuple):
-    layer: Layer
-    affine: Affine
+from .rewrite import Link, Refused
 
 
 def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, Refusal, None]:

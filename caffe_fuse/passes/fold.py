@@ -14,6 +14,7 @@ After:
 
 from __future__ import annotations
 
+from math import prod
 from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -23,9 +24,9 @@ from ..half.measures import Measures
 from ..layers.layer_type import Absorbed, Absorber, Affine, Refusal
 from ..layers.shapes import rank_of
 from ..net.graph import Layer, Net
-from .chain import Link, compose, follow, trimmed, vanished
+from .chain import compose, follow, trimmed, vanished
 from .proof import from_weights
-from .rewrite import Progress, Refused, Rewrite, Rule
+from .rewrite import Link, Progress, Refused, Rewrite, Rule
 
 
 class Match(NamedTuple):
@@ -63,15 +64,15 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
             links, reasons = follow(net, top, axis, absorber.channels(layer.parameter), kept)
             refusals += reasons
             links = trimmed(links)
-            obstacle = _obstacle(layer, axis, kept) if links else None
-            if obstacle:
-                refusals += [Refused(link.layer, "fold", obstacle) for link in links]
+            reason = obstacle(layer, axis, kept) if links else None
+            if reason:
+                refusals += [Refused(link.layer, "fold", reason) for link in links]
             elif links and axis is not None:
                 matches[layer.index] = Match(layer, absorber, tuple(links), compose(links), axis, rank)
     return matches, refusals
 
 
-def _obstacle(layer: Layer, axis: Optional[int], kept: AbstractSet[str]) -> Optional[str]:
+def obstacle(layer: Layer, axis: Optional[int], kept: AbstractSet[str]) -> Optional[str]:
     """Why the layer with weights can absorb nothing; None if it can."""
     if axis is None:
         return f"the axis of {layer} counts from the end, and how many its bottom has is not known: see --input-shape"
@@ -95,17 +96,17 @@ def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Uni
     sharer = _different_sharer(net, match, matches)
     if sharer is not None:
         return Refusal(f"{layer} shares its weights with {sharer}, which does not get the same scale and shift")
-    absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine)
+    absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine, None)
     if isinstance(absorbed, Refusal):
         return absorbed
-    if not _is_finite(absorbed, match.affine, progress.measures):
+    if not is_finite(absorbed, progress.measures):
         return Refusal(f"the folded weights of {layer} would not be finite in float32")
     parameter = absorbed.parameter
     parameter.top[0] = members[-1].tops[0]
     del parameter.blobs[:]
     gone = vanished(net, members, [link.affine for link in match.links])
     after = layer.rewritten(parameter, tuple(absorbed.blobs))
-    return Rewrite(FOLD, tuple(members), after, gone, match.axis, match.rank)
+    return Rewrite(FOLD, tuple(members), after, gone, match.axis, match.rank, match.affine)
 
 
 def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Optional[Layer]:
@@ -124,13 +125,12 @@ def _equal(one: Affine, other: Affine) -> bool:
     return np.array_equal(one.scale, other.scale) and np.array_equal(one.shift, other.shift)
 
 
-def _is_finite(absorbed: Absorbed, affine: Affine, measures: Measures) -> bool:
+def is_finite(absorbed: Absorbed, measures: Measures) -> bool:
     """Whether all folded weights are finite in float32: by a bound, and only where that fails by each product."""
     weights: Sequence[ScaledBlob] = [blob for blob in absorbed.blobs if isinstance(blob, ScaledBlob)]
-    gain = float(np.max(np.abs(affine.scale)))
     limit = float(np.finfo(np.float32).max)
     for blob in weights:
-        found = measures.of(blob.base)
+        found, gain = measures.of(blob.base), prod(float(np.max(np.abs(each.factors))) for each in blob.scalings)
         if not found.nan and not found.inf and found.max_abs * gain <= limit:
             continue
         if not all(np.isfinite(chunk).all() for chunk in blob.chunks()):

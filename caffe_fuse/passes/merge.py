@@ -21,10 +21,10 @@ from ..layers.shapes import rank_of
 from ..net.graph import Layer, Net
 from ..schema.messages import copy_of
 from ..wording import Remedy
-from .chain import Link, affine_of, compose, follow, trimmed, vanished
+from .chain import affine_of, compose, follow, trimmed, vanished
 from .leftover import not_absorbed
 from .proof import from_values
-from .rewrite import Progress, Refused, Rewrite, Rule
+from .rewrite import Link, Progress, Refused, Rewrite, Rule
 
 UPGRADE = Remedy("write the model in today's form first", ("upgrade",))
 
@@ -105,7 +105,7 @@ def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union
         parameter.scale_param.axis = affine.axis
     after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
     gone = vanished(net, members, [link.affine for link in links[1:]])
-    return Rewrite(MERGE, tuple(members), after, gone, affine.axis, rank_of(net.shapes[source]), reason)
+    return Rewrite(MERGE, tuple(members), after, gone, affine.axis, rank_of(net.shapes[source]), affine, reason)
 
 
 def _fate(rewrite: Rewrite, layer: Layer) -> str:

@@ -7,6 +7,7 @@ Nothing here uses the affines or the layouts that the new weights were computed 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Optional, Sequence
 
@@ -69,7 +70,7 @@ def from_weights(rewrite: Rewrite, written: Written) -> Start:
         _weighted(blobs, places, vector, written.known)
         for blobs, vector in ((layer.blobs, inputs), (written.blobs, new_inputs))
     )
-    return Start(old, new, rewrite.absorbed)
+    return Start(old, new, rewrite.before[rewrite.before.index(layer) + 1 :])
 
 
 def from_values(rewrite: Rewrite, written: Written) -> Start:
@@ -79,6 +80,49 @@ def from_values(rewrite: Rewrite, written: Written) -> Start:
     after = replace(rewrite.after, blobs=tuple(written.blobs))
     new = _through([after], Outputs(new_values, np.abs(new_values)), rewrite)
     return Start(Outputs(values, np.abs(values)), new, rewrite.before)
+
+
+def from_inputs(rewrite: Rewrite, written: Written) -> Start:
+    """The start for a layer with weights that absorbed a chain before it: all its weights, the same inputs.
+
+    For each input channel, and each place of the kernel, one random value goes through the chain. Both sums take in all
+    weights: the new bias holds a sum of them all.
+    """
+    layer = rewrite.target
+    position = rewrite.before.index(layer)
+    assert layer.layer_type is not None
+    absorb = layer.layer_type.absorb
+    assert absorb is not None
+    shape = absorb.inputs_shape(layer.parameter, layer.blobs[0].shape, rewrite.bottom)
+    inputs = _chance(rewrite).random(shape) + 0.5
+    chained = inputs.reshape(-1)
+    for link in rewrite.before[:position]:
+        (chained,) = _forward(link, [chained], shape)
+    new_inputs = inputs.reshape(-1)
+    if written.powers is not None:
+        kernel = shape[-1] if absorb.has_space else 1
+        new_inputs = new_inputs * np.repeat(np.ldexp(1.0, written.powers.inputs), kernel)
+    old, new = _summed(layer, layer.blobs, chained), _summed(layer, written.blobs, new_inputs)
+    return Start(old, new, rewrite.before[position + 1 :])
+
+
+def _summed(layer: Layer, blobs: Sequence[Blob], inputs: Vector) -> Outputs:
+    """The sums of all weights times the inputs, of which there is one for each place of the kernel, and the bias."""
+    assert layer.layer_type is not None
+    absorb, shape = layer.layer_type.absorb, layer.blobs[0].shape
+    assert absorb is not None
+    kernel = math.prod(shape[2:]) if absorb.has_space else 1
+    bias = blobs[1].array().astype(np.float64).reshape(-1) if len(blobs) > 1 else 0.0
+    values, size = (np.zeros(absorb.channels(layer.parameter)) + part for part in (bias, np.abs(bias)))
+    first = 0
+    for chunk in blobs[0].chunks():
+        places = np.arange(first, first + len(chunk))
+        terms = chunk * inputs[absorb.inputs(layer.parameter, shape, places) * kernel + places % kernel]
+        outputs = absorb.outputs(layer.parameter, shape, places)
+        values += np.bincount(outputs, terms, len(values))
+        size += np.bincount(outputs, np.abs(terms), len(values))
+        first += len(chunk)
+    return Outputs(values, size)
 
 
 def _chance(rewrite: Rewrite) -> Chance:

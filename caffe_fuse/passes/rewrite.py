@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..half.measures import Measures
-from ..layers.layer_type import Refusal
+from ..layers.layer_type import Affine, Refusal, Shape
 from ..net.graph import Layer, Net
 from ..wording import Remedy
 from .proof import Start, Written
@@ -33,12 +33,20 @@ class Rule(NamedTuple):
     start: Callable[[Rewrite, Written], Start]
 
 
+class Link(NamedTuple):
+    """A layer of a chain, and what it computes."""
+
+    layer: Layer
+    affine: Affine
+
+
 class Rewrite(NamedTuple):
     """The layers `before`, in the order of the data, became the one layer `after`.
 
     vanished: each blob between them, with the blob that now holds its value, or None.
     axis, rank: of the values between them; axis is that of the channels.
-    reason: why no rule without cost at run time applied.
+    affine: of the layers after the target, or of all for a target without weights.
+    reason: why no rule without cost at run time applied. bottom: the shape of the target's bottom, for its proof.
     """
 
     rule: Rule
@@ -47,7 +55,9 @@ class Rewrite(NamedTuple):
     vanished: Tuple[Tuple[str, Optional[str]], ...]
     axis: int
     rank: int
+    affine: Affine
     reason: str = ""
+    bottom: Shape = None
 
     @property
     def target(self) -> Layer:
@@ -56,8 +66,30 @@ class Rewrite(NamedTuple):
 
     @property
     def absorbed(self) -> Tuple[Layer, ...]:
-        """The other old layers, in the order of the data."""
-        return tuple(layer for layer in self.before if layer.index != self.after.index)
+        """The other old layers, in the order of the data; for a part of a move those that it stands for."""
+        others = (layer for layer in self.before if layer.index != self.after.index)
+        return tuple(old for layer in others for old in layer.origin or (layer,))
+
+
+class Move(NamedTuple):
+    """Chains of affine layers that went to where they can be absorbed, through layers that only get other blobs.
+
+    chains: one for each top that they followed, gone now. before, after: the layers between. parts: what the chains
+    are there, one Scale for each of the layers `absorbing` it; the next pass takes them in. vanished: blobs whose
+    values none holds now.
+    """
+
+    chains: Tuple[Tuple[Link, ...], ...]
+    before: Tuple[Layer, ...]
+    after: Tuple[Layer, ...]
+    parts: Tuple[Layer, ...]
+    absorbing: Tuple[Layer, ...]
+    vanished: Tuple[str, ...]
+
+    @property
+    def chain(self) -> Tuple[Layer, ...]:
+        """The layers of all chains."""
+        return tuple(link.layer for chain in self.chains for link in chain)
 
 
 class Refused(NamedTuple):
@@ -82,7 +114,28 @@ class Progress:
     measures: Measures = field(default_factory=Measures)
     rewrites: Tuple[Rewrite, ...] = ()
     refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
+    moves: Tuple[Move, ...] = ()
     parted: Mapping[int, Layer] = field(default_factory=dict)  # by index, layers as they were with their activation
+
+    @property
+    def vanished(self) -> Dict[str, Optional[str]]:
+        """The blobs that the net has no more, each with the one that holds its value, or None."""
+        names = set(self.net.blob_names)
+        gone: List[Tuple[str, Optional[str]]] = [(name, None) for move in self.moves for name in move.vanished]
+        gone += [pair for rewrite in self.rewrites for pair in rewrite.vanished]
+        return {name: holder for name, holder in gone if name not in names}
+
+    @property
+    def writers(self) -> Dict[int, Sequence[Optional[Layer]]]:
+        """For each changed layer the layers that wrote the values of its tops before; None for a new value."""
+        found: Dict[int, Sequence[Optional[Layer]]] = {}
+        for move in self.moves:
+            found.update({layer.index: [None] * len(layer.tops) for layer in move.before})
+            found[move.before[-1].index] = [chain[-1].layer for chain in move.chains]
+        for rewrite in self.rewrites:
+            last = rewrite.before[-1]
+            found[rewrite.after.index] = [None if last.origin else last]
+        return found
 
     def after(self, rewrites: Sequence[Rewrite], refusals: Sequence[Refused]) -> Progress:
         """The progress with `rewrites` applied, and their layers no longer refused."""
@@ -97,4 +150,6 @@ class Progress:
         for index in gone | set(replaced):
             reasons.pop(index, None)
         net = self.net.with_layers(kept_layers) if rewrites else self.net
-        return replace(self, net=net, rewrites=self.rewrites + tuple(rewrites), refusals=reasons)
+        # A layer with weights that takes more layers in has one rewrite, with all of them.
+        earlier = tuple(rewrite for rewrite in self.rewrites if rewrite.after.index not in replaced)
+        return replace(self, net=net, rewrites=earlier + tuple(rewrites), refusals=reasons)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from ..half.rounding import OVERFLOW, SMALLEST_NORMAL
 from ..layers.ranges import Range
 from ..net.graph import Net, Value
 from ..net.model import Model
-from ..passes import Rewrite
+from ..passes import Progress
 from .predict import SIGMAS, Known, multiplied, origins, predicted
 from .sums import SumBound, sum_bounds
 
@@ -98,9 +98,9 @@ class Assumptions:
         found.update({value: recorded.range for value, recorded in self.observed.items()})
         return found
 
-    def largest(self, after: Net, rewrites: Sequence[Rewrite]) -> Dict[Value, NDArray[np.float64]]:
+    def largest(self, progress: Progress) -> Dict[Value, NDArray[np.float64]]:
         """The largest magnitudes that are expected in the channels of a folded net."""
-        sources = origins(self.net, after, rewrites)
+        sources = origins(self.net, progress, progress.net)
         return {value: self.known[source].magnitudes for value, source in sources.items() if source in self.known}
 
 
@@ -122,7 +122,7 @@ class Fold(NamedTuple):
     """What became of a net. exponents: of the values that were multiplied by powers of two since."""
 
     after: Net
-    rewrites: Sequence[Rewrite]
+    progress: Progress
     exponents: Mapping[Value, Exponents]
 
 
@@ -135,7 +135,7 @@ def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activatio
     later: Dict[Value, Range] = {}
     seen: Dict[Value, Recorded] = {}
     rescaled: Dict[Value, Recorded] = {}
-    for value, source in origins(before, fold.after, fold.rewrites).items():
+    for value, source in origins(before, fold.progress, fold.after).items():
         exponents = fold.exponents.get(value)
         if source in known and exponents is not None and any(exponents.of):
             later[value] = multiplied(known[source], exponents)

@@ -7,7 +7,7 @@ may do often: this is an estimate, no bound.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .. import layers
 from ..layers.layer_type import Refusal
 from ..layers.ranges import UNKNOWN, Passage, Range, between
 from ..net.graph import Layer, Net, Value
-from ..passes import Rewrite
+from ..passes import Progress
 
 if TYPE_CHECKING:
     from ..layers.layer_type import Doubles
@@ -114,17 +114,22 @@ def _carried(net: Net, layer: Layer, bottoms: Sequence[Range]) -> List[Range]:
     return [*tops, *unknown[len(tops) :]]
 
 
-def origins(before: Net, after: Net, rewrites: Iterable[Rewrite]) -> Dict[Value, Value]:
-    """The values of a folded net that the net before has as well: each with its name there."""
-    writers = {layer.index: layer for layer in before.layers}
-    writers.update({rewrite.after.index: rewrite.before[-1] for rewrite in rewrites})
+def origins(before: Net, progress: Progress, after: Net) -> Dict[Value, Value]:
+    """The values of a folded net, `after`, that the net before has as well: each with its name there."""
+    values = {layer.index: before.tops(layer) for layer in before.layers}
+    writers = progress.writers
     parted = {layer.behind for layer in after.layers if layer.behind is not None}
     found = {Value(name, 0): Value(name, 0) for name in after.inputs}
     for layer in after.layers:
-        if layer.behind is not None:  # the activation that ended the layer in front of it
-            found.update(zip(after.tops(layer), before.tops(writers[layer.behind])))
-        elif writers[layer.index].index not in parted:
-            found.update(zip(after.tops(layer), before.tops(writers[layer.index])))
+        # A new layer is the activation that ended the one before it.
+        index = layer.index if layer.behind is None else layer.behind
+        ended = parted if layer.behind is None else frozenset()
+        sources: Sequence[Optional[Value]] = () if index in ended else values[index]
+        if index in writers:
+            sources = [
+                None if each is None or each.index in ended else values[each.index][0] for each in writers[index]
+            ]
+        found.update({top: source for top, source in zip(after.tops(layer), sources) if source is not None})
     return found
 
 

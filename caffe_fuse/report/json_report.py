@@ -13,7 +13,7 @@ from ..folding.diagnosis import STATES, BlobChannels, Diagnosis
 from ..folding.report import Checked, Report
 from ..half.rounding import HalfPolicy
 from ..judging.agreement import Ranking
-from ..passes import Refused, Rewrite
+from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activation, Activations
 from ..rescale.rescale import Unrepaired
 from ..wording import Typed
@@ -34,6 +34,7 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "outputs": [_file(*output) for output in outputs],
         "folded": [_folded(rewrite) for rewrite in report.folded],
         "converted": [_converted(rewrite) for rewrite in report.converted],
+        "carried": [_carried(move) for move in report.carried],
         "refused": [_refused(refused, report.typed) for refused in report.refused],
         "batch_norms": [{"layer": layer.name, "type": layer.type, "line": layer.line} for layer in report.remaining],
         "vanished_blobs": dict(report.vanished_blobs),
@@ -145,6 +146,14 @@ def _folded(rewrite: Rewrite) -> Dict[str, Any]:
         "type": rewrite.after.type,
         "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.absorbed],
         "top": rewrite.after.tops[0],
+    }
+
+
+def _carried(move: Move) -> Dict[str, Any]:
+    parts = ("layers", move.chain), ("through", move.before)
+    return {
+        **{name: [{"layer": layer.name, "type": layer.type} for layer in layers] for name, layers in parts},
+        "into": [layer.name for layer in move.absorbing],
     }
 
 

@@ -9,7 +9,7 @@ from ..layers.layer_type import Shape
 from ..net.bind import expected_shapes
 from ..net.graph import Layer, Net
 from ..net.model import Model
-from ..wording import counted, shown
+from ..wording import counted, few, shown
 
 
 def plan_report(model: Model) -> List[str]:
@@ -18,12 +18,17 @@ def plan_report(model: Model) -> List[str]:
     fate: Dict[int, str] = {}
     for rewrite in progress.rewrites:
         fate.update({layer.index: rewrite.rule.fate(rewrite, layer) for layer in rewrite.before})
+    for move in progress.moves:
+        into = few(layer.name for layer in move.absorbing)
+        through = few(layer.name for layer in move.before)
+        fate.update({layer.index: f"folds through {through} into {into}" for layer in move.chain})
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"
     rows = [_row(model.net, layer, _blobs(model, layer), fate.get(layer.index, "")) for layer in model.net.layers]
     widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)] + [0]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
-    folded = sum(len(rewrite.absorbed) for rewrite in progress.rewrites if rewrite.rule.verb == "folded")
+    absorbed = (layer for rewrite in progress.rewrites if rewrite.rule.verb == "folded" for layer in rewrite.absorbed)
+    folded = len({layer.index for layer in absorbed})
     merged = sum(rewrite.rule.verb == "converted" for rewrite in progress.rewrites)
     excluded = f", {len(model.excluded)} of another phase" if model.excluded else ""
     lines.append(

@@ -13,9 +13,9 @@ from ..half.report import HalfReport, HalfRow
 from ..judging.agreement import Ranking, ranking
 from ..judging.problems import CALIBRATE, Problem, steps
 from ..net.graph import Layer
-from ..passes import Refused, Rewrite
+from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activation, Activations
-from ..wording import VERDICT, Typed, counted
+from ..wording import VERDICT, Typed, counted, few
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,8 @@ SHOWN = 8  # lines of a list, unless -v asks for all
 
 
 def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[str]:
-    lines = _folded(report.folded, verbose) + _converted(report.converted, verbose)
+    lines = _folded(report.folded, verbose) + _carried(report.carried, verbose)
+    lines += _converted(report.converted, verbose)
     lines += _refused(report, verbose)
     if report.dropped:
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
@@ -223,12 +224,26 @@ def _half_row(row: HalfRow) -> str:
 
 
 def _folded(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
-    absorbed = [layer for rewrite in rewrites for layer in rewrite.absorbed]
+    absorbed = list({layer.index: layer for rewrite in rewrites for layer in rewrite.absorbed}.values())
     lines = [f"folded     {_kinds(absorbed) or 'nothing'}" + (f" into {_count(rewrites)}" if rewrites else "")]
     if verbose:
         for rewrite in rewrites:
             lines.append(f"  {rewrite.after.name} <- {', '.join(layer.name for layer in rewrite.absorbed)}")
     return lines
+
+
+def _carried(moves: Sequence[Move], verbose: bool) -> List[str]:
+    """Those of the folded layers that were not next to what absorbed them."""
+    if not moves:
+        return []
+    through = list({layer.index: layer for move in moves for layer in move.before}.values())
+    lines = [
+        f"  {few(layer.name for layer in move.chain)} through {few(layer.name for layer in move.before)} "
+        f"into {few(layer.name for layer in move.absorbing)}"
+        for move in moves
+    ]
+    carried = [layer for move in moves for layer in move.chain]
+    return [f"carried    {_kinds(carried)} of them through {_kinds(through)}", *(lines if verbose else [])]
 
 
 def _converted(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:

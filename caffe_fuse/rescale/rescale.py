@@ -19,6 +19,7 @@ from ..half.lost_channels import Loss, losses
 from ..half.measures import Measures
 from ..half.rounding import IEEE, OVERFLOW, HalfPolicy
 from ..layers.homogeneous import Scaled
+from ..layers.layer_type import IDENTITY
 from ..layers.shapes import rank_of
 from ..net.graph import Layer, Net, Value
 from ..net.scale_groups import Groups, grouped
@@ -136,7 +137,7 @@ def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Seq
                 layer.layer_type.channel_axis(layer.parameter, bottom),
             )
             assert axis is not None  # no power passes through a layer whose axis is not known
-            alone.append(Rewrite(rule, (layer,), layer, (), axis, rank))
+            alone.append(Rewrite(rule, (layer,), layer, (), axis, rank, IDENTITY))
     return alone
 
 

@@ -1,0 +1,218 @@
+"""Chains that are carried backward to the layers that absorb them: before and after, and the judge's word on values."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+import pytest
+from nets import Fused, batch_norm, convolution, fuse, layer, scale, text
+from test_fold import becomes
+
+TWO = [convolution("c1", top="c1"), convolution("c2", top="c2")]
+SHAPE = (2, 4, 5, 6)
+
+
+def carried(layers: Sequence[str], after: Sequence[str], **options: Any) -> Fused:
+    """As `becomes`; the second fold of the result changes nothing."""
+    return becomes(layers, after, **options)
+
+
+def left(reason: str, *layers: str, name: str = "b", **options: Any) -> None:
+    """The chain becomes a Scale, with this reason, and no blob changes its value."""
+    fused = fuse(text(*layers), **options)
+    assert () == fused.violations(SHAPE)
+    converted = {each.after.name: each.reason for each in fused.result.report.converted}
+    assert reason == {**fused.refused, **converted}[name]
+
+
+def test_through_a_concat_each_input_takes_its_slice() -> None:
+    layers = [*TWO, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b"), scale("s", "b", "s")]
+    fused = carried(
+        layers,
+        [convolution("c1", top="c1_b"), convolution("c2", top="c2_b"), layer("cat", "Concat", "c1_b c2_b", "s")],
+    )
+    assert {"c1": None, "c2": None, "cat": None, "b": None} == fused.result.report.vanished_blobs
+
+
+def test_inputs_that_already_have_a_batch_norm_take_both() -> None:
+    layers = [
+        *(convolution("c1", top="c1"), batch_norm("b1", "c1", "c1"), scale("s1", "c1", "c1"), TWO[1]),
+        *(layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "cat"), layer("r", "ReLU", "cat", "cat")),
+    ]
+    carried(
+        layers,
+        [
+            *(convolution("c1", top="c1_b"), convolution("c2", top="c2_b")),
+            *(layer("cat", "Concat", "c1_b c2_b", "cat"), layers[-1]),
+        ],
+    )
+
+
+@pytest.mark.parametrize("settings", ["", "eltwise_param { operation: SUM coeff: 0 coeff: -0.75 }"])
+def test_a_sum_gives_the_scale_to_all_and_the_shift_to_one(settings: str) -> None:
+    layers = [*TWO, layer("e", "Eltwise", "c1 c2", "e", settings), batch_norm("b", "e", "b")]
+    carried(
+        layers,
+        [
+            convolution("c1", top="c1_b"),
+            convolution("c2", top="c2_b"),
+            layer("e", "Eltwise", "c1_b c2_b", "b", settings),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 2 stride: 2 }"),
+        layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE global_pooling: true }"),
+        layer("p", "Permute", "c", "p", "permute_param { order: 0 order: 1 order: 3 order: 2 }"),
+        layer("p", "ShuffleChannel", "c", "p", "shuffle_channel_param { group: 2 }"),
+        layer("p", "Reshape", "c", "p", "reshape_param { shape { dim: 0 dim: 0 dim: -1 } }"),
+        layer("p", "Flatten", "c", "p", "flatten_param { axis: 2 }"),
+        layer("p", "Crop", "c x", "p", "crop_param { axis: 2 }"),
+        layer("p", "Dropout", "c", "p"),
+        layer("p", "Split", "c", "p"),
+    ],
+)
+def test_through_layers_that_move_or_average_values(between: str) -> None:
+    settings = "pad: 1"
+    layers = [convolution(settings=settings), between, batch_norm("b", "p", "b"), scale()]
+    end = between.replace('bottom: "c"', 'bottom: "c_b"').replace('top: "p"', 'top: "s"')
+    if "Dropout" in between or "Split" in between:  # a chain goes through what is the identity
+        carried(layers, [convolution(top="s", settings=settings)])
+    else:
+        carried(layers, [convolution(top="c_b", settings=settings), end])
+
+
+def test_through_a_permutation_the_axis_follows() -> None:
+    layers = [
+        *(convolution(), layer("p", "Permute", "c", "p", "permute_param { order: 0 order: 2 order: 3 order: 1 }")),
+        *(scale("s", "p", "s", "scale_param { axis: 3 }"), layer("r", "ReLU", "s", "r")),
+    ]
+    carried(
+        layers, [convolution(top="c_s"), layers[1].replace('"c"', '"c_s"').replace('top: "p"', 'top: "s"'), layers[-1]]
+    )
+
+
+def test_through_several_layers() -> None:
+    layers = [
+        *(*TWO, convolution("c3", top="c3")),
+        *(layer("e", "Eltwise", "c1 c2", "e"), layer("d", "Dropout", "e", "e")),
+        *(
+            layer("cat", "Concat", "e c3", "cat"),
+            layer("p", "Pooling", "cat", "p", "pooling_param { pool: AVE kernel_size: 2 }"),
+        ),
+        batch_norm("b", "p", "b"),
+    ]
+    carried(
+        layers,
+        [
+            *(convolution("c1", top="c1_b"), convolution("c2", top="c2_b"), convolution("c3", top="c3_b")),
+            *(layer("e", "Eltwise", "c1_b c2_b", "e_b"), layer("d", "Dropout", "e_b", "e_b")),
+            layer("cat", "Concat", "e_b c3_b", "cat_b"),
+            layer("p", "Pooling", "cat_b", "b", "pooling_param { pool: AVE kernel_size: 2 }"),
+        ],
+    )
+
+
+def test_what_one_move_leaves_lets_the_next_chain_move() -> None:
+    layers = [
+        *(*TWO, convolution("c3", top="c3")),
+        *(layer("e", "Concat", "c1 c2", "e"), batch_norm("b1", "e", "e")),
+        *(layer("cat", "Concat", "e c3", "cat"), batch_norm("b2", "cat", "cat")),
+    ]
+    fused = fuse(text(*layers))
+    assert () == fused.violations(SHAPE)
+    assert "BatchNorm" not in fused.prototxt.decode()
+    assert "Scale" not in fused.prototxt.decode()
+
+
+def test_a_slice_whose_every_top_has_a_chain() -> None:
+    layers = [
+        *(convolution(), layer("cut", "Slice", "c", "a z", "slice_param { slice_point: 2 }")),
+        *(batch_norm("b1", "a", "a"), batch_norm("b2", "z", "z2"), layer("r", "ReLU", "a", "a")),
+    ]
+    carried(
+        layers,
+        [convolution(top="c_b1"), layer("cut", "Slice", "c_b1", "a z2", "slice_param { slice_point: 2 }"), layers[-1]],
+    )
+
+
+# What does not
+
+
+def test_an_input_with_another_consumer_stops_all() -> None:
+    cat = [layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
+    left("blob c1 has 2 consumers: cat, r", *TWO, *cat, layer("r", "ReLU", "c1", "r"))
+
+
+def test_a_sum_of_a_value_with_itself_stays() -> None:
+    left("blob c has 2 consumers: e", convolution(), layer("e", "Eltwise", "c c", "e"), batch_norm("b", "e", "b"))
+
+
+def test_what_cannot_absorb_stops_all() -> None:
+    layers = [TWO[0], layer("r", "ReLU", "x", "r"), layer("cat", "Concat", "c1 r", "cat", "concat_param { axis: 2 }")]
+    shape = [layers[0].replace("num_output: 6 kernel_size: 3", "num_output: 4 kernel_size: 1"), *layers[1:]]
+    left("blob r comes from ReLU r, which cannot absorb it", *shape, batch_norm("b", "cat", "b"))
+
+
+@pytest.mark.parametrize(
+    ("between", "reason"),
+    [
+        (
+            layer("p", "Pooling", "c", "p", "pooling_param { kernel_size: 2 }"),
+            "Pooling p: a scale is not above 0, and turns its maximum",
+        ),
+        (
+            layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 2 pad: 1 }"),
+            "Pooling p: its padding counts as zeros, which the shift would not reach",
+        ),
+        (
+            layer("p", "Reshape", "c", "p", "reshape_param { shape { dim: 0 dim: 3 dim: -1 } }"),
+            "Reshape p: the channels after it are no axis before it",
+        ),
+        (
+            layer("p", "Eltwise", "c k", "p", "eltwise_param { operation: PROD }"),
+            "Eltwise p: it multiplies its bottoms",
+        ),
+        (
+            layer("p", "Eltwise", "c k", "p", "eltwise_param { operation: MAX }"),
+            "Eltwise p: a scale is not above 0, and turns its maximum",
+        ),
+        (
+            layer("p", "Eltwise", "c k", "p", "eltwise_param { coeff: 0 coeff: 0 }"),
+            "Eltwise p: all of its coefficients are 0",
+        ),
+    ],
+)
+def test_layers_that_do_not_let_it_through(between: str, reason: str) -> None:
+    left(reason, convolution(), convolution("k", top="k"), between, scale("b", "p", "b"))
+
+
+def test_keep_names_a_layer_on_the_way() -> None:
+    layers = [*TWO, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
+    left("--keep names Concat cat", *layers, keep=["cat"])
+    left("--keep names Convolution c2", *layers, keep=["c2"])
+
+
+def test_sharers_have_to_get_the_same_slice() -> None:
+    shared = 'param { name: "w" } param { name: "v" }'
+    two = [convolution("c1", top="c1", rest=shared), convolution("c2", top="c2", rest=shared)]
+    layers = [*two, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
+    reason = "Convolution c1 shares its weights with Convolution c2, which does not get the same scale and shift"
+    left(reason, *layers)
+
+
+def test_sharers_that_get_the_same_fold() -> None:
+    shared = 'param { name: "w" } param { name: "v" }'
+    two = [convolution("c1", top="c1", rest=shared), convolution("c2", top="c2", rest=shared)]
+    along = layer("cat", "Concat", "c1 c2", "cat", "concat_param { axis: 2 }")
+    fused = fuse(text(*two, along, batch_norm("b", "cat", "b")))
+    assert () == fused.violations(SHAPE)
+    assert [] == list(fused.result.report.converted)
+
+
+def test_only_direct_folds() -> None:
+    layers = [*TWO, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
+    left("it reads the output of Concat cat, which cannot absorb it", *layers, folds="direct")
