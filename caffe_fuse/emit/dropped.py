@@ -15,7 +15,7 @@ def dropped_layers(source: Net, excluded: Sequence[Layer], progress: Progress) -
     """The excluded layers that read a value inside a rewritten chain, write a blob of it, or are twins of a member."""
     rewrites, moves = progress.rewrites, progress.moves
     layers = [layer for rewrite in rewrites for layer in rewrite.before[:-1]]
-    layers += [layer for move in moves for layer in move.before]
+    layers += [layer for move in moves for layer in move.through]
     layers += [link.layer for move in moves for chain in move.chains for link in chain[:-1]]
     inner: Set[Value] = {value for layer in layers for value in source.tops(layer)}
     names = {value.blob for value in inner}

@@ -111,4 +111,4 @@ def _compare(move: Move, affines: Sequence[Affine], name: str, expected: State, 
     others = tuple(axis for axis in range(size.ndim) if shape[axis] == 1)
     bound = _NOISE * (size.max(axis=others, keepdims=True) + np.finfo(np.float64).tiny)
     if found[name].shape != value.shape or not np.all(np.abs(found[name] - value) <= bound):
-        raise InternalError(f"carrying {first} through {', '.join(map(str, move.before))} would change blob {name}")
+        raise InternalError(f"carrying {first} through {', '.join(map(str, move.through))} would change blob {name}")

@@ -87,6 +87,11 @@ class Move(NamedTuple):
     vanished: Tuple[str, ...]
 
     @property
+    def through(self) -> Tuple[Layer, ...]:
+        """The layers between that the files have; parts of an earlier move may be among `before`."""
+        return tuple(layer for layer in self.before if not layer.origin)
+
+    @property
     def chain(self) -> Tuple[Layer, ...]:
         """The layers of all chains."""
         return tuple(link.layer for chain in self.chains for link in chain)
@@ -130,8 +135,8 @@ class Progress:
         """For each changed layer the layers that wrote the values of its tops before; None for a new value."""
         found: Dict[int, Sequence[Optional[Layer]]] = {}
         for move in self.moves:
-            found.update({layer.index: [None] * len(layer.tops) for layer in move.before})
-            found[move.before[-1].index] = [chain[-1].layer for chain in move.chains]
+            found.update({layer.index: [None] * len(layer.tops) for layer in move.through})
+            found[move.through[-1].index] = [chain[-1].layer for chain in move.chains]
         for rewrite in self.rewrites:
             last = rewrite.before[-1]
             found[rewrite.after.index] = [None if last.origin else last]

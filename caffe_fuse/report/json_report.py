@@ -150,7 +150,7 @@ def _folded(rewrite: Rewrite) -> Dict[str, Any]:
 
 
 def _carried(move: Move) -> Dict[str, Any]:
-    parts = ("layers", move.chain), ("through", move.before)
+    parts = ("layers", move.chain), ("through", move.through)
     return {
         **{name: [{"layer": layer.name, "type": layer.type} for layer in layers] for name, layers in parts},
         "into": [layer.name for layer in move.absorbing],

@@ -20,7 +20,7 @@ def plan_report(model: Model) -> List[str]:
         fate.update({layer.index: rewrite.rule.fate(rewrite, layer) for layer in rewrite.before})
     for move in progress.moves:
         into = few(layer.name for layer in move.absorbing)
-        through = few(layer.name for layer in move.before)
+        through = few(layer.name for layer in move.through)
         fate.update({layer.index: f"folds through {through} into {into}" for layer in move.chain})
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"

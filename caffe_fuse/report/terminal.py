@@ -236,9 +236,9 @@ def _carried(moves: Sequence[Move], verbose: bool) -> List[str]:
     """Those of the folded layers that were not next to what absorbed them."""
     if not moves:
         return []
-    through = list({layer.index: layer for move in moves for layer in move.before}.values())
+    through = list({layer.index: layer for move in moves for layer in move.through}.values())
     lines = [
-        f"  {few(layer.name for layer in move.chain)} through {few(layer.name for layer in move.before)} "
+        f"  {few(layer.name for layer in move.chain)} through {few(layer.name for layer in move.through)} "
         f"into {few(layer.name for layer in move.absorbing)}"
         for move in moves
     ]
