@@ -48,7 +48,9 @@ class Blob(NamedTuple):
 class Builder:
     """Writes a net line by line. Layers are l0, l1, ...; blobs are b0, b1, ..."""
 
-    kinds: Tuple[str, ...] = (*["convolution"] * 2, "deconvolution", "product", "join", "function", "twins")
+    kinds: Tuple[str, ...] = (
+        *(*["convolution"] * 2, "deconvolution", "product", "join", "function", "twins", "gathered", "led"),
+    )
     functions: Tuple[Tuple[str, str], ...] = (("ReLU", ""), ("Sigmoid", ""))
 
     def __init__(self, choices: Choices, affines: bool = True, shape: Shape = INPUT) -> None:
@@ -122,6 +124,45 @@ class Builder:
 
     def operation(self) -> str:
         return ""
+
+    def gathered(self, bottom: Blob) -> None:
+        """Layers with weights that meet again, with nothing else that reads them, and a chain after all."""
+        if len(bottom.shape) < 4:
+            self.join(bottom)
+            return
+        before = list(self.blobs)
+        window = self.window(bottom)
+        tops = [self.windowed("Convolution", bottom, window, "") for _ in range(self.choices.number(2, 3))]
+        if self.affines and self.choices.coin():
+            tops[0] = self.add("BatchNorm", [tops[0]], tops[0].shape, "", in_place=self.choices.coin())
+        if self.choices.coin():
+            top = self.add("Eltwise", tops, tops[0].shape, self.operation())
+        else:
+            shape = (bottom.shape[0], window[0] * len(tops), *bottom.shape[2:])
+            top = self.add("Concat", tops, shape, "")
+        if self.choices.coin():
+            pooling = self.choices.one_of(["pool: AVE kernel_size: 3 stride: 1", "pool: MAX kernel_size: 3 pad: 1"])
+            pad = 0 if "pad" in pooling else 2
+            sizes = [size - pad for size in top.shape[2:]]
+            if min(sizes) > 0:
+                top = self.add("Pooling", [top], (*top.shape[:2], *sizes), f"pooling_param {{ {pooling} }}")
+        self.blobs = [*before, top]
+        self.chain(top)
+
+    def led(self, bottom: Blob) -> None:
+        """A chain that only a layer with weights reads."""
+        before = list(self.blobs)
+        blob = bottom
+        for _ in range(self.choices.number(1, 2) if self.affines else 0):
+            blob = self.add(*self._link(blob))
+        self.blobs.append(blob)
+        product = len(bottom.shape) < 4 or self.choices.coin()
+        (self.product if product else self.convolution)(blob)
+        self.blobs = [*before, *(each for each in self.blobs if each not in before and each != blob)] or before
+
+    def _link(self, blob: Blob) -> Tuple[str, List[Blob], Shape, str]:
+        type_name, rest = self.affine(blob)
+        return type_name, [blob], blob.shape, rest
 
     def function(self, bottom: Blob) -> None:
         type_name, settings = self.choices.one_of(self.functions)

@@ -19,7 +19,7 @@ from ..schema.messages import PHASES
 from .homogeneous import Moved, Scaled, Setting, inputs_of, unchanged, with_weights
 from .layer_type import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
 from .ranges import Passage, Range, Ranges, elementwise, product_of, sum_of, unknown, zero_of_the_line
-from .shapes import agreed, axis_of, known_axis, like_bottom, require, text, unknown_axes
+from .shapes import agreed, axis_of, known_axis, like_bottom, one_for_each, require, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -281,6 +281,7 @@ LAYER_TYPES = (
         fillers=("scale_param", "filler", "bias_filler"),
         channel_axis=partial(_channel_axis_of, "scale_param"),
         scales=True,
+        multiply_adds=one_for_each,
     ),
     LayerType(
         "Bias",
@@ -292,6 +293,7 @@ LAYER_TYPES = (
         ranges=partial(_affine_ranges, _bias_affine, _bias_ranges),
         fillers=("bias_param", "filler"),
         channel_axis=partial(_channel_axis_of, "bias_param"),
+        multiply_adds=one_for_each,
     ),
     LayerType(
         "Power",
@@ -300,6 +302,7 @@ LAYER_TYPES = (
         forward=_power_forward,
         homogeneous=_power_homogeneous,
         ranges=partial(_affine_ranges, _power_affine, _power_ranges),
+        multiply_adds=one_for_each,
     ),
     LayerType(
         "Dropout",

@@ -12,7 +12,7 @@ from ..blobs.scaled import Layout
 from ..errors import InputError
 from .homogeneous import Moved, Setting, inputs_of, with_weights
 from .layer_type import Affine, BlobShapes, Dim, Dims, Inflow, Random, Refusal, Shape, Shapes
-from .shapes import agreed, axis_of, known_axis, require, unknown_axes
+from .shapes import agreed, axis_of, known_axis, require, size, unknown_axes
 from .sliding import correlate, scatter
 from .weighted import absorber, is_plain, layer_type_of, sample, spread, unfit
 from .window import Window, rank_of_space, windows
@@ -173,16 +173,36 @@ def _input_layout(settings: Any, shape: Sequence[int], transposed: bool, depthwi
 
 
 def _inputs_shape(
-    parameter: Any, shape: Sequence[int], _bottom: Shape, transposed: bool = False, depthwise: bool = False
+    parameter: Any, shape: Sequence[int], bottom: Shape, transposed: bool = False, depthwise: bool = False
 ) -> Tuple[int, ...]:
-    settings = parameter.convolution_param
+    settings, space = parameter.convolution_param, len(shape) - 2
     channels = _input_layout(settings, shape, transposed, depthwise).channels
-    return (*(1,) * settings.axis, channels, prod(shape[2:]))
+    return (*(1,) * (known_axis(settings.axis, bottom) or 0), channels, *(1,) * (space - 1), prod(shape[2:]))
 
 
 def _first_axes(shape: Sequence[int], places: NDArray[np.int64]) -> Tuple[NDArray[np.int64], NDArray[np.int64]]:
     first, second, _ = np.unravel_index(places, (shape[0], shape[1], prod(shape[2:])))
     return np.asarray(first), np.asarray(second)
+
+
+def _convolution_multiply_adds(
+    parameter: Any, bottoms: Shapes, tops: Shapes, transposed: bool = False, depthwise: bool = False
+) -> Optional[int]:
+    """For each element of a top the weights of its sum; in a deconvolution for each element of a bottom."""
+    settings, total = parameter.convolution_param, 0
+    for bottom, top in zip(bottoms, tops):
+        elements = bottom if transposed else top
+        if bottom is None or top is None or elements is None:
+            return None
+        axis = axis_of(settings.axis, len(bottom))
+        group = settings.num_output if depthwise else settings.group
+        met = settings.num_output if transposed else bottom[axis]
+        kernel = [window.kernel for window in windows(settings, len(bottom) - axis - 1)]
+        found = size([*elements, None if met is None else met // group, *kernel])
+        if found is None:
+            return None
+        total += found
+    return total
 
 
 def _least_image(parameter: Any, shape: Dims) -> Optional[Dims]:
@@ -269,6 +289,7 @@ LAYER_TYPES = (
         ),
         _CORRELATED,
         _convolution_homogeneous,
+        multiply_adds=_convolution_multiply_adds,
     ),
     layer_type_of(
         "ConvolutionDepthwise",
@@ -284,6 +305,7 @@ LAYER_TYPES = (
         ),
         _CORRELATED_BY_CHANNEL,
         partial(_convolution_homogeneous, depthwise=True),
+        multiply_adds=partial(_convolution_multiply_adds, depthwise=True),
         foreign=True,
     ),
     layer_type_of(
@@ -300,5 +322,6 @@ LAYER_TYPES = (
         ),
         _SCATTERED,
         partial(_convolution_homogeneous, transposed=True),
+        multiply_adds=partial(_convolution_multiply_adds, transposed=True),
     ),
 )

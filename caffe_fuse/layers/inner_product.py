@@ -102,6 +102,13 @@ def _inner_product_inputs_shape(parameter: Any, _shape: Sequence[int], bottom: S
     return (*(1,) * axis, *dims[axis:])
 
 
+def _inner_product_multiply_adds(parameter: Any, bottoms: Shapes, tops: Shapes) -> Optional[int]:
+    bottom, top = bottoms[0], tops[0]
+    if bottom is None or top is None:
+        return None
+    return size([*top, *bottom[axis_of(parameter.inner_product_param.axis, len(bottom)) :]])
+
+
 def _one_row(parameter: Any, shape: Dims) -> Optional[Dims]:
     return (1, *shape[1:]) if axis_of(parameter.inner_product_param.axis, len(shape)) else None
 
@@ -149,6 +156,7 @@ LAYER_TYPES = (
         _inner_product,
         _inner_product_homogeneous,
         "inner_product_param",
+        multiply_adds=_inner_product_multiply_adds,
         most=1,
         answer=SCORES,
     ),

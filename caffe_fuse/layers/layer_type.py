@@ -190,6 +190,7 @@ class LayerType(NamedTuple):
     keeps: whether each row of numbers stays as it is, but for training
     cuts: whether it takes the largest numbers away: what they were rounded by may remain
     answer: what its numbers are if they are an output: CLASSES, SCORES, or DETECTIONS
+    multiply_adds(parameter, bottom shapes, top shapes): of one run; None where sizes are not known
     foreign: whether BVLC Caffe does not have it: what it does is what most of the Caffes that have it do
     Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
@@ -216,4 +217,5 @@ class LayerType(NamedTuple):
     keeps: bool = False
     cuts: bool = False
     answer: Optional[str] = None
+    multiply_adds: Optional[Callable[[Any, Shapes, Shapes], Optional[int]]] = None
     foreign: bool = False

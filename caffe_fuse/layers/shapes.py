@@ -104,6 +104,12 @@ def replaced(shape: Dims, axis: int, dim: Dim) -> Dims:
     return (*shape[:axis], dim, *shape[axis + 1 :])
 
 
+def one_for_each(_parameter: Any, _bottoms: Shapes, tops: Shapes) -> Optional[int]:
+    """The multiply-adds of a layer that computes each element from one other: the elements of its tops."""
+    counts = [None if top is None else size(top) for top in tops]
+    return None if None in counts else sum(count or 0 for count in counts)
+
+
 def like_bottom(parameter: Any, bottoms: Shapes, _blob_shapes: BlobShapes) -> Shapes:
     """Every top has the shape of the first bottom."""
     (bottom,) = require(bottoms, 1)

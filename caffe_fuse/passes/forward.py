@@ -76,6 +76,8 @@ def _rewrite(progress: Progress, links: Sequence[Link], layer: Layer) -> Union[R
     reason = obstacle(layer, axis, progress.kept)
     if net.shared_with(layer):
         reason = f"{layer} shares its weights with {net.shared_with(layer)[0]}"
+    if any(link.layer.tops[0] == source.blob for link in links):
+        reason = f"blob {source.blob}, which it overwrites, would hold another value"
     if source in net.memory.entangled:
         reason = f"the memory of blob {source.blob} is read under another name"
     if reason is not None or axis is None:

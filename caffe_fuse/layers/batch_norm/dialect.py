@@ -12,7 +12,7 @@ import numpy as np
 
 from ...schema.messages import copy_of, new
 from ..layer_type import Affine, Dims, LayerType, Refusal, Shapes
-from ..shapes import axis_of, like_bottom, require
+from ..shapes import axis_of, like_bottom, one_for_each, require
 from .read import Statistics
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class Dialect(NamedTuple):
             statistics=partial(_statistics, self.read, order),
             stored=self.stored,
             most=1,
+            multiply_adds=one_for_each,
             foreign=self.layer == "BN",
         )
 
@@ -83,7 +84,9 @@ def settings_of(layer: str, parameter: Any) -> Any:
 
 def unsettled(layer: str, refusal: Refusal) -> LayerType:
     """The row of layers that no dialect can be told for: they stay, with this reason."""
-    return LayerType(layer, like_bottom, affine=lambda *_: refusal, most=1, foreign=layer == "BN")
+    return LayerType(
+        layer, like_bottom, affine=lambda *_: refusal, most=1, multiply_adds=one_for_each, foreign=layer == "BN"
+    )
 
 
 def _has_sizes(order: str, sizes: Sequence[int]) -> bool:
