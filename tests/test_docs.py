@@ -59,7 +59,7 @@ def test_the_readme_has_its_commands() -> None:
 def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(program, "README.md", "exec"), {})
-    assert "layers took in what stood behind them" in capsys.readouterr().out
+    assert "layers absorbed the layers that followed them" in capsys.readouterr().out
     assert ["resnet50_fused.caffemodel", "resnet50_fused.prototxt"] == sorted(path.name for path in resnet.glob("*_f*"))
 
 
