@@ -1,4 +1,4 @@
-"""What the README and docs/ say is true: their commands run, and nothing that exists is left out."""
+"""README and docs/ are true and complete: their commands run, and every option and field is documented."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCUMENTS = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT /
 
 @pytest.fixture
 def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with the files that the README names."""
+    """Returns a current folder with the files that the README names."""
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / "resnet50.caffemodel")
     model = caffe_fuse.load(tmp_path / "deploy.prototxt", tmp_path / "resnet50.caffemodel")
@@ -37,7 +37,7 @@ def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def readme_commands() -> List[List[str]]:
-    """Each `caffe-fuse ...` line of the README as two: without and with what stands in brackets."""
+    """Returns each `caffe-fuse ...` line of the README twice: without and with the words in brackets."""
     found: List[List[str]] = []
     for line in re.findall(r"^ {4}caffe-fuse (.*)$", README, re.MULTILINE):
         words = re.split(r"\s{3,}", line)[0]

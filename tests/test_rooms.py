@@ -22,7 +22,7 @@ ROOT = {"__init__", "__main__", "errors", "parallel", "wording"}
 
 
 def imports(path: Path) -> Iterator[Tuple[str, ...]]:
-    """What a module imports from the package, also only for types, as parts of a dotted name below `caffe_fuse`."""
+    """Yields what a module imports from the package, also only for types, as parts of a dotted name in `caffe_fuse`."""
     package = path.relative_to(PROJECT).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -58,7 +58,7 @@ def test_a_room_imports_only_those_above_it(room: str) -> None:
 
 
 def levels() -> Dict[str, int]:
-    """How long the longest way down from each room is, in rooms."""
+    """Returns the length of the longest way down from each room, as the count of rooms on it."""
     imported = edges()
     found: Dict[str, int] = {}
     for room in ROOMS:

@@ -1,4 +1,4 @@
-"""Whatever the files say, on a terminal it is data: nothing in it ends a line, moves the cursor or hides."""
+"""Text from the files is data on a terminal: nothing in it ends a line, moves the cursor or is invisible."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ COMMANDS = (
 
 
 def written(folder: Path, mark: str) -> Dict[str, Path]:
-    """The files of a model in which `mark` is part of every name, also of the files' own."""
+    """Writes the files of a model in which `mark` is part of every name, also of the file names."""
     bare = "".join(letter for letter in mark if letter in MARKS)  # more would be taken for a binary file
     quoted = "".join(f"\\{byte:03o}" for byte in mark.encode())
     net = NET.replace("Y", quoted).encode()

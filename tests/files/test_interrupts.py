@@ -1,4 +1,4 @@
-"""What a signal does to the command: 130 and nothing is there, or all is there and the status says so."""
+"""What a signal does to the command: status 130 and no files, or all files and the status of the work."""
 
 from __future__ import annotations
 

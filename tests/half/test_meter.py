@@ -23,7 +23,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def relative_errors(values: np.ndarray) -> np.ndarray:
-    """Of every element; 0 where there is none, or where the result is not finite."""
+    """Returns the relative error of every element; 0 if there is none, or if the result is not finite."""
     halves, exact = rounded(values), values.astype(np.float64)
     counts = np.isfinite(halves) & (exact != 0)
     errors = np.zeros(len(values))
@@ -47,7 +47,7 @@ def expected_worst(values: np.ndarray) -> Optional[Worst]:
 
 
 def expected_stats(values: np.ndarray) -> BlobStats:
-    """The same by rounding every element. Compare as repr: there a NaN equals itself."""
+    """Returns the same stats by rounding every element. Compare as repr, where a NaN equals itself."""
     halves = np.abs(rounded(values))
     finite = np.isfinite(values)
     magnitudes = np.abs(values[finite].astype(np.float64))
@@ -68,7 +68,7 @@ def expected_stats(values: np.ndarray) -> BlobStats:
 
 
 def measured_both_ways(blob: Blob) -> BlobStats:
-    """By a meter that sees the chunks go by, and together with other small arrays."""
+    """Returns the stats by a meter that watches the chunks, and together with other small arrays."""
     meter = Meter(np.empty(CHUNK, np.float32 if blob.dtype == np.float16 else blob.dtype))
     for chunk in blob.chunks():
         meter.add(chunk)

@@ -1,4 +1,4 @@
-"""Layers that the weight file leaves out, and blobs that the net has no place for."""
+"""Layers that the weight file leaves out, and blobs for layers that take none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that are not what they seem: what they are instead, and what to do."""
+"""Files that are not what was expected: the message says what they are, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""With which power of two the input of each weight was multiplied, counted with a net's own sums."""
+"""The power of two that multiplies the input of each weight, measured by the sums of the net."""
 
 from __future__ import annotations
 

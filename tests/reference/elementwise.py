@@ -1,4 +1,4 @@
-"""Layers that treat each number by itself, and Eltwise."""
+"""Elementwise layers, and Eltwise."""
 
 from __future__ import annotations
 
