@@ -43,6 +43,6 @@ def observe(model: caffe_fuse.Model, batches: Iterable[Mapping[str, Any]], sigma
             row.inside += int(np.count_nonzero((array >= lows) & (array <= highs)))
             with np.errstate(all="ignore"):
                 distance = np.abs(array - (lows + highs) / 2) / ((highs - lows) / 2)
-            # A channel of one number only, such as a dead one, has no width.
+            # A channel with a single value only, such as a dead one, has no width.
             row.farthest = max(row.farthest, float(distance[np.isfinite(distance)].max(initial=0)))
     return found

@@ -86,7 +86,7 @@ def fold(case: Case, folder: Path) -> Fold:
         try:
             halves = _saved(caffe_fuse.fuse(caffe_fuse.load(*names), **case.options), folder / "halves")
         except caffe_fuse.UnsafeResult:
-            halves = None  # a weight is no half, which --force does not write either
+            halves = None  # a weight overflows fp16, which --force does not write either
     return Fold(case, after, halves, result.report)
 
 
@@ -154,7 +154,7 @@ def _no_halves(made: Fold) -> Iterator[truth.Difference]:
         for place, blob in blobs.items():
             number = wide[layer][place].numbers.astype(np.float64)
             error = np.abs(number - blob.numbers)
-            with np.errstate(over="ignore", invalid="ignore"):  # other layers have numbers that no half holds
+            with np.errstate(over="ignore", invalid="ignore"):  # other layers have values that overflow fp16
                 step = np.spacing(np.abs(number).astype(np.float16)).astype(np.float64)
             if not (error <= np.where(error > 0, step / 2 * (1 + 2.0**-11), 0)).all():
                 yield truth.Difference(f"stored as half {layer}[{place}]", float(error.max()), truth.ulp(0))

@@ -193,7 +193,7 @@ class WideBuilder(Builder):
         phase = self.choices.one_of([*[""] * 9, "include { phase: TEST }", "exclude { phase: TRAIN }"])
         return super().add(type_name, bottoms, shape, f"{rest} {phase}".strip(), in_place)
 
-    is_deep = False  # each block stands behind the one before
+    is_deep = False  # each block follows the one before
 
     def net(self, blocks: int) -> bytes:
         self.is_deep = self.choices.coin()

@@ -148,7 +148,7 @@ def signals(count: int, seed: int, jobs: int = 1) -> Dict[signal.Signals, List[F
             process.send_signal(number)
             process.communicate()
             found = look(folder, process.returncode, old, new)
-        # The machine has other work, too: those sent late shall find half of the runs complete.
+        # The machine has other work: signals sent late should find half of the runs complete.
         reach[0] *= 1.0 if not late else 0.98 if found.state == ALL_NEW else 1.02
         return found
 

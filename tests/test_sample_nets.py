@@ -147,7 +147,7 @@ def test_in_half_the_net_with_batch_norm_gives_one_answer_for_all_digits(
     model = caffe_fuse.load(FOLDER / "digits_resnet.prototxt", FOLDER / "digits_resnet.caffemodel")
     probabilities = caffe_fuse.run(model, {"data": digits}, precision="half")["probabilities"]
     assert np.isfinite(probabilities).all()
-    # The order of a sum decides how the last halves round.
+    # The order of a sum decides the last rounding.
     assert np.ptp(probabilities, axis=0).max() <= 4 * 2.0**-11
     assert 1 == len(np.unique(probabilities.argmax(axis=1)))
 

@@ -81,7 +81,7 @@ class Comparison:
 
     differences: Tuple[Difference, ...]
     vanished: Tuple[str, ...]  # blobs that only the net before has
-    unknown: Tuple[str, ...]  # blobs behind layers that the judge cannot compute
+    unknown: Tuple[str, ...]  # blobs after layers that the judge cannot compute
     unknown_layers: Tuple[str, ...]  # of the net before: those layers
 
     @property

@@ -401,7 +401,7 @@ def test_no_other_input_is_written_to(run: Run, model: Tuple[Path, Path], tmp_pa
     assert ["block", "ranges.json", "report.json", "samples.npz"] == files(tmp_path)
 
 
-# --- what the system refuses: status 3, nothing left behind ---
+# --- what the system refuses: status 3, no file is left ---
 
 
 def test_a_folder_that_cannot_be_written(

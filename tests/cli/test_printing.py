@@ -18,7 +18,7 @@ CONTROLS = [chr(code) for code in (*range(1, 32), *range(127, 160))]
 MARKS = [chr(code) for code in (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF)]
 HOSTILE = "".join(["\rverdict    safe\x1b[32m", *CONTROLS, *MARKS])
 
-# Y stands in every name, type and path, and inside each line that is no net.
+# Y is in every name, type and path, and in each line that is not a net.
 NET = """
 name: "netY"
 input: "xY"

@@ -130,7 +130,7 @@ def check_against_opencv(model: caffe_fuse.Model) -> None:
     ours = run_net(model.net, inputs, PRECISIONS["float32"], {value.blob for value in values}).values
     made = dict(zip(values, opencv_values(model, inputs, values)))
     for value, theirs in made.items():
-        # The judge does not know PriorBox: some roundings of numbers up to 1.
+        # The judge does not know PriorBox: some roundings of values up to 1.
         expected, bound = exact.last().get(value.blob, ours[value.blob]), bounds.get(value.blob, 4 * truth.ulp(1))
         for actual in (theirs.reshape(expected.shape), ours[value.blob]):
             assert truth.largest_error(expected, actual) <= bound, value
@@ -180,7 +180,7 @@ def test_the_resnet_answers_as_caffe_does_and_so_does_the_folded_one(resnet: caf
         assert truth.largest_error(right, caffe_fuse.run(model, {"data": picture})["prob"]) <= bound
 
 
-HALF_STEP = 2.0**-11  # between halves from 0.5 to 1
+HALF_STEP = 2.0**-11  # between fp16 values from 0.5 to 1
 
 
 @pytest.mark.slow

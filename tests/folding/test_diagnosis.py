@@ -45,7 +45,7 @@ def made(change: Mapping[Tuple[str, int, int], Union[float, np.ndarray]]) -> Res
     return caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), rescale="never")
 
 
-# --- the recorded nets: each class of numbers at its layer, channel and element ---
+# --- the recorded nets: each class of values at its layer, channel and element ---
 
 
 def rows_of(weights: np.ndarray) -> np.ndarray:

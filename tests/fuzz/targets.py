@@ -30,7 +30,7 @@ from caffe_fuse.weights import read_weights
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 COMMANDS = 5
-MANY = 1 << 20  # numbers of a blob; more are not read, but for the first of them
+MANY = 1 << 20  # elements of a blob; larger blobs are not read, except their first elements
 SECONDS = 20.0
 # What takes as much memory and time as the text asks for, here and in Caffe.
 RUNNING = {"run", "verify", "calibrate"}

@@ -65,7 +65,7 @@ def test_classify_agrees_with_the_definition() -> None:
         magnitudes = np.abs(VALUES.astype(np.float64))
     found = np.full(VALUES.size, "", object)
     for name, chosen in classify(magnitudes, rounded(magnitudes, IEEE)).items():
-        found[chosen] += name  # two classes of one number would show
+        found[chosen] += name  # two classes of one value would show
     assert [defined(value) for value in VALUES] == found.tolist()
 
 

@@ -68,7 +68,7 @@ def test_elements_that_are_wanted_are_kept_as_they_go_by() -> None:
     for _ in measures.watched(scaled):
         pass
     assert 1 == stored.reads
-    assert [5.0, 1999.0, 2000.0, 9000.0] == measures.take(blob, places).tolist()  # 8999 is no half
+    assert [5.0, 1999.0, 2000.0, 9000.0] == measures.take(blob, places).tolist()  # 8999 is not an fp16 value
     assert [10.0, 3998.0, 4000.0, 36000.0] == measures.take(scaled, places).tolist()
     assert 1 == stored.reads
 

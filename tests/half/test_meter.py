@@ -156,7 +156,7 @@ def test_without_those_the_worst_element_is_the_largest_overflow() -> None:
 
 
 def test_otherwise_the_worst_element_has_the_largest_relative_error() -> None:
-    # Both are halfway between two halves; the smaller of the two loses more of itself.
+    # Both are midway between two fp16 values; the smaller of the two has the larger relative error.
     assert Worst(1, 1 + 2.0**-11) == measured([1 + 513 * 2.0**-10 + 2.0**-11, 1 + 2.0**-11, 2, 3]).worst
 
 

@@ -115,7 +115,7 @@ def classifier(last: str = "Softmax", settings: str = "") -> bytes:
     return text(layer("i", "InnerProduct", "x", "i", inner), layer("p", last, "i", "p", settings), shape=(2, 4))
 
 
-# Row 1 has two classes that are one number in half.
+# Row 1 has two classes that are equal in half precision.
 ROWS = np.array([[1, 0, 0, 0], [0, 1, 1, 0]], np.float32)
 WEIGHTS = np.array([[1, 0, 0.25, 0], [0.5, 2, 0.0001, 0], [0.25, 2, 0.0002, 0]], np.float32)
 

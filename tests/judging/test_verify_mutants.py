@@ -16,7 +16,7 @@ from mutants import MUTANTS, PROJECT, Mutant
 
 import caffe_fuse
 
-# Those that change numbers by more than rounding, and leave a net that loads.
+# Those that change values by more than rounding, and leave a net that loads.
 NAMES = {
     "no square root",
     "eps outside the square root",

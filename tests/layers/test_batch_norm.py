@@ -55,7 +55,7 @@ class Case(NamedTuple):
     settings: str
     blobs: List[np.ndarray]
     expected: Affine
-    dialect: str = ""  # what has to be said, "" if the files tell it
+    dialect: str = ""  # what has to be reported, "" if the files decide it
 
 
 BN_EPS = "batch_norm_param { eps: 0.001 %s }"
@@ -328,7 +328,7 @@ def test_a_dialect_that_does_not_fit_is_an_error(case: str, dialect: str, expect
     assert expected == str(caught.value)[: len(expected)]
 
 
-# What is refused for what the numbers or the settings say
+# What is refused because of the values or the settings
 
 LEARNS = "depends on the batch"
 REFUSED = {

@@ -16,7 +16,7 @@ from caffe_fuse import layers
 from caffe_fuse.errors import InputError
 from caffe_fuse.execution.forward import PRECISIONS, run_net
 
-FLOAT64_NOISE = 1e-12  # relative to the largest number: some thousand roundings
+FLOAT64_NOISE = 1e-12  # relative to the largest magnitude: some thousand roundings
 
 
 def random_inputs(shapes: Mapping[str, Sequence[int]], seed: int = 3) -> Dict[str, np.ndarray]:
@@ -277,7 +277,7 @@ def test_the_depthwise_type_has_a_group_for_each_channel() -> None:
 @st.composite
 def pooled(draw: Any) -> Tuple[Tuple[int, ...], str]:
     kernel = [draw(st.integers(1, 4)) for _ in range(2)]
-    # With a stride above the kernel an average window may hold nothing, not even padding: 0 / 0, in Caffe, too.
+    # With a stride above the kernel an average window may hold nothing, not even padding: 0 / 0, as in Caffe.
     stride = [draw(st.integers(1, size)) for size in kernel]
     pad = [draw(st.integers(0, size - 1)) for size in kernel]
     space = [draw(st.integers(max(1, size - before), size + 6)) for size, before in zip(kernel, pad)]

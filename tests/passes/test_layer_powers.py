@@ -33,7 +33,7 @@ LAYERS: Dict[str, str] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_weight_reads_the_input_that_the_net_multiplies_it_with(name: str) -> None:
-    """Weight by weight: with it alone, the sum of the outputs is what the pictures of its input channel give."""
+    """Weight by weight: with it alone, the sum of the outputs is that of the images in its input channel."""
     prototxt = text(LAYERS[name], shape=SHAPE)
     net = nets.model(prototxt, None).net
     (each,) = net.layers

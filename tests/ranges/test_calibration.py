@@ -179,7 +179,7 @@ def test_a_comment_is_no_other_net(model: caffe_fuse.Model) -> None:
     assert fingerprint(model.net) == fingerprint(commented.net)
 
 
-# --- who reads it ---
+# --- commands that read it ---
 
 
 def test_recorded_ranges_go_before_predicted_ones(model: caffe_fuse.Model) -> None:

@@ -18,7 +18,7 @@ Decisions = Mapping[Tuple[str, str], np.ndarray]  # by layer and blob
 
 # Which tops of a layer are decisions.
 _DECIDED = {"ArgMax": (0,), "Threshold": (0,), "Accuracy": (0, 1), "Pooling": (1,)}
-# Layers that move numbers, cut them off or saturate: whether a float32 run shows its error behind them is chance.
+# Layers that move values, cut them off or saturate: whether a float32 run shows its error after them is chance.
 # The largest sum of |d top / d bottom|; of a Softmax it is 2p(1 - p).
 _SLOPES = {
     "Softmax": 0.5,
@@ -218,7 +218,7 @@ def _step(
     bottoms = [versions[name][-1] for name in parameter.bottom]
     tops = _tops(layer, [bottom.value for bottom in bottoms], inputs, unknown, table)
     for index, (name, value) in enumerate(zip(parameter.top, tops)):
-        # The rounding of a ReLU's top is that of the numbers before it was cut
+        # The rounding of a ReLU's top is that of the values before they were cut
         before = bottoms[0].magnitude if parameter.type == "ReLU" else None
         made = _version(name, parameter.name, decisions.get((parameter.name, name), value), before)
         if index in _DECIDED.get(parameter.type, ()):

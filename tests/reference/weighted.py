@@ -64,7 +64,7 @@ def padded(values: np.ndarray, pads: Shape) -> np.ndarray:
 
 
 def correlate(values: np.ndarray, weight: np.ndarray, window: Window, groups: int) -> np.ndarray:
-    """(N, Ci, spatial...) by (Co, Ci/groups, kernel...) gives (N, Co, spatial...)."""
+    """(N, Ci, spatial...) by (Co, Ci/groups, kernel...) yields (N, Co, spatial...)."""
     sizes = window.convolved(values.shape[2:])
     source = padded(values, window.pad)
     outputs = weight.shape[0]
@@ -77,7 +77,7 @@ def correlate(values: np.ndarray, weight: np.ndarray, window: Window, groups: in
 
 
 def scatter(values: np.ndarray, weight: np.ndarray, window: Window, groups: int) -> np.ndarray:
-    """(N, Ci, spatial...) by (Ci, Co/groups, kernel...) gives (N, Co, spatial...): correlate transposed.
+    """(N, Ci, spatial...) by (Ci, Co/groups, kernel...) yields (N, Co, spatial...): correlate transposed.
 
     Caffe: base_conv_layer.cpp:284-295, deconv_layer.cpp compute_output_shape.
     """

@@ -186,7 +186,7 @@ def planned_bytes(result: caffe_fuse.Result) -> bytes:
 
 
 class TestShared:
-    """A conv whose Scale folds away, and a lone Scale behind the ReLU that shares gamma with it."""
+    """A conv whose Scale folds away, and a lone Scale after the ReLU that shares gamma with it."""
 
     GAMMA = 'param { name: "g" } '
     PROTOTXT = nets.text(
@@ -314,7 +314,7 @@ class TestShapes:
         assert (np.dtype("<f2"), np.dtype("<f8")) == (found["c"][0].dtype, found["p"][0].dtype)
         _, back = converted(tmp_path, prototxt, weights, weights_format="caffemodel")
         kernel, slope = (each.blobs[0] for each in parsed(back).layer[1:])
-        # Few readers of caffemodels know halves.
+        # Few programs that read caffemodels know fp16.
         assert (numbers.ravel().tolist(), slopes.tolist()) == (list(kernel.data), list(slope.double_data))
 
     def test_numbers_in_the_prototxt_are_in_the_file_as_well(self, tmp_path: Path) -> None:
