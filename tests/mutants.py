@@ -1,7 +1,7 @@
-"""Deliberate faults, and the test that notices each.
+"""Deliberate faults, and the test that detects each.
 
-Run as a script, it copies the project, applies one fault at a time, runs its test there, and tells who survived. The
-tests judge by Caffe's recorded results, by the float64 reference, or by exact text; none waits for the proof of `save`.
+Run as a script, it copies the project, applies one fault at a time, runs its test there, and lists the survivors. The
+tests judge by recorded results of Caffe, by the float64 reference, or by exact text, never by the proof of `save`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "build", "dist", "demo"
 
 
 class Mutant(NamedTuple):
-    """In `file` (of the package), `old` stands exactly once and becomes `new`; `test` fails then."""
+    """In `file` (of the package), `old` occurs exactly once and becomes `new`; then `test` fails."""
 
     name: str
     file: str
@@ -1016,14 +1016,14 @@ def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def check_sound(folder: Path) -> None:
-    """A test that fails without a fault as well would call every fault noticed."""
+    """Checks that each test passes without a fault; otherwise every fault would count as detected."""
     done = run_tests(folder, "-n", "2", *sorted({mutant.test for mutant in MUTANTS}))
     if done.returncode:
         raise SystemExit(f"a test fails without any fault:\n{done.stdout.decode()}")
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
-    """Whether the mutant's test passes in a copy of the project that has the fault."""
+    """Returns whether the mutant's test passes in a copy of the project that has the fault."""
     path = folder / "caffe_fuse" / mutant.file
     sound = path.read_text()
     if sound.count(mutant.old) != 1:

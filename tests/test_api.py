@@ -1,4 +1,4 @@
-"""The public API: what `import caffe_fuse` offers, and what a program can rely on."""
+"""The public API: what `import caffe_fuse` offers, and what programs can rely on."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ def test_all_errors_are_one_family(name: str) -> None:
     ("layer", "place"), [("c", 0), ("c", 1), ("b", 0), ("b", 1), ("b", 2), ("s", 0), ("s", 1), ("d", 0)]
 )
 def test_no_number_makes_the_library_warn(layer: str, place: int, bits: int) -> None:
-    """NumPy says something when a NaN that signals changes its type, or a number becomes infinite by that."""
+    """NumPy warns when a conversion changes a signalling NaN, or makes a value infinite."""
     prototxt = nets.text(
         nets.convolution("c", "x", "c"), nets.batch_norm(), nets.scale(), nets.convolution("d", "s", "d")
     )

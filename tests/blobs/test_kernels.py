@@ -1,4 +1,4 @@
-"""The kernels of weights, in each form in which a layer stores them, against the layouts of the rows and columns."""
+"""The kernels of weights, in each form in which a layer stores them, against the layouts of rows and columns."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Tuple[Path, Path]:
-    """A small ResNet block in a folder of its own."""
+    """Returns a small ResNet block in its own folder."""
     folder = tmp_path / "block"
     folder.mkdir()
     for name in ("net.prototxt", "net.caffemodel"):
@@ -401,13 +401,13 @@ def test_no_other_input_is_written_to(run: Run, model: Tuple[Path, Path], tmp_pa
     assert ["block", "ranges.json", "report.json", "samples.npz"] == files(tmp_path)
 
 
-# --- what the system refuses: status 3, nothing left behind ---
+# --- what the system refuses: status 3, no file is left ---
 
 
 def test_a_folder_that_cannot_be_written(
     run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To root no folder is closed, so the system's answer is played."""
+    """Root may write to every folder, so the error of the system is simulated."""
     real = os.open
 
     def refuse(path: str, flags: int, *rest: int) -> int:
@@ -434,7 +434,7 @@ def test_a_memory_that_is_too_small(
 
 
 def run_with_room(room: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """A limit on the size of files stands for a full disk: a write ends short, then fails."""
+    """Runs with a limit on the size of files, which behaves as a full disk: a write ends short, then fails."""
     program = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -1,4 +1,4 @@
-"""The forward pass: against what Caffe recorded, in what order it runs, what it keeps, and what it cannot run."""
+"""The forward pass: against recorded results of Caffe, in what order it runs, what it keeps, and what it cannot run."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def in_blocks(block: Optional[int]) -> Precision:
 
 
 def test_sums_in_half_lose_what_a_sum_in_float32_keeps() -> None:
-    """2048 and then ones: a half has no 2049, so that each single one is lost; four at a time are not."""
+    """2048 and then ones: 2049 is not an fp16 value, so single ones are lost; four at a time are not."""
     prototxt = nets.text(
         nets.layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 1 bias_term: false }"),
         shape=(1, 9),

@@ -1,4 +1,4 @@
-"""The call `caffe_fuse.run`: inputs, names of blobs, precisions, and what it says when it cannot."""
+"""`caffe_fuse.run`: inputs, names of blobs, precisions, and its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nets of the V1 and V0 form: what they mean, and that a fold leaves them in their own form."""
+"""Nets of the V1 and V0 form: what they mean, and that a fold keeps their form."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ HEAD = b'input: "x"\ninput_dim: 2\ninput_dim: 4\ninput_dim: 5\ninput_dim: 6\n'
 
 
 def read(content: str) -> Typed:
-    """The only layer of a net."""
+    """Returns the only layer of a net."""
     (found,) = generations.read_layers(textproto.parse(content.encode(), "net.prototxt"))
     return found.typed
 
 
 def meant(content: str) -> Any:
-    """The same, without what cannot be understood."""
+    """Returns the same without fields that are not understood."""
     typed = read(content)
     assert () == typed.unknown
     return typed.message
@@ -331,7 +331,7 @@ V0_MEANING = text(
 
 
 def v0_weights(content: bytes) -> bytes:
-    """The V2 weights of V0_MEANING as V0."""
+    """Returns the V2 weights of V0_MEANING as V0."""
     old = message_class("NetParameter")()
     old.layers.add(top=["pad"], bottom=["x"]).layer.MergeFrom(
         message_class("V0LayerParameter")(name="pad", type="padding", pad=1)

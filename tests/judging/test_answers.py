@@ -1,4 +1,4 @@
-"""What half precision makes of the outputs, and when the verdict is not safe for it."""
+"""The outputs in half precision, and when they make the verdict unsafe."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_verify_says_so_of_two_equal_nets(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("policy", ["saturate", "mnn"])
 @pytest.mark.parametrize("prototxt", [HOT, text(convolution())])
 def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: str) -> None:
-    """Inside or at the end, a device that saturates goes on with 65504: finite, and wrong by orders of magnitude."""
+    """Inside or at the end, a device that saturates continues with 65504: finite, and wrong by orders of magnitude."""
     blobs = {name: [blob * np.float32(5000) for blob in every] for name, every in nets.numbers(prototxt).items()}
     found = caffe_fuse.fuse(model_of(prototxt, blobs), half_policy=policy).verified()
     assert 1 == found.report.status
@@ -71,7 +71,7 @@ def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: 
 
 
 def test_clipping_that_no_output_shows_is_safe() -> None:
-    """A ReLU6 gives 6 for 65504 as for what was clipped to it."""
+    """A ReLU6 yields 6 for 65504 and for what was clipped to it."""
     prototxt = text(convolution(), layer("r", "ReLU6", "c", "c"))
     model = model_of(prototxt, hot(5000))
     assert caffe_fuse.verify(model, model, half_policy="saturate").problems == ()
@@ -115,7 +115,7 @@ def classifier(last: str = "Softmax", settings: str = "") -> bytes:
     return text(layer("i", "InnerProduct", "x", "i", inner), layer("p", last, "i", "p", settings), shape=(2, 4))
 
 
-# Row 1 has two classes that are one number in half.
+# Row 1 has two classes that are equal in half precision.
 ROWS = np.array([[1, 0, 0, 0], [0, 1, 1, 0]], np.float32)
 WEIGHTS = np.array([[1, 0, 0.25, 0], [0.5, 2, 0.0001, 0], [0.25, 2, 0.0002, 0]], np.float32)
 

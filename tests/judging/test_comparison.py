@@ -1,4 +1,4 @@
-"""Whether two nets are one: every fold of a recorded net is, a wrong one is not, and where they part is told."""
+"""Whether two nets compute the same: correct folds of recorded nets do, wrong ones do not, and the place is named."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ def test_a_repaired_blob_may_have_its_channels_at_the_end(inside: List[str]) -> 
 
 
 def detector(gamma: float) -> caffe_fuse.Model:
-    """Two boxes, the second with a confidence next to the threshold."""
+    """Returns a detector of two boxes, the second with a confidence next to the threshold."""
     inputs = [("confidence", "1 dim: 4"), ("location", "1 dim: 8"), ("prior", "1 dim: 2 dim: 8")]
     lines = [f'input: "{name}" input_shape {{ dim: {dims} }}' for name, dims in inputs]
     settings = "num_classes: 2 confidence_threshold: 0.1 nms_param { nms_threshold: 0.5 }"

@@ -1,4 +1,4 @@
-"""The verdict: what makes a result unsafe, in which words, and what it says to do next."""
+"""The verdict: what makes a result unsafe, the wording, and what to do next."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_numbers_that_flush_name_what_lifts_them(capsys: pytest.CaptureFixture[s
 
 
 def test_numbers_that_powers_of_two_lift_name_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All weights of a layer between two others are small, but not so that a repair is needed."""
+    """All weights of a layer between two others are small, but not small enough to need a repair."""
     prototxt = text(convolution(), convolution("d", "c", "d", settings="pad: 1"))
     blobs = nets.numbers(prototxt)
     blobs["c"] = [blob * np.float32(2**-13) for blob in blobs["c"]]
@@ -266,7 +266,7 @@ def test_terminal_json_and_page_count_the_same(name: str, tmp_path: Path, capsys
 
 
 def test_channels_that_are_lost_are_the_ones_that_are_named(tmp_path: Path) -> None:
-    """Of a BatchNorm that stays, each number is a channel."""
+    """In a BatchNorm that stays, each element is a channel."""
     variance = VARIANCES.copy()
     variance[[2, 5]] = 7e5, 9e5
     paths = written(tmp_path, *with_variance(variance, BATCH))
@@ -292,7 +292,7 @@ def test_the_channels_of_a_real_training_net(shared: Path, tmp_path: Path) -> No
 def test_a_command_that_comes_next_works_as_it_is_typed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the options that were given: without the dialect this net is refused, without -o it lands elsewhere."""
+    """With the options that were given: without the dialect this net is refused, without -o it is written elsewhere."""
     prototxt, weights = open_dialect()
     written(tmp_path, prototxt, weights)
     monkeypatch.chdir(tmp_path)

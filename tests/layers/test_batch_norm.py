@@ -1,4 +1,4 @@
-"""Each dialect of BatchNorm: what its blobs mean, by hand; how a dialect is told; and what is said where it is not."""
+"""Each dialect of BatchNorm: what its blobs mean, by hand; how it is recognised; and what is reported if it is not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPS = float(np.float32(0.001))
 
 
 def affine(mean: np.ndarray, deviation: np.ndarray, gamma: Sequence[float], beta: Sequence[float]) -> Affine:
-    """Channel by channel, in float64."""
+    """Computes the affine channel by channel, in float64."""
     rows = list(zip(*(np.asarray(each, np.float64).tolist() for each in (mean, deviation, gamma, beta))))
     return (
         np.array([g / d for _, d, g, _ in rows]),
@@ -35,7 +35,7 @@ def affine(mean: np.ndarray, deviation: np.ndarray, gamma: Sequence[float], beta
 
 
 def tall(values: np.ndarray) -> np.ndarray:
-    """As the forks shape them that came before blobs of any rank."""
+    """Shapes the blobs as forks from before blobs of any rank do."""
     return values.reshape(1, -1, 1, 1)
 
 
@@ -55,7 +55,7 @@ class Case(NamedTuple):
     settings: str
     blobs: List[np.ndarray]
     expected: Affine
-    dialect: str = ""  # what has to be said, "" if the files tell it
+    dialect: str = ""  # what has to be reported, "" if the files decide it
 
 
 BN_EPS = "batch_norm_param { eps: 0.001 %s }"
@@ -328,7 +328,7 @@ def test_a_dialect_that_does_not_fit_is_an_error(case: str, dialect: str, expect
     assert expected == str(caught.value)[: len(expected)]
 
 
-# What is refused for what the numbers or the settings say
+# What is refused because of the values or the settings
 
 LEARNS = "depends on the batch"
 REFUSED = {
@@ -473,7 +473,7 @@ def test_a_batch_norm_that_stays_keeps_its_relu(options: Dict[str, List[str]]) -
 
 
 def test_a_batch_norm_between_two_writers_of_its_blob_keeps_its_relu() -> None:
-    """Nothing can be made of it: the ReLU goes back inside."""
+    """It cannot become a Scale, so the ReLU goes back inside."""
     blobs = [MEAN, VARIANCE * np.float32(1e-38), ONE, GAMMA * np.float32(1e30), BETA]
     prototxt = text(
         layer("b", "BatchNorm", "x", "b", "batch_norm_param { eps: 0 relu: true use_weight_bias: true }"),

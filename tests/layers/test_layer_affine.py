@@ -188,7 +188,7 @@ def test_these_layers_do_nothing_in_inference(text):
 
 @st.composite
 def affine_layers(draw):
-    """The text of a layer that is an affine, its blobs, and a bottom."""
+    """Draws the text of a layer that is an affine, its blobs, and a bottom."""
     rank = draw(st.integers(2, 5))
     sizes = tuple(draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank)))
     rng = np.random.RandomState(draw(st.integers(0, 2**32 - 1)))

@@ -1,4 +1,4 @@
-"""Layers with weights: what they absorb against their definitions, written out here."""
+"""Layers with weights: what they absorb, against their definitions, written out here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def deconvolve(bottom, weights, groups):
 
 
 def whole_numbers(rng, *shape):
-    """All different, and small: every product and sum of the tests below is exact in float32."""
+    """Returns distinct small integers: every product and sum of the tests below is exact in float32."""
     count = int(np.prod(shape))
     return (rng.permutation(count).astype(np.float32) - count // 2).reshape(shape)
 
@@ -197,7 +197,7 @@ def test_the_channel_axis_is_the_one_of_the_parameter():
 
 
 def owners(kind, shape, groups, transposed):
-    """For each element of the weights, in order, the output channel that it belongs to."""
+    """Returns the output channel of each element of the weights, in order."""
     found = []
     for index in np.ndindex(*shape):
         if kind == "Convolution":

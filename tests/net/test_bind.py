@@ -1,4 +1,4 @@
-"""Which numbers belong to which layer, and what is said where they do not fit."""
+"""Which blobs belong to which layer, and what is reported if they do not fit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def message(prototxt: bytes, weights: bytes) -> str:
 
 
 def records_of(*layers: Any) -> bytes:
-    """A weight file of these (name, arrays), names may come twice."""
+    """Returns a weight file of these (name, arrays); names may repeat."""
     return b"".join(caffemodel(text(), {name: arrays}) for name, arrays in layers)
 
 

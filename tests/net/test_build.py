@@ -1,4 +1,4 @@
-"""Which layers take part, and what comes in."""
+"""Which layers take part, and which blobs are inputs."""
 
 from __future__ import annotations
 

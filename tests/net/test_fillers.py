@@ -1,4 +1,4 @@
-"""Layers that the weight file leaves out, and blobs that the net has no place for."""
+"""Layers that the weight file leaves out, and blobs for layers that take none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from caffe_fuse.errors import InputError
 from caffe_fuse.net.model import Model
 
-# What Caffe 1.0 (kendryte-caffe) gives for kernel_size 2, 3 and 5: one row of the filter, times the row of the place.
+# The result of Caffe 1.0 (kendryte-caffe) for kernel_size 2, 3 and 5: a row of the filter, times that of the position.
 BILINEAR = {2: [0.5, 0.5], 3: [0.5, 1, 0.5], 4: [0.25, 0.75, 0.75, 0.25], 5: [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]}
 
 

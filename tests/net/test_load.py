@@ -1,4 +1,4 @@
-"""Files that are not what they seem: what they are instead, and what to do."""
+"""Files that are not what was expected: the message says what they are, and what to do."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ PLACEHOLDERS = ["$#batch_size#$", "${BATCH}", "$batch", "{{ batch }}", "{batch}"
 def test_a_template_is_named_with_its_first_placeholder(place: str, tmp_path: Path) -> None:
     net = text().replace(b"dim: 2 ", f"dim: {place} ".encode())
     found = error(tmp_path, net, WEIGHTS).splitlines()
-    # The first brace opens a message, and what stands in it ends too early.
+    # The first brace opens a message, whose content ends too early.
     column = 21 if place.startswith("{{") else 20 + len("{batch") if place == "{batch}" else 20
     assert (
         f"n.prototxt:2:{column}: {place} is a placeholder: this is a template of a net; fill its placeholders in"

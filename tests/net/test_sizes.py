@@ -1,4 +1,4 @@
-"""Sizes that do not agree: an error where Caffe would stop, a warning behind what nobody here reads."""
+"""Sizes that do not agree: an error where Caffe would stop, a warning after what is not understood."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_what_no_size_could_mend_is_an_error() -> None:
 
 
 def test_a_net_with_a_conflict_folds_and_the_numbers_tell_the_sizes() -> None:
-    """The layer c has the filters of nine rows that the real sizes have room for."""
+    """The layer c has the filters of nine rows that fit the real sizes."""
     lines = [
         pooling("pad_type: 0"),
         nets.layer("c", "Convolution", "p", "c", LARGE),

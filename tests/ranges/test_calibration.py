@@ -1,4 +1,4 @@
-"""Ranges recorded on data: what is counted, the file, the command, and who reads it."""
+"""Ranges recorded on data: what is counted, the file, the command, and the commands that read it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def model() -> caffe_fuse.Model:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with the net and its samples."""
+    """Returns a current folder with the net and its samples."""
     (tmp_path / "n.prototxt").write_bytes(NET)
     (tmp_path / "n.caffemodel").write_bytes(nets.caffemodel(NET, nets.numbers(NET)))
     np.savez(tmp_path / "x.npz", x=X)
@@ -179,7 +179,7 @@ def test_a_comment_is_no_other_net(model: caffe_fuse.Model) -> None:
     assert fingerprint(model.net) == fingerprint(commented.net)
 
 
-# --- who reads it ---
+# --- commands that read it ---
 
 
 def test_recorded_ranges_go_before_predicted_ones(model: caffe_fuse.Model) -> None:
@@ -254,7 +254,7 @@ def test_as_many_samples_are_run_together_as_the_net_was_made_for(
 
 
 class Bar:
-    """Stands for tqdm: how many batches each bar was made for, and how many it saw."""
+    """Replaces tqdm: records the count of batches of each bar, and how many it saw."""
 
     made: ClassVar[List[List[int]]] = []
 

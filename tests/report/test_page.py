@@ -23,7 +23,7 @@ VOID = {"meta", "link", "br", "use", "path", "img", "hr", "input"}
 
 
 class Reader(HTMLParser):
-    """Elements, their attributes and the text between; complains of elements that are not closed in order."""
+    """Collects elements, their attributes and the text between; rejects elements that are not closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def read(html: str) -> Reader:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Tuple[Path, Path]:
-    """A net whose BatchNorm overflows half, with one layer more that nothing can be done about."""
+    """Returns a net whose BatchNorm overflows half precision, with one more layer that cannot be repaired."""
     prototxt = text(
         convolution(HOSTILE, "x", "c"),
         batch_norm("b", "c", "b"),

@@ -1,6 +1,6 @@
 """Reports: the JSON contract field by field, the terminal text and the new prototxt against tests/golden.
 
-`pytest --update-golden` writes tests/golden anew; the difference is to be reviewed.
+`pytest --update-golden` rewrites tests/golden; review the difference.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ HALF_FIELDS = {
 
 @pytest.fixture
 def fuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fuse:
-    """Runs `fuse net.prototxt net.caffemodel` on a copy of a net: its status, its text, its JSON report."""
+    """Runs `fuse net.prototxt net.caffemodel` on a copy of a net; returns its status, its text, its JSON report."""
 
     def call(name: str, *options: str) -> Tuple[int, str, Dict[str, Any]]:
         for path in (truth.load(name).prototxt_path, truth.load(name).weights_path):
@@ -63,7 +63,7 @@ def fuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def read_strictly(path: Path) -> Dict[str, Any]:
-    """JSON has no NaN and no Infinity; Python's reader would take them."""
+    """Parses JSON, which has no NaN and no Infinity; Python's reader would accept them."""
 
     def refuse(token: str) -> None:
         raise AssertionError(f"{token} is no JSON")

@@ -1,4 +1,4 @@
-"""Which channels of a net may be multiplied by a power of two, which go together, and why others may not."""
+"""Which channels of a net may be multiplied by a power of two, which form a group, and why others may not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`upgrade` writes what BVLC Caffe's own tools wrote, and leaves alone what is not of an old form."""
+"""`upgrade` writes what BVLC Caffe's own tools write, and does not change what is V2 already."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def parsed(content: bytes) -> Any:
 
 
 def without_learning(layers: Any) -> Any:
-    """What Caffe makes of BatchNorm layers with three `param` (upgrade_proto.cpp:1005-1032)."""
+    """Returns BatchNorm layers with three `param` as Caffe upgrades them (upgrade_proto.cpp:1005-1032)."""
     for each in layers:
         for spec in each.param if each.type == "BatchNorm" and len(each.param) == 3 else ():
             spec.lr_mult, spec.decay_mult = 0, 0

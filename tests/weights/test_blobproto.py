@@ -1,4 +1,4 @@
-"""Blobs in every encoding, by bytes written by hand: what a fold makes of them, and how they are left alone."""
+"""Blobs in every encoding, by bytes written by hand: how they fold, and how they stay unchanged."""
 
 from __future__ import annotations
 

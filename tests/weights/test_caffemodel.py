@@ -262,7 +262,7 @@ class TestRead:
 
 
 def equals(ours: Any, theirs: Any) -> bool:
-    """Whether a blob holds what protobuf reads; older ones change the bits of a signalling NaN."""
+    """Returns whether a blob holds what protobuf reads; older versions change the bits of a signalling NaN."""
     dtype = {0: "<f8", 1: "<f4", 2: "<f2"}[theirs.raw_data_type if theirs.raw_data else 1]
     numbers = np.frombuffer(theirs.raw_data, dtype) if theirs.raw_data else np.array(theirs.data, dtype)
     legacy = theirs.HasField("num")

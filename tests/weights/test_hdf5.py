@@ -1,4 +1,4 @@
-"""HDF5 weights: what is read, what is refused, and what Caffe would read of what is written."""
+"""HDF5 weights: what is read, what is refused, and whether Caffe could read what is written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def made(fill: Callable[[Any], object], libver: str = "earliest") -> bytes:
 
 
 def weights_file(blobs: Blobs) -> bytes:
-    """As Caffe's snapshot."""
+    """Writes HDF5 weights as Caffe's snapshot does."""
 
     def fill(file: Any) -> None:
         data = file.create_group("data")
@@ -59,7 +59,7 @@ def only_blob(**options: Any) -> Any:
 
 
 def written(plan: Sequence[Any], original: WeightFile) -> bytes:
-    """The new file, of pieces that come in any order; each byte has to come once."""
+    """Returns the new file from its pieces, which come in any order; each byte must come once."""
     pieces: Dict[int, bytes] = {}
 
     def put(offset: int, data: memoryview) -> None:
@@ -297,7 +297,7 @@ class TestRefused:
             read_weights(Source(path))
 
     def test_a_small_file_does_not_become_large_numbers(self) -> None:
-        """A piece of gzip may be 1032 times as large as it looks, not more."""
+        """Data compressed by gzip can be at most 1032 times as large as it looks."""
 
         def fill(file: Any, count: int) -> None:
             dataset = file.create_dataset("data/c/0", (count,), "f4", chunks=(4096,), compression="gzip")

@@ -35,7 +35,7 @@ FOREIGN = field(7777, b"vendor") + b"\x83\xe3\x03\x08\x01\x84\xe3\x03"
 
 
 def written(original: WeightFile, plan: Plan, chunks: Reader = Blob.chunks) -> bytes:
-    """The new file, put together from its pieces, which come in any order; each byte has to come once."""
+    """Returns the new file from its pieces, which come in any order; each byte must come once."""
     pieces: Dict[int, bytes] = {}
 
     def put(offset: int, data: memoryview) -> None:
@@ -56,7 +56,7 @@ def same(record: LayerRecord, **changes: Any) -> Rewritten:
 
 
 def only_layer(original: bytes, **changes: Any) -> Any:
-    """The only layer of the new file, as protobuf reads it."""
+    """Returns the only layer of the new file, as protobuf reads it."""
     weights = scan(original)
     return parsed(written(weights, [same(weights.layers[0], **changes)])).layer[0]
 
