@@ -116,7 +116,7 @@ def test_what_only_looks_like_a_placeholder_elsewhere_is_none(tmp_path: Path) ->
 def test_a_word_in_place_of_a_number_may_be_of_a_template(tmp_path: Path) -> None:
     net = text(convolution("c", settings="group: groups"))
     found = error(tmp_path, net, WEIGHTS).splitlines()[0]
-    assert "expected an integer, found `groups`; if this is a template, put numbers in place of its words" in found
+    assert "expected an integer, found `groups`; if this is a template, replace its placeholders with numbers" in found
     other = error(tmp_path, text(convolution("c", settings='group: "2"')), WEIGHTS).splitlines()[0]
     assert other.endswith('expected an integer, found `"2"`')
 

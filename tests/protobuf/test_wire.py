@@ -100,8 +100,8 @@ def test_a_run_that_its_message_cuts_off_is_refused() -> None:
     [
         (b"\x0e\0", "unknown wire type 6"),
         (b"\x0f\0", "unknown wire type 7"),
-        (b"\x02\0", "impossible number 0"),
-        (b"\x88\x80\x80\x80\x10\0", "impossible number"),
+        (b"\x02\0", "impossible field number 0"),
+        (b"\x88\x80\x80\x80\x10\0", "impossible field number"),
         (b"\x14", "ends a group that did not begin"),
         (b"\x13\x08\x01", "begins a group that does not end"),
         (b"\x13\x1c", "ends a group of another number"),
