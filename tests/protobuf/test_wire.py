@@ -104,7 +104,7 @@ def test_a_run_that_its_message_cuts_off_is_refused() -> None:
         (b"\x88\x80\x80\x80\x10\0", "impossible field number"),
         (b"\x14", "ends a group that did not begin"),
         (b"\x13\x08\x01", "begins a group that does not end"),
-        (b"\x13\x1c", "ends a group of another number"),
+        (b"\x13\x1c", "ends group 3, which is not the one that is open"),
         (b"\x13" * 101 + b"\x14" * 101, "more than 100 deep"),
         (b"\x0a\x05abcd", "field 1 needs 5 bytes, but only 4 follow"),
         (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "field 1 needs 18446744073709551615 bytes"),
