@@ -82,7 +82,7 @@ class Outputs:
         # Resolved, or a link would be replaced: /dev/stdout is one, too.
         place = os.path.realpath(target)
         if place in {pending.target for pending in self._pending}:
-            raise InputError("two outputs have this name", where=target, remedy="give each a name of its own")
+            raise InputError("two outputs are the same file", where=target, remedy="give each a name of its own")
         with interrupts.deferred():
             try:
                 handle, name = _opened(place)
