@@ -272,7 +272,7 @@ def test_inputs_without_a_shape_are_taken_out_with_a_warning() -> None:
 
 @pytest.mark.parametrize("shapes", ["input_dim: 1 input_dim: 2 input_dim: 3", "input_shape { }"])
 def test_inputs_of_which_one_has_no_shape_are_refused(shapes: str) -> None:
-    with pytest.raises(InputError, match=r"net\.prototxt:1:1: input x has no shape, though the net gives some"):
+    with pytest.raises(InputError, match=r"net\.prototxt:1:1: input x has no shape, but other inputs have one"):
         new_text(f'input: "x" {shapes} layer {{ name: "r" }}'.encode())
 
 

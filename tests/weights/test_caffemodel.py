@@ -87,8 +87,8 @@ class TestBlobs:
             (field(7, field(1, varint(-2) + varint(-3))), "impossible shape"),
             (field(7, field(1, varint(2**40) + varint(2**40))), "impossible shape"),
             (field(7, field(1, b"\x01" * 33)), "impossible shape"),
-            (field(7, field(1, b"\x02\x04")), r"holds 6 numbers, but its shape \[2, 4\] needs 8"),
-            (field(1, 6), r"holds 6 numbers, but its shape \[6, 0, 0, 0\] needs 0"),
+            (field(7, field(1, b"\x02\x04")), r"holds 6 elements, but its shape \[2, 4\] needs 8"),
+            (field(1, 6), r"holds 6 elements, but its shape \[6, 0, 0, 0\] needs 0"),
             (field(7, field(1, b"\x02\x83")), "cut off"),
         ],
     )
@@ -98,7 +98,7 @@ class TestBlobs:
 
     def test_an_error_in_a_blob_names_the_layer_and_the_blob(self) -> None:
         content = layer("conv1", ENCODINGS["packed"] + SHAPE, ENCODINGS["packed"])
-        with pytest.raises(InputError, match=r"^net\.caffemodel: layer conv1, blob 1: holds 6 numbers"):
+        with pytest.raises(InputError, match=r"^net\.caffemodel: layer conv1, blob 1: holds 6 elements"):
             scan(content)
 
     def test_numbers_cut_in_the_middle_are_refused(self) -> None:
