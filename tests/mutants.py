@@ -415,8 +415,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "five blobs read as NVIDIA's before Intel's has been looked at",
         "net/bn_dialect.py",
-        "            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):\n",
-        "            if not found:\n",
+        "            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in fitting):\n",
+        "            if not fitting:\n",
         NORM + "test_a_dialect_that_is_not_told_is_refused_and_the_flag_is_named",
     ),
     Mutant(
@@ -648,8 +648,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the first record of shared numbers wins",
         "net/bind.py",
-        "        numbers = max(stored, key=lambda pair: pair[0])[1]\n",
-        "        numbers = min(stored, key=lambda pair: pair[0])[1]\n",
+        "        shared = max(stored, key=lambda pair: pair[0])[1]\n",
+        "        shared = min(stored, key=lambda pair: pair[0])[1]\n",
         "tests/net/test_bind.py::test_of_shared_blobs_the_record_that_was_read_last_wins",
     ),
     Mutant(

@@ -73,7 +73,7 @@ def test_a_layer_in_place_behind_a_reshape_is_told() -> None:
     """alias, alias_conv: the Sigmoid reads what the BatchNorm left in the memory of its bottom."""
     for find, blob in (("alias", "x"), ("alias_conv", "k")):
         (warning,) = fused(find).result.model.warnings
-        assert f"BatchNorm b works in place on f, another name of {blob}: what Sigmoid g reads there" in warning
+        assert f"BatchNorm b works in place on f, which shares memory with {blob}: Sigmoid g reads" in warning
 
 
 IN_PLACE = [nets.layer("f", "Flatten", "k", "f"), nets.batch_norm("b", "f", "f"), nets.scale("s", "f", "s")]
@@ -243,7 +243,7 @@ def test_what_the_command_says_goes_before_the_state_of_the_net(said: str, level
     built = nets.model(prototxt, None)
     assert [layer.name for layer in built.net.layers] == ["c"]
     (warning,) = built.warnings
-    assert warning.startswith("net.prototxt:3:1: the net's own state says " + said.replace(":", ""))
+    assert warning.startswith("net.prototxt:3:1: the net's own state has " + said.replace(":", ""))
     asked = State("TRAIN" if not level else "TEST", level)
     assert [layer.name for layer in nets.model(prototxt, None, asked).net.layers] == ["c", "r"]
     assert not nets.model(prototxt, None, asked).warnings

@@ -86,6 +86,11 @@ def text(shape: Shape) -> str:
     return "x".join("?" if dim is None else str(dim) for dim in shape) or "a single number"
 
 
+def blob_sizes(counts: Sequence[int]) -> str:
+    """The sizes of blobs for a message: blobs of 3, 3, 1 elements."""
+    return f"blobs of {', '.join(map(str, counts))} elements" if counts else "no blobs"
+
+
 def agreed(shapes: Sequence[Shape]) -> Shape:
     """The one shape that all of these are; each contributes what it knows. InputError where two differ."""
     result: Shape = None

@@ -83,7 +83,7 @@ REFUSED = {
         [[1.0, 2.0]] * 5,
         "it has blobs of 2, 2, 2, 2, 2 numbers, expected mean variance factor",
     ),
-    "bn-no-blobs": (BATCH_NORM % "", [], "it has blobs of no numbers, expected mean variance factor"),
+    "bn-no-blobs": (BATCH_NORM % "", [], "it has no blobs, expected mean variance factor"),
     "bn-sizes": (
         BATCH_NORM % "",
         ([1.0, 2.0], [1.0], [1.0]),
@@ -113,7 +113,7 @@ REFUSED = {
         "its blob of shape 3x4 covers more than one axis",
     ),
     "scale-inf": ("type: 'Scale'", [[1.0, np.inf, 1.0]], "its scale is inf in channel 1"),
-    "scale-blobs": ("type: 'Scale'", [], "it has blobs of no numbers, expected 1 of one size"),
+    "scale-blobs": ("type: 'Scale'", [], "it has no blobs, expected 1 of one size"),
     "scale-sizes": (
         "type: 'Scale' scale_param { bias_term: true }",
         [np.ones(3), np.ones(2)],

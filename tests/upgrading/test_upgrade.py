@@ -461,5 +461,5 @@ def test_types_are_told_and_a_layer_without_one_is_an_error(tmp_path: Path, caps
     assert "type Convolutoin of 1 layer is not known (did you mean Convolution?)" in capsys.readouterr().err
     net.write_bytes(b'layer { name: "c" top: "c" }')
     assert 2 == cli.main(["upgrade", str(net), "-o", str(tmp_path / "v")])
-    assert "n.prototxt:1:1: layer c has no type; say what it is" in capsys.readouterr().err
+    assert "n.prototxt:1:1: layer c has no type; add its type" in capsys.readouterr().err
     assert not (tmp_path / "v.prototxt").exists()

@@ -102,17 +102,17 @@ class TestBlobs:
             scan(content)
 
     def test_numbers_cut_in_the_middle_are_refused(self) -> None:
-        with pytest.raises(InputError, match="23 bytes of numbers are no multiple of 4"):
+        with pytest.raises(InputError, match="23 bytes of values are not a multiple of 4"):
             only_blob(field(5, singles(VALUES)[:-1]), SHAPE)
 
     @pytest.mark.parametrize(
         ("numbers", "problem"),
         [
             (field(6, singles(VALUES)), r"holds gradients \(diff\), but no weights"),
-            (b"", "holds no numbers of a known form"),
-            (field(10, 3) + field(12, singles(VALUES)), "holds no numbers of a known form"),
-            (field(10, 1) + field(12, HALVES), "holds no numbers of a known form"),
-            (field(10, b"\x01" * 6) + field(12, HALVES), "holds no numbers of a known form"),
+            (b"", "holds no values in a known form"),
+            (field(10, 3) + field(12, singles(VALUES)), "holds no values in a known form"),
+            (field(10, 1) + field(12, HALVES), "holds no values in a known form"),
+            (field(10, b"\x01" * 6) + field(12, HALVES), "holds no values in a known form"),
         ],
     )
     def test_a_blob_without_known_numbers_is_refused_only_when_used(self, numbers: bytes, problem: str) -> None:
