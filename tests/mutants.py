@@ -373,8 +373,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the mean added",
         DIALECT,
-        "shift = found.shift - found.mean * scale",
-        "shift = found.shift + found.mean * scale",
+        "shift = statistics.shift - statistics.mean * scale",
+        "shift = statistics.shift + statistics.mean * scale",
         FOLD + "test_the_last_top_of_a_chain_survives",
     ),
     Mutant(
@@ -690,8 +690,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a gate that goes to no end",
         "layers/activation.py",
-        "found if passage.ranges[0].bounded else with_zero(found)",
-        "found",
+        "top if passage.ranges[0].bounded else with_zero(top)",
+        "top",
         "tests/layers/test_layer_ranges.py",
     ),
     Mutant(

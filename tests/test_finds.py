@@ -133,7 +133,7 @@ def test_a_run_of_one_blob_runs_what_changes_its_memory(blobs: str) -> None:
 @pytest.mark.parametrize(
     ("find", "what"),
     [
-        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 makes as well"),
+        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 produces, too"),
         ("flatten_without_top", "net.prototxt:2:1: layer f (Flatten) has no top"),
         ("reshape_without_top", "net.prototxt:2:1: layer f (Reshape) has no top"),
         ("scale_without_top", "net.prototxt:3:1: layer s (Scale) has no top"),
@@ -154,7 +154,7 @@ def test_a_layer_without_a_bottom_is_an_error(type_name: str) -> None:
 def test_a_layer_in_place_has_to_be_the_only_reader() -> None:
     """For two Caffe puts a Split between, and the layer is in place no more (net.cpp:377)."""
     lines = [nets.convolution(), nets.layer("t", "TanH", "c", "t"), nets.layer("r", "ReLU", "c", "c")]
-    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 makes as well"):
+    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 produces, too"):
         nets.model(nets.text(*lines), None)
     nets.model(nets.text(lines[0], lines[2], lines[1]), None)
 

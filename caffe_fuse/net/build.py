@@ -35,9 +35,7 @@ def build(
     """The net of a prototxt. Raises InputError if it is not a valid net, or the weights do not fit it."""
     everything = read_layers(document)
     if not everything:
-        raise InputError(
-            "contains no layer", where=document.path, remedy="give the deploy prototxt of a Caffe net"
-        )
+        raise InputError("contains no layer", where=document.path, remedy="give the deploy prototxt of a Caffe net")
     state, warnings = state_of(document, state)
     included = [in_phase(layer, state) for layer in everything if takes_part(layer, state)]
     taking_part = {layer.index for layer in included}

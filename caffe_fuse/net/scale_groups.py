@@ -1,5 +1,4 @@
-"""Groups of a net's channels: those of a group can be multiplied by one power of two if the layers around them follow.
-"""
+"""Groups of channels that can be multiplied by one power of two, if all layers around them follow."""
 
 from __future__ import annotations
 

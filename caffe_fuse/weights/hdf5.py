@@ -139,9 +139,7 @@ def _place(group: Any, label: bytes, where: str) -> int:
     shown = names.decode(label)
     kind = h5py.h5o.get_info(group, label).type if group.links.get_info(label).type == h5py.h5l.TYPE_HARD else None
     if kind == h5py.h5o.TYPE_GROUP:
-        raise InputError(
-            f"contains the group {shown}: {NESTED}", where=where, remedy="rename the layer, and its group"
-        )
+        raise InputError(f"contains the group {shown}: {NESTED}", where=where, remedy="rename the layer, and its group")
     if not _INDEX.match(label):
         raise InputError(f"holds {shown}, expected blobs 0, 1, 2 and so on", where=where, remedy=_DAMAGED)
     return int(label)

@@ -249,11 +249,11 @@ def test_every_dialect_has_a_case() -> None:
 OPEN: Dict[str, Tuple[Case, str]] = {
     "five blobs, and the third is no 1": (
         Case("BatchNorm", "", [*SUMMED, GAMMA, BETA], PLAIN),
-        "blobs of 6, 6, 1, 6, 6 numbers can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), intel (Intel)",
+        "blobs of 6, 6, 1, 6, 6 elements can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), intel (Intel)",
     ),
     "five blobs, and an eps that NVIDIA's Caffe raises": (
         Case("BatchNorm", "batch_norm_param { eps: 1e-7 }", [MEAN, VARIANCE, ONE, GAMMA, BETA], PLAIN),
-        "blobs of 6, 6, 1, 6, 6 numbers with eps can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), "
+        "blobs of 6, 6, 1, 6, 6 elements with eps can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), "
         "intel (Intel)",
     ),
     "four blobs of BN, and nothing else": (
