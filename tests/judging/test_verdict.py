@@ -63,7 +63,7 @@ VARIANCES = np.linspace(0.5, 3, 6)
 # Why a BatchNorm remains: the net, what is said of it, and what it says to do.
 REMAINING = {
     "batch statistics": (with_variance(VARIANCES, BATCH), "use_global_stats is false", "--use-global-stats"),
-    "a variance below 0": (with_variance(-VARIANCES), "its variance + eps is -0.49999", "name the dialect with --bn-dialect"),
+    "a variance below 0": (with_variance(-VARIANCES), "its variance + eps is -0.49999", "name the dialect"),
     "no dialect fits": (of_two_caffes(), "no known dialect of BatchNorm fits it", "--allow-bn"),
     "two dialects fit": (open_dialect(), "can be read in 2 ways", "--bn-dialect NAME"),
     "an old form without Scale": (old_without_scale(), "the old form of this net has no Scale", "caffe-fuse upgrade "),
