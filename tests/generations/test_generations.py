@@ -159,7 +159,7 @@ def test_a_net_of_two_forms_is_read_with_a_warning() -> None:
     lines = "layer { name: 'a' type: 'Silence' }", *(f"layers {{ name: '{name}' type: SILENCE }}" for name in "bc")
     net = model(HEAD + "\n".join(lines).encode(), None)
     (warning,) = net.warnings
-    assert warning.startswith("net.prototxt:7:1: this net has `layer` and `layers`")
+    assert warning.startswith("net.prototxt:7:1: this net has both `layer` and `layers`")
 
 
 PADDING = "layers { layer { name: 'p' type: 'padding' pad: 3 } bottom: 'x' top: 'p' }\n"
