@@ -373,8 +373,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the mean added",
         DIALECT,
-        "shift = found.shift - found.mean * scale",
-        "shift = found.shift + found.mean * scale",
+        "shift = statistics.shift - statistics.mean * scale",
+        "shift = statistics.shift + statistics.mean * scale",
         FOLD + "test_the_last_top_of_a_chain_survives",
     ),
     Mutant(
@@ -415,8 +415,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "five blobs read as NVIDIA's before Intel's has been looked at",
         "net/bn_dialect.py",
-        "            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):\n",
-        "            if not found:\n",
+        "            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in fitting):\n",
+        "            if not fitting:\n",
         NORM + "test_a_dialect_that_is_not_told_is_refused_and_the_flag_is_named",
     ),
     Mutant(
@@ -648,8 +648,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the first record of shared numbers wins",
         "net/bind.py",
-        "        numbers = max(stored, key=lambda pair: pair[0])[1]\n",
-        "        numbers = min(stored, key=lambda pair: pair[0])[1]\n",
+        "        shared = max(stored, key=lambda pair: pair[0])[1]\n",
+        "        shared = min(stored, key=lambda pair: pair[0])[1]\n",
         "tests/net/test_bind.py::test_of_shared_blobs_the_record_that_was_read_last_wins",
     ),
     Mutant(
@@ -690,8 +690,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a gate that goes to no end",
         "layers/activation.py",
-        "found if passage.ranges[0].bounded else with_zero(found)",
-        "found",
+        "top if passage.ranges[0].bounded else with_zero(top)",
+        "top",
         "tests/layers/test_layer_ranges.py",
     ),
     Mutant(

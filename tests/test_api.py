@@ -207,9 +207,9 @@ def test_half_of_a_model_is_a_row_for_each_blob() -> None:
 
 BAD_CALLS = {
     "a phase in small letters": (lambda: load(BLOCK, phase="test"), "neither TEST nor TRAIN"),
-    "an input that is none": (lambda: load(BLOCK, input_shapes={"x": (1, 3, 8, 8)}), "no input of the net"),
-    "a shape of letters": (lambda: load(BLOCK, input_shapes={"data": "abc"}), "not a row of sizes"),
-    "a size of zero": (lambda: load(BLOCK, input_shapes={"data": (0, 3, 8, 8)}), "not a row of sizes"),
+    "an input that is none": (lambda: load(BLOCK, input_shapes={"x": (1, 3, 8, 8)}), "not an input of the net"),
+    "a shape of letters": (lambda: load(BLOCK, input_shapes={"data": "abc"}), "not a valid sequence of sizes"),
+    "a size of zero": (lambda: load(BLOCK, input_shapes={"data": (0, 3, 8, 8)}), "not a valid sequence of sizes"),
     "a shape that no weight fits": (lambda: load(BLOCK, input_shapes={"data": (1, 4, 8, 8)}), "8x4x7x7 in the net"),
     "a layer to keep that is none": (lambda: caffe_fuse.fuse(load(BLOCK), keep=["bn9"]), "keep names bn9"),
     "a half policy that is none": (

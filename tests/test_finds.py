@@ -73,7 +73,7 @@ def test_a_layer_in_place_behind_a_reshape_is_told() -> None:
     """alias, alias_conv: the Sigmoid reads what the BatchNorm wrote to the memory of its bottom."""
     for find, blob in (("alias", "x"), ("alias_conv", "k")):
         (warning,) = fused(find).result.model.warnings
-        assert f"BatchNorm b works in place on f, another name of {blob}: what Sigmoid g reads there" in warning
+        assert f"BatchNorm b works in place on f, which shares memory with {blob}: Sigmoid g reads" in warning
 
 
 IN_PLACE = [nets.layer("f", "Flatten", "k", "f"), nets.batch_norm("b", "f", "f"), nets.scale("s", "f", "s")]
@@ -133,7 +133,7 @@ def test_a_run_of_one_blob_runs_what_changes_its_memory(blobs: str) -> None:
 @pytest.mark.parametrize(
     ("find", "what"),
     [
-        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 makes as well"),
+        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 produces, too"),
         ("flatten_without_top", "net.prototxt:2:1: layer f (Flatten) has no top"),
         ("reshape_without_top", "net.prototxt:2:1: layer f (Reshape) has no top"),
         ("scale_without_top", "net.prototxt:3:1: layer s (Scale) has no top"),
@@ -154,7 +154,7 @@ def test_a_layer_without_a_bottom_is_an_error(type_name: str) -> None:
 def test_a_layer_in_place_has_to_be_the_only_reader() -> None:
     """For two consumers Caffe inserts a Split, and the layer is no longer in place (net.cpp:377)."""
     lines = [nets.convolution(), nets.layer("t", "TanH", "c", "t"), nets.layer("r", "ReLU", "c", "c")]
-    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 makes as well"):
+    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 produces, too"):
         nets.model(nets.text(*lines), None)
     nets.model(nets.text(lines[0], lines[2], lines[1]), None)
 
@@ -243,7 +243,7 @@ def test_what_the_command_says_goes_before_the_state_of_the_net(said: str, level
     built = nets.model(prototxt, None)
     assert [layer.name for layer in built.net.layers] == ["c"]
     (warning,) = built.warnings
-    assert warning.startswith("net.prototxt:3:1: the net's own state says " + said.replace(":", ""))
+    assert warning.startswith("net.prototxt:3:1: the net's own state has " + said.replace(":", ""))
     asked = State("TRAIN" if not level else "TEST", level)
     assert [layer.name for layer in nets.model(prototxt, None, asked).net.layers] == ["c", "r"]
     assert not nets.model(prototxt, None, asked).warnings

@@ -34,17 +34,17 @@ EXPECTED: Dict[str, Any] = {
     "exp_overflow": ([0, 0, 0, 0], ""),
     "exp_overflow_bn": ([0, 0, 0, 0], ""),
     "lrn_overflow": ([0, 0, 0, 0], ""),
-    "exp_base_negative": ([2, 2, 2, 2], "base -2 has to be a number above 0"),
-    "log_base_negative": ([2, 2, 2, 2], "base -2 has to be a number above 0"),
+    "exp_base_negative": ([2, 2, 2, 2], "base -2 has to be positive and finite"),
+    "log_base_negative": ([2, 2, 2, 2], "base -2 has to be positive and finite"),
     "lrn_size0": ([2, 2, 2, 2], "local_size 0 has to be odd"),
     "softmax_zero": ([0, 0, 0, 2], "input x is 0x3, which has no numbers"),
     "zero_batch": ([0, 0, 0, 2], "input x is 0x3x6x6, which has no numbers"),
-    "rank_33": ([2, 2, 2, 2], "input x: a blob would have 70 axes, the most are 32"),
+    "rank_33": ([2, 2, 2, 2], "input x: a blob would have 70 axes; the maximum is 32"),
     "show_2p63": ([2, 2, 2, 2], "a blob would be 2x9223372036854775807x8x8"),
     "show_negative_dim": ([2, 2, 2, 2], "a blob would be 2x-3x8x8"),
     "concat_doubling": ([2, 2, 2, 2], "layer k29 (Concat): a blob would be 1x2147483648x1x1"),
     "concat_huge_input": ([2, 2, 2, 2], "layer k (Concat): a blob would be 1x2147483651x1x1"),
-    "flatten_huge": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000, which are 2700000000 numbers"),
+    "flatten_huge": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000, 2700000000 elements"),
     "flatten_huge_small_numbers": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000"),
     "tile_huge": ([2, 2, 2, 2], "layer f (Tile): a blob would be 1x4000000000x4x4"),
     "show_kernel_huge": ([2, 2, 2, 2], "layer c (Convolution): a blob would be 2x4x2147490x2147490"),
@@ -125,7 +125,7 @@ def test_a_shift_that_overflows_gives_what_caffe_gives(find: str) -> None:
 
 def test_a_base_of_1_has_no_logarithms() -> None:
     """Caffe: log_layer.cpp LayerSetUp checks that 1/log(base) is finite."""
-    with pytest.raises(caffe_fuse.InputError, match="base 1 has no logarithms"):
+    with pytest.raises(caffe_fuse.InputError, match="logarithms to base 1 do not exist"):
         caffe_fuse.run(nets.model(nets.text(nets.layer("e", "Log", "x", "e", "log_param { base: 1 }")), None))
 
 
@@ -180,7 +180,7 @@ def test_one_number_for_more_channels_is_refused(stored: np.ndarray) -> None:
     weights = nets.caffemodel(net, {"c": [np.ones((6, 4, 3, 3), np.float32)], "s": [stored]})
     result = caffe_fuse.fuse(nets.model(net, weights))
     (refused,) = result.report.refused
-    assert "it has one number, and its bottom, 2x6x3x4, may have more channels" == refused.reason
+    assert "it has one element, but its bottom, 2x6x3x4, may have more channels" == refused.reason
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1.5e308)])

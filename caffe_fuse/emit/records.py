@@ -39,7 +39,7 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
         ):
             found.append(Kept(record))
     added = [now for _, now in changed if now.record is None]
-    added += [layer for layer in model.net.layers if layer.behind is not None]
+    added += [layer for layer in model.net.layers if layer.follows is not None]
     for layer in added:
         if weights.generation == "V2":
             found.insert(_behind(found, model, layer), new_record(layer, layer.blobs))
@@ -71,7 +71,7 @@ def _name(entry: Entry) -> str:
 def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
     """Layers whose record has to change, each with what it was."""
     source = {layer.index: layer for layer in model.source.layers}
-    pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.behind is None]
+    pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.follows is None]
     different = [(was, now) for was, now in pairs if now is not was and now.blobs != was.blobs]
     rewritten = {now.index for _, now in different}
     unchanged = {now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten}

@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
     """Edits that turn the text of `before` into that of `after`; `dropped` layers go as well."""
     final = {layer.index: layer for layer in after.layers}
-    new = {layer.behind: _new_layer(document, layer) for layer in after.layers if layer.behind is not None}
+    new = {layer.follows: _new_layer(document, layer) for layer in after.layers if layer.follows is not None}
     found = [remove(document, layer.field) for layer in dropped]
     for layer in before.layers:
         now = final.get(layer.index)

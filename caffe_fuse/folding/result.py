@@ -167,7 +167,7 @@ def _vanished(net: Net, rewrites: Sequence[Rewrite]) -> Dict[str, Optional[str]]
 def _new_layers(model: Model) -> List[str]:
     origins = {layer.index: layer for layer in model.source.layers}
     return [
-        f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
+        f"{layer.where}: {origins[layer.follows].name} ended in a {layer.type}, which is now layer {layer.name}"
         for layer in model.net.layers
-        if layer.behind is not None
+        if layer.follows is not None
     ]

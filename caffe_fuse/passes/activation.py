@@ -43,12 +43,12 @@ def join_activations(progress: Progress) -> Progress:
     whole = {index: layer for index, layer in progress.parted.items() if index not in rewritten}
     if not whole:
         return progress
-    layers: List[Layer] = [whole.get(layer.index, layer) for layer in progress.net.layers if layer.behind not in whole]
+    layers: List[Layer] = [whole.get(layer.index, layer) for layer in progress.net.layers if layer.follows not in whole]
     return replace(progress, net=progress.net.with_layers(layers))
 
 
 def _behind(norm: Layer, parameter: Any, names: Set[str]) -> Layer:
-    """The activation as a new layer behind `norm`, in place on its top and under the same rules."""
+    """The activation as a new layer.follows `norm`, in place on its top and under the same rules."""
     name = f"{norm.name}_{parameter.type.lower()}"
     while name in names:
         name += "_"

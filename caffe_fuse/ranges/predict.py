@@ -118,11 +118,11 @@ def origins(before: Net, after: Net, rewrites: Iterable[Rewrite]) -> Dict[Value,
     """The values of a folded net that the net before has as well: each with its name there."""
     writers = {layer.index: layer for layer in before.layers}
     writers.update({rewrite.after.index: rewrite.before[-1] for rewrite in rewrites})
-    parted = {layer.behind for layer in after.layers if layer.behind is not None}
+    parted = {layer.follows for layer in after.layers if layer.follows is not None}
     found = {Value(name, 0): Value(name, 0) for name in after.inputs}
     for layer in after.layers:
-        if layer.behind is not None:  # the activation that ended the layer in front of it
-            found.update(zip(after.tops(layer), before.tops(writers[layer.behind])))
+        if layer.follows is not None:  # the activation that ended the layer in front of it
+            found.update(zip(after.tops(layer), before.tops(writers[layer.follows])))
         elif writers[layer.index].index not in parted:
             found.update(zip(after.tops(layer), before.tops(writers[layer.index])))
     return found

@@ -104,7 +104,7 @@ def test_a_scalar_blob_has_the_shape_of_no_axes() -> None:
 
 
 def test_numbers_that_do_not_fill_the_shape_are_refused() -> None:
-    with pytest.raises(InputError, match=r"net: layer a, blob 1: holds 5 numbers, but its shape \[2, 3\] needs 6"):
+    with pytest.raises(InputError, match=r"net: layer a, blob 1: holds 5 elements, but its shape \[2, 3\] needs 6"):
         StoredBlob(Source(bytes(20)), [Span(0, 5, 4)], FLOAT32, (2, 3), where="net: layer a, blob 1")
 
 

@@ -140,7 +140,7 @@ def test_no_batch_norm_may_remain_unless_it_is_allowed(run: Run, tmp_path: Path,
     assert [
         "not safe   1 BatchNorm layer remains: n",
         "verdict    NOT BN-free: 1 BatchNorm layer remains; no model file was written",
-        f"next       give the net for deployment, or take the stored statistics: {command} --use-global-stats",
+        f"next       give the deploy net, or use the stored statistics: {command} --use-global-stats",
         f"next       accept it as it is: {command} --allow-bn",
     ] == last
     assert ["a.caffemodel", "a.prototxt"] == files(tmp_path)

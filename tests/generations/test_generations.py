@@ -159,7 +159,7 @@ def test_a_net_of_two_forms_is_read_with_a_warning() -> None:
     lines = "layer { name: 'a' type: 'Silence' }", *(f"layers {{ name: '{name}' type: SILENCE }}" for name in "bc")
     net = model(HEAD + "\n".join(lines).encode(), None)
     (warning,) = net.warnings
-    assert warning.startswith("net.prototxt:7:1: this net has `layer` and `layers`")
+    assert warning.startswith("net.prototxt:7:1: this net has both `layer` and `layers`")
 
 
 PADDING = "layers { layer { name: 'p' type: 'padding' pad: 3 } bottom: 'x' top: 'p' }\n"
@@ -194,7 +194,7 @@ def test_what_is_written_over_padding_is_no_padding() -> None:
     ],
 )
 def test_padding_that_nothing_can_take_in_is_refused(reader: str) -> None:
-    with pytest.raises(InputError, match="net: layer r reads the padding layer p, which only a conv or pool layer"):
+    with pytest.raises(InputError, match="net: layer r reads the padding layer p, but only a conv or pool layer"):
         padded(reader)
 
 
@@ -203,7 +203,7 @@ def test_what_a_v0_layer_cannot_say_is_an_internal_error() -> None:
     message.layer.name, message.layer.type = "c", "conv"
     before, after = v0.upgraded(message), v0.upgraded(message)
     after.convolution_param.axis = 2
-    with pytest.raises(InternalError, match="layer c of the V0 form"):
+    with pytest.raises(InternalError, match="the change of layer c cannot be expressed in generation V0"):
         v0.changed(message, before, after)
 
 

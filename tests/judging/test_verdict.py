@@ -63,8 +63,8 @@ VARIANCES = np.linspace(0.5, 3, 6)
 # Why a BatchNorm remains: the net, what is said of it, and what it says to do.
 REMAINING = {
     "batch statistics": (with_variance(VARIANCES, BATCH), "use_global_stats is false", "--use-global-stats"),
-    "a variance below 0": (with_variance(-VARIANCES), "its variance + eps is -0.49999", "say whose BatchNorm it is"),
-    "no dialect fits": (of_two_caffes(), "no dialect of BatchNorm that is known fits it", "--allow-bn"),
+    "a variance below 0": (with_variance(-VARIANCES), "its variance + eps is -0.49999", "name the dialect"),
+    "no dialect fits": (of_two_caffes(), "no known dialect of BatchNorm fits it", "--allow-bn"),
     "two dialects fit": (open_dialect(), "can be read in 2 ways", "--bn-dialect NAME"),
     "an old form without Scale": (old_without_scale(), "the old form of this net has no Scale", "caffe-fuse upgrade "),
 }
@@ -98,7 +98,7 @@ def test_a_remedy_stands_on_the_line_behind_its_reason(tmp_path: Path, capsys: p
     lines = capsys.readouterr().out.splitlines()
     place = next(number for number, line in enumerate(lines) if "batch statistics" in line)
     assert "BatchNorm b0 and 2 more: batch statistics: use_global_stats is false" in lines[place]
-    assert "    give the net for deployment, or take the stored statistics: --use-global-stats" == lines[place + 1]
+    assert "    give the deploy net, or use the stored statistics: --use-global-stats" == lines[place + 1]
     assert not any("batch statistics" in line for line in lines[place + 1 :])
 
 

@@ -32,7 +32,7 @@ def test_a_bilinear_filler_gives_the_numbers_that_it_gives_in_caffe(kernel: int)
     expected = np.outer(BILINEAR[kernel], BILINEAR[kernel]) * np.ones((4, 1, 1, 1))
     np.testing.assert_allclose(blob.array(), expected, rtol=1e-6)
     (note,) = model.warnings
-    assert "3:1: the weight file has nothing for Deconvolution d, and its filler gives its numbers" in note
+    assert "3:1: the weight file has no weights for Deconvolution d; they come from its filler" in note
 
 
 def test_a_constant_that_is_named_is_meant() -> None:

@@ -42,7 +42,7 @@ def test_a_conflict_behind_what_is_not_read_is_a_warning(first: str, doubt: str)
     found = nets.model(net(*lines, nets.batch_norm(), nets.convolution("d", "b", "d")), None)
     conflict = next(warning for warning in found.warnings if "leaves nothing" in warning)
     assert conflict.startswith("net.prototxt:5:1: layer c (Convolution): a window of 9")
-    assert f"for {doubt} may change them" in conflict
+    assert f"because {doubt} may change them" in conflict
     assert found.net.shapes[Value("c", 0)] is None
     assert found.net.shapes[Value("r", 0)] is not None
 

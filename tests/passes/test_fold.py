@@ -317,7 +317,7 @@ def test_dropout_with_another_setting_is_no_identity() -> None:
 def test_a_scale_whose_numbers_another_layer_makes_is_refused() -> None:
     gate = layer("g", "Sigmoid", "x", "g")
     two = layer("s", "Scale", "c g", "s", "scale_param { axis: 0 }")
-    reason = "its numbers come from another layer: it has 2 bottoms"
+    reason = "its values come from another layer: it has 2 bottoms"
     refuses(reason, gate, convolution(settings="pad: 1").replace("num_output: 6", "num_output: 4"), two, name="s")
 
 
@@ -335,7 +335,7 @@ def test_a_scale_of_other_axes_than_the_channels_is_refused(settings: str, reaso
 
 
 def test_a_power_that_is_not_linear_is_refused() -> None:
-    reason = "its power is 2, only a power of 1 is y = scale * x + shift"
+    reason = "its power is 2, but only a power of 1 is y = scale * x + shift"
     refuses(reason, convolution(), layer("p", "Power", "c", "p", "power_param { power: 2 }"), name="p")
 
 

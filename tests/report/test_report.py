@@ -315,9 +315,9 @@ def test_every_report_is_json_and_the_same_each_time(fuse: Fuse, name: str) -> N
     [
         ("no/r.json", "does not exist"),
         ("folder", "this output is a folder"),
-        ("pipe", "this output is no regular file"),
-        ("new.prototxt", "two outputs would be this file"),
-        ("link", "two outputs would be this file"),
+        ("pipe", "this output is not a regular file"),
+        ("new.prototxt", "two outputs are the same file"),
+        ("link", "two outputs are the same file"),
         ("net.prototxt", "this output is the input net.prototxt"),
     ],
 )

@@ -272,7 +272,7 @@ def test_inputs_without_a_shape_are_taken_out_with_a_warning() -> None:
 
 @pytest.mark.parametrize("shapes", ["input_dim: 1 input_dim: 2 input_dim: 3", "input_shape { }"])
 def test_inputs_of_which_one_has_no_shape_are_refused(shapes: str) -> None:
-    with pytest.raises(InputError, match=r"net\.prototxt:1:1: input x has no shape, though the net gives some"):
+    with pytest.raises(InputError, match=r"net\.prototxt:1:1: input x has no shape, but other inputs have one"):
         new_text(f'input: "x" {shapes} layer {{ name: "r" }}'.encode())
 
 
@@ -461,5 +461,5 @@ def test_types_are_told_and_a_layer_without_one_is_an_error(tmp_path: Path, caps
     assert "type Convolutoin of 1 layer is not known (did you mean Convolution?)" in capsys.readouterr().err
     net.write_bytes(b'layer { name: "c" top: "c" }')
     assert 2 == cli.main(["upgrade", str(net), "-o", str(tmp_path / "v")])
-    assert "n.prototxt:1:1: layer c has no type; say what it is" in capsys.readouterr().err
+    assert "n.prototxt:1:1: layer c has no type; add its type" in capsys.readouterr().err
     assert not (tmp_path / "v.prototxt").exists()

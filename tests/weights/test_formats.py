@@ -234,7 +234,7 @@ class TestShared:
 
     def test_shared_numbers_that_no_one_has_are_an_error(self, tmp_path: Path) -> None:
         lost = hdf5({"c": {0: self.WEIGHTS}, "s1": {}, "s2": {}, "s3": {1: self.SHIFT}})
-        with pytest.raises(caffe_fuse.InputError, match="layer s3, blob 0: is not in the file, and no layer"):
+        with pytest.raises(caffe_fuse.InputError, match="layer s3, blob 0: is not in the file, and neither is a layer"):
             loaded(tmp_path, self.PROTOTXT, lost)
 
 

@@ -350,12 +350,12 @@ class TestLimits:
 
     def test_a_record_of_another_file_is_an_internal_error(self) -> None:
         content = layer("conv1")
-        with pytest.raises(InternalError, match=r"layers \['conv1'\] are of another file"):
+        with pytest.raises(InternalError, match=r"layers \['conv1'\] belong to another file"):
             written(scan(content), [Kept(scan(content).layers[0])])
 
     def test_numbers_that_do_not_all_come_are_an_internal_error(self) -> None:
         weights = scan(layer("conv1"))
-        with pytest.raises(InternalError, match="a blob of 2 numbers gave 0"):
+        with pytest.raises(InternalError, match="a blob of 2 elements yielded 0"):
             written(weights, [same(weights.layers[0], blobs=(ArrayBlob(BIAS),))], lambda blob: iter(()))
 
     def test_a_blob_without_numbers_cannot_be_written_anew(self) -> None:
