@@ -239,7 +239,7 @@ def test_what_the_first_net_cannot_hold_in_float32_itself_is_not_asked_of_the_se
 def test_a_net_without_weights_cannot_be_compared(numbers: Dict[str, List[np.ndarray]]) -> None:
     whole, bare = model_of(NET, numbers), nets.model(NET, None)
     for pair in ((whole, bare), (bare, whole)):
-        with pytest.raises(caffe_fuse.InputError, match="it has no weights to run with; load the net with them"):
+        with pytest.raises(caffe_fuse.InputError, match="no weights to run with; load the net with its weights"):
             caffe_fuse.verify(*pair)
 
 

@@ -155,12 +155,12 @@ def test_a_single_number_has_one_channel() -> None:
 
 
 def test_no_samples_are_an_error(model: caffe_fuse.Model) -> None:
-    with pytest.raises(InputError, match="there is nothing to calibrate with"):
+    with pytest.raises(InputError, match="there are no samples to calibrate with"):
         caffe_fuse.calibrate(model, [])
 
 
 def test_a_missing_input_is_an_error(model: caffe_fuse.Model) -> None:
-    with pytest.raises(InputError, match="no numbers for input x of the net"):
+    with pytest.raises(InputError, match="a batch has no values for input x of the net"):
         caffe_fuse.calibrate(model, [{}])
 
 
@@ -313,7 +313,7 @@ def test_a_file_of_samples_that_cannot_be_read_is_named(
         ({"x": X[0]}, "input x is 2x5x6"),
         ({"x": np.float32(3)}, "x is no array of samples"),
         ({"x": np.array([None], object)}, "cannot be read"),
-        ({"x": X[:0]}, "there is nothing to calibrate with"),
+        ({"x": X[:0]}, "there are no samples to calibrate with"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(
