@@ -170,8 +170,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "any row of numbers is a row of classes",
         "judging/agreement.py",
-        "if not self.is_classes or numbers.ndim < 2",
-        "if numbers.ndim < 2",
+        "if not self.is_classes or values.ndim < 2",
+        "if values.ndim < 2",
         "tests/judging/test_answers.py::test_a_row_of_numbers_that_are_no_classes_has_no_top_class",
     ),
     Mutant(

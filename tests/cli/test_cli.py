@@ -55,7 +55,7 @@ def test_fuse_writes_both_files_and_says_what_it_did(run: Run, model: Tuple[Path
     assert (0, "") == (status, err)
     assert ["block", "small.caffemodel", "small.prototxt"] == files(tmp_path)
     assert "BatchNorm" in out.splitlines()[0]
-    assert "verdict    safe: every value rounds to a half near it" == out.splitlines()[-1]
+    assert "verdict    safe: every value rounds to an fp16 value near it" == out.splitlines()[-1]
 
 
 def test_the_two_files_may_come_in_either_order(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:

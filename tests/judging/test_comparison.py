@@ -172,7 +172,7 @@ def test_the_command_says_where_nets_part(tmp_path: Path, capsys: pytest.Capture
     assert "first in blob d of layer d" in out
     verdict, step = out.splitlines()[-2:]
     assert "verdict    the nets DIFFER" == verdict
-    assert f"next       look at the layer where they part: caffe-fuse run {pairs[2]} {pairs[3]} --blobs d" == step
+    assert f"next       look at the first layer that differs: caffe-fuse run {pairs[2]} {pairs[3]} --blobs d" == step
 
 
 def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
     wrong = json.loads(Path(report).read_text())
-    fitless, wordy = "are said to be rescaled; give the report of the fuse", "is no JSON report of fuse"
+    fitless, wordy = "channels of it; give the report of the fuse", "is no JSON report of fuse"
     for exponents, reason in (([1], fitless), (["a"], wordy), ("many", wordy)):
         wrong["rescaled"][0]["channel_exponents"] = exponents
         Path(report).write_text(json.dumps(wrong))

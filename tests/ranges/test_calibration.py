@@ -204,7 +204,7 @@ def test_an_overflow_that_was_seen_makes_the_result_unsafe(folder: Path, capsys:
         ["fuse", *files, "--ranges", "r.json", "--ranges", "big.json", "--report", "f.json", "-o", "new"]
     )
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("not safe   3 blobs seen to hold numbers that are not finite") for line in lines)
+    assert any(line.startswith("not safe   3 blobs with recorded values that are not finite") for line in lines)
     assert not Path("new.prototxt").exists()
     report = json.loads(Path("f.json").read_text())
     row = report["predicted_activations"]["after"][0]
