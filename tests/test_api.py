@@ -100,7 +100,7 @@ def test_save_needs_a_name(
 ) -> None:
     (tmp_path / "new").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(caffe_fuse.InputError, match="has no name in it"):
+    with pytest.raises(caffe_fuse.InputError, match="has no file name"):
         result.save(prefix)
     assert [tmp_path / "new"] == list(tmp_path.rglob("*"))
 

@@ -57,7 +57,7 @@ def sentence(problems: Sequence[Problem], checked: bool, remaining: int = 0) -> 
 
 def steps(problems: Iterable[Problem], typed: Typed) -> Tuple[str, ...]:
     """What to do next, each step once."""
-    return tuple(dict.fromkeys(remedy.told(typed) for problem in problems for remedy in problem.remedies))
+    return tuple(dict.fromkeys(remedy.in_full(typed) for problem in problems for remedy in problem.remedies))
 
 
 def batch_norms(net: Net) -> List[Layer]:

@@ -151,7 +151,7 @@ def test_the_command_takes_a_least_snr(tmp_path: Path, capsys: pytest.CaptureFix
         assert 2 == cli.main([*command, "-q", "--min-snr", "nan"])
     capsys.readouterr()
     assert 2 == cli.main(["fuse", *pair, "--min-snr", "40"])
-    assert "--min-snr is about the answers of --verify; give both" in capsys.readouterr().err
+    assert "--min-snr needs --verify; give both" in capsys.readouterr().err
 
 
 MOVERS = (

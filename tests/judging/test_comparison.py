@@ -196,12 +196,12 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert 0 == cli.main(["fuse", *before, "-o", str(tmp_path / "a"), "--report", report, "-q"])
     assert json.loads(Path(report).read_text())["rescaled"]
     assert 1 == cli.main(["verify", *before, *after, "-q"])
-    assert "only blobs inside differ: if fuse rescaled the second net, give its report" in capsys.readouterr().err
+    assert "only inner blobs differ: if fuse rescaled the second net, give its report" in capsys.readouterr().err
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
     wrong = json.loads(Path(report).read_text())
-    fitless, wordy = "channels of it; give the report of the fuse", "is no JSON report of fuse"
+    fitless, wordy = "channels of it; give the report of the fuse", "is not a JSON report of fuse"
     for exponents, reason in (([1], fitless), (["a"], wordy), ("many", wordy)):
         wrong["rescaled"][0]["channel_exponents"] = exponents
         Path(report).write_text(json.dumps(wrong))
