@@ -170,8 +170,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "any row of numbers is a row of classes",
         "judging/agreement.py",
-        "if not self.is_classes or numbers.ndim < 2",
-        "if numbers.ndim < 2",
+        "if not self.is_classes or values.ndim < 2",
+        "if values.ndim < 2",
         "tests/judging/test_answers.py::test_a_row_of_numbers_that_are_no_classes_has_no_top_class",
     ),
     Mutant(
@@ -241,7 +241,7 @@ MUTANTS: Tuple[Mutant, ...] = (
         "what a device clips to 65504 is safe",
         "half/classes.py",
         "finite & (magnitudes >= OVERFLOW)",
-        "finite & np.isinf(halves)",
+        "finite & np.isinf(fp16)",
         "tests/judging/test_verdict.py",
     ),
     Mutant(
@@ -254,7 +254,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a number that is lost in a BatchNorm is of channel 0",
         "half/lost_channels.py",
-        "channels_of(layer, number) or Layout(1, 1, 1, blob.count)",
+        "channels_of(layer, index) or Layout(1, 1, 1, blob.count)",
         "layout or Layout(1, 1, 1, blob.count)",
         "tests/judging/test_verdict.py",
     ),
@@ -466,7 +466,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the ReLU inside a BatchNorm lost",
         "passes/activation.py",
-        "        layers += [normed, _behind(normed, answer[1], names)]\n",
+        "        layers += [norm, _activation_after(norm, pair[1], names)]\n",
         "        layers += [normed]\n",
         NORM + "test_a_relu_inside_a_folded_batch_norm_becomes_a_layer",
     ),
@@ -599,7 +599,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "shared weights folded",
         "passes/fold.py",
-        "    if stranger is not None:\n",
+        "    if sharer is not None:\n",
         "    if stranger is None and False:\n",
         FOLD + "test_weights_shared_under_different_affines_are_refused",
     ),
@@ -697,8 +697,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "variance for deviation",
         "ranges/predict.py",
-        "np.sqrt(np.maximum(found.variance, 0))",
-        "np.maximum(found.variance, 0)",
+        "np.sqrt(np.maximum(statistics.variance, 0))",
+        "np.maximum(statistics.variance, 0)",
         "tests/ranges/test_prediction.py",
     ),
     Mutant(
@@ -718,7 +718,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "runs that merge keep the wider lower end only",
         "ranges/calibrate.py",
-        "np.maximum(mine.highs, found.highs)",
+        "np.maximum(mine.highs, other.highs)",
         "mine.highs",
         "tests/ranges/test_calibration.py",
     ),
@@ -788,8 +788,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "exponents of the wrong sign in the report",
         "rescale/rescale.py",
-        "{name: found for name, found in exponents.items() if any(found)}",
-        "{name: tuple(-one for one in found) for name, found in exponents.items() if any(found)}",
+        "{name: exponents for name, exponents in by_blob.items() if any(exponents)}",
+        "{name: tuple(-one for one in exponents) for name, exponents in by_blob.items() if any(exponents)}",
         "tests/rescale/test_rescale.py::test_a_net_is_repaired_and_its_outputs_are_the_same_to_the_last_bit",
     ),
     Mutant(

@@ -100,7 +100,7 @@ def test_save_needs_a_name(
 ) -> None:
     (tmp_path / "new").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(caffe_fuse.InputError, match="has no name in it"):
+    with pytest.raises(caffe_fuse.InputError, match="has no file name"):
         result.save(prefix)
     assert [tmp_path / "new"] == list(tmp_path.rglob("*"))
 
@@ -126,7 +126,7 @@ def test_without_a_half_policy_nothing_is_unsafe(tmp_path: Path) -> None:
     ("folder", "strict", "problem"),
     [
         (TRAINING, ("refused",), "2 layers refused"),
-        (TRUTH / "half-variance-overflow", ("flush",), "39 numbers subnormal or zero in half precision"),
+        (TRUTH / "half-variance-overflow", ("flush",), "39 values subnormal or zero in half precision"),
     ],
     ids=["refused", "flush"],
 )
@@ -143,7 +143,7 @@ def test_a_batch_norm_that_remains_is_not_safe_unless_it_is_allowed(tmp_path: Pa
     with pytest.raises(caffe_fuse.UnsafeResult, match="1 BatchNorm layer remains"):
         result.save(tmp_path / "out")
     allowed = caffe_fuse.fuse(load(TRAINING), allow_bn=True)
-    said = "safe: every value rounds to a half near it; 1 BatchNorm layer accepted (--allow-bn)"
+    said = "safe: every value rounds to an fp16 value near it; 1 BatchNorm layer accepted (--allow-bn)"
     assert said == allowed.report.verdict
     allowed.save(tmp_path / "out")
     with pytest.raises(caffe_fuse.InputError, match="contradict"):

@@ -176,7 +176,7 @@ def test_a_loss_needs_no_top() -> None:
 
 def test_ip_negative_axis_counts_on_its_bottom() -> None:
     answer = fused("ip_negative_axis")
-    assert [("merge", "it works along axis 1, and the channels are axis 2")] == [
+    assert [("merge", "it works along axis 1, but the channels are on axis 2")] == [
         (each.rule.name, each.reason) for each in answer.result.facts.progress.rewrites
     ]
 

@@ -240,7 +240,7 @@ def test_a_fold_of_others_with_the_wrong_eps_is_not_ours(models: Path) -> None:
 
 def test_a_model_whose_numbers_are_noise_is_not_safe(models: Path, tmp_path: Path) -> None:
     result = caffe_fuse.fuse(load(NOISE))
-    with pytest.raises(caffe_fuse.UnsafeResult, match="229,403 numbers in 26 blobs are not finite in half"):
+    with pytest.raises(caffe_fuse.UnsafeResult, match="229,403 values in 26 blobs are not finite in half"):
         result.save(str(tmp_path / "out"))
     assert [] == list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""Half precision: what becomes of a number, how devices differ, which channels are lost, and whether that does harm.
+"""Half precision: what becomes of a value, how devices differ, which channels are lost, and whether that does harm.
 
-Imports `net` and what is below. It measures and judges numbers; it never changes one.
+Imports `net` and what that imports. It measures and judges weights; it never changes one.
 """

@@ -1,16 +1,16 @@
-"""What becomes of a value in half precision: the classes, and where each begins and ends.
+"""What becomes of a value in half precision: the classes and their bounds.
 
-A half has 11 significant bits. Its largest value is 65504, its smallest normal one 2^-14 and its smallest subnormal
-one 2^-24. A value x, and the half that a device makes of it, are
+fp16 has 11 significant bits. Its largest finite value is 65504, its smallest normal one 2^-14 and its smallest
+subnormal one 2^-24. A value x, rounded by a device to the fp16 value h, belongs to the class
 
-    nan, inf     x is NaN or infinite itself
-    overflow     |x| >= 65520: at least half a step beyond 65504, so that no half is near it. A device makes infinity of
-                 it, or 65504, which is as wrong
-    clipped      65504 < |x| < 65520: rounds to 65504
-    subnormal    the half is not 0 and below 2^-14
-    underflow    the half is 0, and x is not
-    zeros        x is 0
-    normal       all others; they have no name in what is counted
+    nan, inf     if x itself is NaN or infinite
+    overflow     if |x| >= 65520: at least half a step beyond 65504, so that no fp16 value is near. A device makes it
+                 infinite, or 65504, which is just as wrong
+    clipped      if 65504 < |x| < 65520: it rounds to 65504
+    subnormal    if 0 < |h| < 2^-14
+    underflow    if h is 0 and x is not
+    zeros        if x is 0
+    normal       otherwise; these are not counted
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 CLASSES = ("overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf")
 
 
-def classify(magnitudes: NDArray[Any], halves: NDArray[Any]) -> Dict[str, NDArray[np.bool_]]:
-    """Which of the values belong to each class, bool arrays of their shape in the order of CLASSES.
+def classify(magnitudes: NDArray[Any], fp16: NDArray[Any]) -> Dict[str, NDArray[np.bool_]]:
+    """For each class of CLASSES, in that order, which values belong to it: bool arrays of their shape.
 
-    magnitudes: of the values, float32 or wider. halves: the magnitudes of what the device makes of them.
+    magnitudes: of the values, float32 or wider. fp16: the magnitudes of the fp16 values that they are rounded to.
     """
     finite, nan = np.isfinite(magnitudes), np.isnan(magnitudes)
     return {
         "overflow": finite & (magnitudes >= OVERFLOW),
         "clipped": (magnitudes > LARGEST) & (magnitudes < OVERFLOW),
-        "subnormal": (halves > 0) & (halves < SMALLEST_NORMAL),
-        "underflow": (halves == 0) & (magnitudes > 0),
+        "subnormal": (fp16 > 0) & (fp16 < SMALLEST_NORMAL),
+        "underflow": (fp16 == 0) & (magnitudes > 0),
         "zeros": magnitudes == 0,
         "nan": nan,
         "inf": ~finite & ~nan,

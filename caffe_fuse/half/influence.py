@@ -1,8 +1,8 @@
-"""How much of what the layers behind it sum up is due to a channel: of its numbers, or of what they lose in half.
+"""The influence of a channel: the share of its values, or of their rounding errors, in the sums of later layers.
 
-Estimated from the numbers alone, as if inputs were independent: a sum has the energy (the mean square) of its inputs,
-each times the square of its weight, and of its bias. What the net reads, and what comes from layers that no power of
-two passes through, has energy 1. So the answers do not change when powers of two move.
+It is estimated from the weights alone, as if inputs were independent: the energy (mean square) of a sum is that of its
+inputs, each times the square of its weight, plus that of its bias. Inputs of the net, and outputs of layers that no
+power of two passes through, have energy 1. So shares do not change when powers of two move.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from ..net.scale_groups import Groups
 from .channels import GOOD
 from .rounding import IEEE, HalfPolicy, rounded
 
-# What is below this share of each sum that it goes into does no harm there: halves of the sum are as far off.
+# A share below this one does no harm: rounding the sum itself to fp16 is as far off.
 NO_EFFECT = 10 ** (-GOOD / 10)
-ENOUGH_ENERGY = 1e200  # of a channel: its square times any weight's square is a float64
+ENOUGH_ENERGY = 1e200  # of a channel: times the square of any weight it is still finite in float64
 
 Measure = Callable[[np.ndarray], np.ndarray]
 
 
-def layout_of(layer: Layer, number: int) -> Optional[Layout]:
-    """Where a layer's blob has its output channels; None for one that has none, or none that is known here."""
+def layout_of(layer: Layer, index: int) -> Optional[Layout]:
+    """The layout of the output channels in a blob of a layer; None if it has none, or none that is known."""
     layer_type = layer.layer_type
-    if layer_type is not None and layer_type.absorb is not None and number == 0:
+    if layer_type is not None and layer_type.absorb is not None and index == 0:
         return layer_type.absorb.layout(layer.parameter, layer.blobs[0].shape)
     if layer_type is not None and (layer_type.absorb is not None or layer_type.scales):
-        return Layout(1, 1, layer.blobs[number].count, 1)
+        return Layout(1, 1, layer.blobs[index].count, 1)
     return None
 
 
-def channels_of(layer: Layer, number: int) -> Optional[Layout]:
-    """Where the channels of any blob are: one number each, unless it holds the weights of a layer."""
-    blob = layer.blobs[number]
-    if layer.layer_type is not None and layer.layer_type.absorb is not None and number == 0:
+def channels_of(layer: Layer, index: int) -> Optional[Layout]:
+    """The layout of the channels of any blob: one element each, unless it holds weights; None if not known."""
+    blob = layer.blobs[index]
+    if layer.layer_type is not None and layer.layer_type.absorb is not None and index == 0:
         return layer.layer_type.absorb.layout(layer.parameter, blob.shape)
     return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
 
 
 class Effects:
-    """Of the channels of a net in groups. Reads the weights when the first answer is asked for."""
+    """The influence of the channels of a net, by groups. Reads the weights on first use."""
 
     def __init__(self, layers: Sequence[Layer], groups: Groups, policy: HalfPolicy = IEEE) -> None:
         self._policy = policy
@@ -54,9 +54,9 @@ class Effects:
         self._noise: Dict[int, Tuple[Layer, np.ndarray]] = {}
 
     def of_errors(self, layer: Layer, channels: np.ndarray, powers: Optional[np.ndarray] = None) -> np.ndarray:
-        """The largest share that the errors of each channel have in the energy of a sum; inf where nobody knows.
+        """The largest share that the errors of each channel have in the energy of a sum; inf where not known.
 
-        powers: of two by which the groups were multiplied since; `layer` is one of that net.
+        powers: the powers of two by which the groups were multiplied since; `layer` is one of the rescaled net.
         """
         if not _sums_up(layer, self._groups):
             return np.full(channels.size, np.inf)
@@ -67,8 +67,8 @@ class Effects:
             self._noise[layer.index] = layer, noise
         return _known_shares(self._noise[layer.index][1], self._gains / factors, weighted.outputs, channels)
 
-    def of_numbers(self, layer: Layer, channels: np.ndarray) -> np.ndarray:
-        """The same for what the channels themselves add."""
+    def of_values(self, layer: Layer, channels: np.ndarray) -> np.ndarray:
+        """The same for the values of the channels instead of their errors."""
         for weighted, sums in zip(self._weighted, self._sums):
             if weighted.layer is layer:
                 return _known_shares(sums, self._gains, weighted.outputs, channels)
@@ -76,7 +76,7 @@ class Effects:
 
     @cached_property
     def dead(self) -> np.ndarray:
-        """By group, whether its channels as a whole do nothing to any sum; never group 0."""
+        """By group, whether its channels as a whole have no effect on any sum; never group 0."""
         with np.errstate(all="ignore"):
             dead: np.ndarray = self._energies * self._gains <= NO_EFFECT
         dead[0] = False
@@ -84,17 +84,17 @@ class Effects:
 
     @cached_property
     def _sums(self) -> List[np.ndarray]:
-        """Of each layer the energies of its outputs; on the way those of the groups are filled in."""
+        """The energies of the outputs of each layer; those of the groups are computed on the way."""
         energies = np.zeros(self._groups.size)
         energies[0] = 1
-        found = []
-        for each in self._weighted:
-            sums = np.minimum(each.energies(energies, np.square), ENOUGH_ENERGY)
-            np.maximum.at(energies, each.outputs, sums)
+        of_layers = []
+        for weighted in self._weighted:
+            sums = np.minimum(weighted.energies(energies, np.square), ENOUGH_ENERGY)
+            np.maximum.at(energies, weighted.outputs, sums)
             energies[0] = 1
-            found.append(sums)
+            of_layers.append(sums)
         self._energies_of_groups = energies
-        return found
+        return of_layers
 
     @property
     def _energies(self) -> np.ndarray:
@@ -103,24 +103,24 @@ class Effects:
 
     @cached_property
     def _gains(self) -> np.ndarray:
-        """By group, the largest share in a sum that energy 1 in it makes up; inf where no layer here reads it.
+        """By group, the largest share that energy 1 in it has in a sum; inf where no layer here reads it.
 
-        Sums that do nothing themselves do not count: a channel that only a dead one reads is dead as well.
+        Sums without effect of their own do not count: a channel that only a dead one reads is dead as well.
         """
         gains = np.full(self._groups.size, -1.0)
         energies = self._energies
-        for each, sums in zip(reversed(self._weighted), reversed(self._sums)):
-            own = each.outputs
+        for weighted, sums in zip(reversed(self._weighted), reversed(self._sums)):
+            own = weighted.outputs
             with np.errstate(all="ignore"):
                 alive = (own == 0) | (gains[own] < 0) | ~(gains[own] * energies[own] <= NO_EFFECT)
-                shares = each.largest_shares(np.where(alive, sums, np.inf))
-            np.maximum.at(gains, each.inputs, shares)
+                shares = weighted.largest_shares(np.where(alive, sums, np.inf))
+            np.maximum.at(gains, weighted.inputs, shares)
         gains[gains < 0] = np.inf
         return gains
 
-    def _rounding_errors(self, numbers: np.ndarray) -> np.ndarray:
-        errors: np.ndarray = np.square(rounded(numbers, self._policy) - numbers)
-        errors[~np.isfinite(errors)] = 0  # infinite in half: a loss of another kind
+    def _rounding_errors(self, values: np.ndarray) -> np.ndarray:
+        errors: np.ndarray = np.square(rounded(values, self._policy) - values)
+        errors[~np.isfinite(errors)] = 0  # infinite in fp16: a loss of another kind
         return errors
 
 
@@ -139,15 +139,15 @@ class _Weighted:
         self.inputs: np.ndarray = groups.of[columns.labels]
 
     def energies(self, energies: np.ndarray, measure: Measure) -> np.ndarray:
-        """Of each output channel the energy of its sums, where those of the groups are known.
+        """The energy of the sums of each output channel, from the energies of the groups.
 
-        measure: what of each number counts, squared.
+        measure: the square that counts of each weight: np.square, or that of its rounding error.
         """
         found = np.zeros(self.outputs.size)
         inputs = energies[self.inputs]
         with np.errstate(all="ignore"):
-            for first, numbers in self.kernels.slabs(self.layer.blobs[0]):
-                squares = self.kernels.combined(np.add, measure(numbers.astype(np.float64)))
+            for first, weights in self.kernels.slabs(self.layer.blobs[0]):
+                squares = self.kernels.combined(np.add, measure(weights.astype(np.float64)))
                 squares *= self.kernels.spread(False, inputs, first, len(squares))
                 self.kernels.reduce(np.add, True, squares, first, found)
             for blob in self.layer.blobs[1:]:
@@ -155,10 +155,10 @@ class _Weighted:
         return found
 
     def largest_shares(self, sums: np.ndarray) -> np.ndarray:
-        """Of each input channel the largest share that energy 1 in it has in a sum of these energies."""
+        """For each input channel, the largest share that energy 1 in it has in a sum; sums: their energies."""
         found = np.zeros(self.inputs.size)
-        for first, numbers in self.kernels.slabs(self.layer.blobs[0]):
-            squares = self.kernels.combined(np.add, np.square(numbers.astype(np.float64)))
+        for first, weights in self.kernels.slabs(self.layer.blobs[0]):
+            squares = self.kernels.combined(np.add, np.square(weights.astype(np.float64)))
             sizes = self.kernels.spread(True, sums, first, len(squares))
             shares = np.where(squares > 0, squares / sizes, 0)
             self.kernels.reduce(np.fmax, False, shares, first, found)
@@ -166,7 +166,7 @@ class _Weighted:
 
 
 def _known_shares(energies: np.ndarray, gains: np.ndarray, outputs: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """Which share the channels with these energies have; inf for those of group 0, and where nothing is known."""
+    """The shares of channels with these energies; inf for those of group 0, and where not known."""
     own = outputs[channels]
     with np.errstate(all="ignore"):
         found: np.ndarray = energies[channels] * gains[own]

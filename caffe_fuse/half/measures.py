@@ -1,4 +1,4 @@
-"""Measures blobs as their numbers go by, each at most once, and keeps the few elements that are asked for later."""
+"""Measures blobs as they are read, each at most once, and keeps the few elements that are needed later."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FEW = 1 << 12
 
 
 class Measures:
-    """What half precision makes of blobs, and some of their elements: each blob is read at most once for all of it.
+    """The stats of blobs in half precision, and some of their elements: each blob is read at most once for both.
 
-    One is made at the start of a piece of work, and passed along. Blobs never change, and are told apart by identity.
+    One is created at the start of a piece of work and passed along. Blobs never change, and are compared by identity.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Measures:
         self._taken: Dict[Blob, np.ndarray] = {}
 
     def want(self, blob: Blob, indices: np.ndarray) -> None:
-        """`take` will ask for the elements at these sorted flat indices: they are kept when they go by."""
+        """Keeps the elements at these sorted flat indices for `take` when the blob is read."""
         while isinstance(blob, CastBlob):
             blob = blob.base
         self._wanted[blob] = indices
@@ -41,9 +41,9 @@ class Measures:
         return blob.take(indices, self.take)
 
     def watched(self, blob: Blob) -> Iterator[np.ndarray]:
-        """The chunks of a blob, measured as they go by: once all are taken, `of` need not read it.
+        """The chunks of a blob, measured on the way: after the last one, `of` need not read the blob.
 
-        The base of a recipe is measured with it. Small blobs are not: `of_small` measures them together.
+        The base of a recipe is measured too. Small blobs are not: `of_small` measures them together.
         """
         chunks = blob.chunks(read=self.watched)
         if blob in self._wanted and blob not in self._taken:
@@ -70,26 +70,26 @@ class Measures:
         self._taken[blob] = kept
 
     def of(self, blob: Blob) -> BlobStats:
-        """InputError when the blob's numbers cannot be read."""
+        """The stats of a blob. Raises InputError if it cannot be read."""
         if blob not in self._stats:
             self.of_all([blob])
         return self._stats[blob]
 
     def bound(self, blob: ScaledBlob) -> float:
-        """A magnitude that no number of the recipe exceeds, without reading it; infinite where its base has none."""
+        """A magnitude that no element of the recipe exceeds, without reading it; infinite if its base is not finite."""
         base = self.of(blob.base)
         gain = float(np.prod([np.abs(each.factors).max() for each in blob.scalings]))
         return float("inf") if base.nan or base.inf else base.max_abs * gain
 
     def of_all(self, blobs: Iterable[Blob]) -> None:
-        """Measures what was not measured yet: large blobs in a few threads, small ones together."""
+        """Measures the blobs that were not measured yet: large ones in a few threads, small ones together."""
         new = [blob for blob in dict.fromkeys(blobs) if blob not in self._stats]
         large = sorted((blob for blob in new if blob.count > _FEW), key=lambda blob: -blob.count)
         parallel.each(self._read, large)
         self.of_small(new)
 
     def of_small(self, blobs: Iterable[Blob]) -> None:
-        """Measures together those with few numbers: one by one takes longer."""
+        """Measures the blobs of few elements together: one by one takes longer."""
         new = [blob for blob in dict.fromkeys(blobs) if blob.count <= _FEW and blob not in self._stats]
         small = [blob for blob in new if blob.count]
         if small:
@@ -97,7 +97,7 @@ class Measures:
         self._stats.update((blob, NOTHING) for blob in new if not blob.count)
 
     def under(self, blob: Blob, policy: HalfPolicy) -> BlobStats:
-        """What becomes of a blob on a device with this policy. InputError when its numbers cannot be read."""
+        """The stats of a blob on a device with this policy. Raises InputError if it cannot be read."""
         if policy.is_ieee:
             return self.of(blob)
         stats = NOTHING

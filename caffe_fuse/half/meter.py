@@ -1,6 +1,6 @@
-"""Counts what becomes of the values of one blob when a device rounds them to half: the classes of classes.py.
+"""Counts what becomes of the values of one blob when a device rounds them to fp16: the classes of classes.py.
 
-Rounding is to nearest, ties to even, as `numpy.float16` does it. Then the relative error of a value that is finite,
+Rounding is to nearest, ties to even, as in `numpy.float16`. Then the relative error of a value that is finite,
 normal and does not overflow is at most 1/2049: half a step, 2^-11, over 1 + 2^-11.
 """
 
@@ -15,29 +15,29 @@ from .rounding import IEEE, LARGEST, OVERFLOW, SMALLEST_NORMAL, HalfPolicy, roun
 
 LARGEST_NORMAL_ERROR = 1 / 2049
 
-# The integer of the same size, the bits of the fraction, and how many of those a half has no room for.
+# The integer type of the same size, the bits of the fraction, and how many of those fp16 lacks.
 _BITS = {np.dtype(np.float32): ("u4", 23, 13), np.dtype(np.float64): ("u8", 52, 42)}
-# Elements looked at in one go: they and their magnitudes stay in a processor's second cache.
+# Elements processed at a time: they and their magnitudes fit into a processor's second-level cache.
 _MANY = 1 << 16
-# Of those the ones that are rounded first where none is small: a larger error than theirs is rare.
+# The first elements of a chunk, rounded before the others: few of those have a larger error.
 _SAMPLE = 1024
 
 
 class Worst(NamedTuple):
-    """The element that half precision treats worst. index: into the flat blob, value: as it is stored."""
+    """The element that half precision changes most. index: into the flat blob, value: as it is stored."""
 
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody needs here
+    index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed
     value: float
 
 
 class BlobStats(NamedTuple):
-    """What half precision makes of one blob; classes.py says where the classes begin and end.
+    """What half precision does to one blob; classes.py defines the classes.
 
     max_abs: the largest finite magnitude, or 0. min_nonzero: the smallest finite one above 0, or 0.
-    subnormal: how many become a nonzero subnormal half. underflow: how many become 0 and were not.
-    max_relative_error: of |half(x) - x| / |x| over what is finite and does not overflow; 1 for an underflow.
-    worst: the first NaN or infinity; without them the largest magnitude if it overflows; else the element
-    with the largest relative error; of equals always the first. None where every element is a half already.
+    subnormal: how many become a nonzero subnormal fp16 value. underflow: how many become 0 and were not.
+    max_relative_error: of |fp16(x) - x| / |x| over elements that are finite and do not overflow; 1 for an underflow.
+    worst: the first NaN or infinity; without those the largest magnitude if it overflows; else the element
+    with the largest relative error; of equal ones the first. None if every element is an fp16 value already.
     """
 
     count: int  # type: ignore[assignment]  # hides tuple.count
@@ -55,7 +55,7 @@ class BlobStats(NamedTuple):
 
     @property
     def safe(self) -> bool:
-        """Whether every element rounds to a half near it."""
+        """Whether every element rounds to an fp16 value near it."""
         return not (self.overflow or self.nan or self.inf)
 
 
@@ -63,10 +63,10 @@ NOTHING = BlobStats(0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, None, 0.0)
 
 
 class Meter:
-    """Adds up the numbers of one blob, chunk by chunk.
+    """Collects the stats of one blob, chunk by chunk.
 
-    Rounding everything would take several times as long as reading it. So only those elements are rounded
-    that matter: the few with a small magnitude, and of the others what can beat the largest error so far.
+    Rounding everything would take several times as long as reading it. So only the elements that matter are
+    rounded: the few with a small magnitude, and of the others those that can exceed the largest error so far.
     """
 
     def __init__(self, buffer: np.ndarray) -> None:
@@ -81,10 +81,10 @@ class Meter:
         self._first_not_finite: Optional[Worst] = None
         self._small: List[Tuple[np.ndarray, np.ndarray]] = []
         self._waiting = 0
-        self._patience = 1  # the first ones are studied at once: their errors rule out nearly all normal elements
+        self._patience = 1  # the first ones are rounded at once: their errors rule out nearly all normal elements
 
     def add(self, chunk: np.ndarray) -> None:
-        """Take in the next numbers (1-D, float16, float32 or float64)."""
+        """Adds the next elements (1-D, float16, float32 or float64)."""
         if chunk.dtype == np.float16:
             chunk = chunk.astype(np.float32)
         with np.errstate(all="ignore"):
@@ -92,7 +92,7 @@ class Meter:
             highest = float(magnitude.max())
             if highest <= LARGEST:
                 self._max_abs = max(self._max_abs, highest)
-            else:  # or NaN, as the largest is where any element is
+            else:  # or NaN: max propagates it
                 self._add_large(chunk, magnitude)
             small = np.flatnonzero(magnitude < SMALLEST_NORMAL)
             if small.size:
@@ -110,9 +110,9 @@ class Meter:
         self._count += chunk.size
 
     def stats(self) -> BlobStats:
-        """The sums so far."""
+        """The stats so far."""
         if self._small:
-            self._study_small()
+            self._round_small()
         return BlobStats(
             count=self._count,
             max_abs=self._max_abs,
@@ -152,10 +152,10 @@ class Meter:
         self._small.append((positions + self._count, chunk[positions]))
         self._waiting += positions.size
         if self._waiting >= self._patience:
-            self._study_small()
+            self._round_small()
 
-    def _study_small(self) -> None:
-        """Rounds the small elements that wait: many at a time, for a call of numpy costs more than a few numbers."""
+    def _round_small(self) -> None:
+        """Rounds the waiting small elements, many at a time: a call of NumPy costs more than a few elements."""
         places, small = (np.concatenate(parts) for parts in zip(*self._small))
         self._small, self._waiting, self._patience = [], 0, _MANY
         values = np.abs(small).astype(np.float64)
@@ -164,24 +164,24 @@ class Meter:
         places, small, values = places[nonzero], small[nonzero], values[nonzero]
         if values.size:
             self._min_nonzero = min(self._min_nonzero, float(values.min()))
-            # Down here halves are the multiples of 2^-24; a processor is slow to convert to them.
-            halves = np.rint(values * 2.0**24) * 2.0**-24
-            underflow = int(np.count_nonzero(halves == 0))
+            # Here fp16 values are the multiples of 2^-24; processors convert to subnormals slowly.
+            fp16 = np.rint(values * 2.0**24) * 2.0**-24
+            underflow = int(np.count_nonzero(fp16 == 0))
             self._underflow += underflow
-            self._subnormal += int(np.count_nonzero(halves < SMALLEST_NORMAL)) - underflow
-            self._note_errors(places, small, halves)
+            self._subnormal += int(np.count_nonzero(fp16 < SMALLEST_NORMAL)) - underflow
+            self._note_errors(places, small, fp16)
 
     def _normal_may_matter(self) -> bool:
-        """Whether a normal element of these can have the largest error, or be the first with it."""
+        """Whether a normal element of the next chunk can have the largest error, or be the first with it."""
         if self._error == LARGEST_NORMAL_ERROR and self._lossiest is not None:
             return self._lossiest.index >= self._count
         return self._error < LARGEST_NORMAL_ERROR
 
     def _add_normal(self, chunk: np.ndarray, magnitude: np.ndarray, start: int, end: int) -> None:
-        """Look for a larger error among elements [start, end) of the chunk. Overwrites their magnitudes.
+        """Looks for a larger error among elements [start, end) of the chunk. Overwrites their magnitudes.
 
-        x = s * 2^e with 1 <= s < 2 is off by at most 2^-11 / s of itself. So once an error is known, only an
-        s close to 1 can beat it. Until then only what has a bit set that a half has no room for can be off.
+        x = s * 2^e with 1 <= s < 2 has a relative error of at most 2^-11 / s. So once an error is known, only an
+        s close to 1 can exceed it. Until then only elements with a bit set that fp16 lacks have an error at all.
         """
         integer, fraction, lost = _BITS[chunk.dtype]
         bits = magnitude[start:end].view(integer)
@@ -190,7 +190,7 @@ class Meter:
             chosen = bits != 0
         else:
             bits &= bits.dtype.type(2**fraction - 1)
-            # The second factor makes up for the rounding of the quotient.
+            # The second factor allows for the rounding of the quotient.
             limit = min(2.0**-11 / self._error * (1 + 2.0**-40) - 1, 1.0)
             chosen = bits <= bits.dtype.type(limit * 2.0**fraction)
         positions = np.flatnonzero(chosen) + start
@@ -198,14 +198,14 @@ class Meter:
         normal = (values >= SMALLEST_NORMAL) & (values < OVERFLOW)
         positions, values = positions[normal], values[normal]
         if values.size:
-            halves = values.astype(np.float16).astype(np.float64)
-            self._note_errors(positions + self._count, chunk[positions], halves)
+            fp16 = values.astype(np.float16).astype(np.float64)
+            self._note_errors(positions + self._count, chunk[positions], fp16)
 
-    def _note_errors(self, places: np.ndarray, elements: np.ndarray, halves: np.ndarray) -> None:
-        """Keep the largest relative error and its element. halves: magnitudes, of these elements."""
+    def _note_errors(self, places: np.ndarray, elements: np.ndarray, fp16: np.ndarray) -> None:
+        """Keeps the largest relative error and its element. fp16: the magnitudes of the elements, rounded."""
         values = np.abs(elements).astype(np.float64)
-        # Exact but for the division: a half that is not 0 is within a factor of 2 of its number.
-        errors = np.abs(halves - values) / values
+        # Exact except for the division: an fp16 value that is not 0 is within a factor of 2 of the element.
+        errors = np.abs(fp16 - values) / values
         best = int(np.argmax(errors))
         error = float(errors[best])
         candidate = Worst(int(places[best]), float(elements[best]))
@@ -217,22 +217,22 @@ class Meter:
 def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[BlobStats]:
     """The stats of each of these small arrays (1-D, not empty, float16 to float64), all computed together.
 
-    A net has hundreds of blobs of a few numbers each, and a call of numpy costs more than a few numbers.
+    A net has hundreds of blobs of a few elements each, and a call of NumPy costs more than a few elements.
     policy: how the device rounds.
     """
     starts = np.cumsum([0, *(array.size for array in arrays[:-1])])
     with np.errstate(all="ignore"):
         values = np.concatenate([array.astype(np.float64) for array in arrays])
         finite, magnitude = np.isfinite(values), np.abs(values)
-        halves = rounded(magnitude, policy)
-        classes = classify(magnitude, halves)
+        fp16 = rounded(magnitude, policy)
+        classes = classify(magnitude, fp16)
         nonzero = finite & (magnitude > 0)
-        errors = np.where(nonzero & ~classes["overflow"], np.abs(halves - magnitude) / magnitude, 0.0)
+        errors = np.where(nonzero & ~classes["overflow"], np.abs(fp16 - magnitude) / magnitude, 0.0)
     magnitude[~finite] = 0
     highest, error = np.maximum.reduceat(magnitude, starts), np.maximum.reduceat(errors, starts)
     smallest = np.minimum.reduceat(np.where(nonzero, magnitude, np.inf), starts)
     counts = [np.add.reduceat(chosen, starts, dtype=np.int64).tolist() for chosen in classes.values()]
-    found: List[BlobStats] = []
+    stats: List[BlobStats] = []
     for array, start, high, low, loss, sums in zip(
         arrays, starts.tolist(), highest.tolist(), smallest.tolist(), error.tolist(), zip(*counts)
     ):
@@ -245,12 +245,12 @@ def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[Bl
             first = int(np.argmax((magnitude if counted["overflow"] else errors)[part]))
         worst = None if first is None else Worst(first, float(array[first]))
         lowest = low if low < np.inf else 0.0
-        found.append(BlobStats(array.size, high, lowest, **counted, worst=worst, max_relative_error=loss))
-    return found
+        stats.append(BlobStats(array.size, high, lowest, **counted, worst=worst, max_relative_error=loss))
+    return stats
 
 
 def joined(first: BlobStats, second: BlobStats) -> BlobStats:
-    """The stats of two arrays as one, `second` behind `first`."""
+    """The stats of two arrays as one, `first` followed by `second`."""
     largest = second if second.max_abs > first.max_abs else first
     lossiest = second if second.max_relative_error > first.max_relative_error else first
     broken = next((part for part in (first, second) if part.nan or part.inf), None)

@@ -1,4 +1,4 @@
-"""The half-range report: what half precision makes of every blob of a net, and the worst of it."""
+"""The half-range report: what half precision does to every blob of a net, and the worst of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .measures import Measures
 from .meter import BlobStats
 from .rounding import IEEE, HalfPolicy
 
-# The layer's name, the number of the blob in it, the blob, and where its output channels lie if it has any.
+# The layer's name, the index of the blob in it, the blob, and the layout of its output channels if it has any.
 Entry = Tuple[str, int, Blob, Optional[Layout]]
 
 
 class HalfRow(NamedTuple):
-    """The stats of one blob of a layer. channel: the output channel of the worst element, None if unknown."""
+    """The stats of one blob of a layer. channel: the output channel of the worst element, None if not known."""
 
     layer: str
     blob: int
@@ -33,27 +33,27 @@ class HalfReport(NamedTuple):
 
     @property
     def safe(self) -> bool:
-        """Whether every number rounds to a finite half, or nobody asked."""
+        """Whether every element rounds to a finite fp16 value, or the policy is not checked."""
         return all(row.stats.safe for row in self.rows)
 
     def worst(self, count: int) -> Tuple[HalfRow, ...]:
-        """The `count` rows that lose most: NaN and infinities, then overflows, then by relative error."""
+        """The `count` worst rows: NaN and infinities first, then overflows, then by relative error."""
         return tuple(sorted(self.rows, key=_loss, reverse=True)[:count])
 
 
 def analyse(entries: Iterable[Entry], policy: HalfPolicy = IEEE, measures: Optional[Measures] = None) -> HalfReport:
-    """Measure these blobs. Where the policy is not checked nothing is read. measures: what is known of them."""
+    """The report on these blobs. If the policy is not checked, nothing is read. measures: as far as known."""
     measures = measures or Measures()
     rows: List[HalfRow] = []
     wanted = list(entries) if policy.checked else []
     if policy.is_ieee:
         measures.of_all(blob for _, _, blob, _ in wanted)
-    for layer, number, blob, layout in wanted:
+    for layer, index, blob, layout in wanted:
         stats = measures.under(blob, policy)
         channel = None
         if layout is not None and stats.worst is not None:
             channel = int(layout.channel(np.array([stats.worst.index]))[0])
-        rows.append(HalfRow(layer, number, stats, channel))
+        rows.append(HalfRow(layer, index, stats, channel))
     return HalfReport(policy, tuple(rows))
 
 

@@ -1,4 +1,4 @@
-"""How a device holds values in half precision: its policy, and what it makes of an array."""
+"""How a device rounds values to half precision: its policy, and what becomes of an array."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 LARGEST = 65504.0
-OVERFLOW = 65520.0  # half a step beyond: from here on no half is near
+OVERFLOW = 65520.0  # half a step beyond: from here on no fp16 value is near
 SMALLEST_NORMAL = 2.0**-14
 
 
 @dataclass(frozen=True)
 class HalfPolicy:
-    """How a device rounds to half.
+    """How a device rounds to half precision.
 
-    rounding: "nearest", ties to even, or "truncate", towards 0. overflow: what becomes of numbers that are too large,
-    from 65520 on, truncated from 65536 on: "inf", or "saturate", 65504, for infinities too. subnormals: whether
-    halves below 2^-14 are "kept" or "flushed" to 0, after the rounding. checked: False for no verdict at all.
+    rounding: "nearest", ties to even, or "truncate", towards 0. overflow: what becomes of magnitudes that are too
+    large, from 65520 on, truncated from 65536 on: "inf", or "saturate", 65504, for infinities too. subnormals: whether
+    fp16 values below 2^-14 are "kept" or "flushed" to 0, after the rounding. checked: False for no verdict at all.
     """
 
     name: str
@@ -42,12 +42,12 @@ class HalfPolicy:
 
     @property
     def is_ieee(self) -> bool:
-        """Whether the device does as IEEE 754 says, whatever its name."""
+        """Whether the device rounds as IEEE 754 does, whatever its name."""
         return replace(self, name=IEEE.name, checked=True) == IEEE
 
     @property
     def small_error(self) -> float:
-        """By how much a number below the normal halves is off at most."""
+        """The largest error of a magnitude below the normal fp16 values."""
         if self.subnormals == "flushed":
             return SMALLEST_NORMAL
         return 2.0**-25 if self.rounding == "nearest" else 2.0**-24
@@ -74,20 +74,20 @@ GENERIC = {
 
 
 def rounded(array: NDArray[Any], policy: HalfPolicy = IEEE) -> NDArray[Any]:
-    """A new array of the same float type, each number a half. NaN stays NaN."""
+    """A new array of the same float type, each element an fp16 value. NaN stays NaN."""
     with np.errstate(all="ignore"):
-        halves = np.asarray(array.astype(np.float16))  # of a single number, too
+        fp16 = np.asarray(array.astype(np.float16))  # an array also of a scalar
         if policy.rounding == "truncate":
-            _towards_zero(halves, array)
+            _towards_zero(fp16, array)
         if policy.saturates:
-            np.clip(halves, -LARGEST, LARGEST, out=halves)
+            np.clip(fp16, -LARGEST, LARGEST, out=fp16)
         if policy.subnormals == "flushed":
-            halves[np.abs(halves) < SMALLEST_NORMAL] *= 0
-        return halves.astype(array.dtype)
+            fp16[np.abs(fp16) < SMALLEST_NORMAL] *= 0
+        return fp16.astype(array.dtype)
 
 
-def _towards_zero(halves: NDArray[np.float16], array: NDArray[Any]) -> None:
-    """One step back where nearest went away from 0; from inf only below 65536, which has no half exponent."""
+def _towards_zero(fp16: NDArray[np.float16], array: NDArray[Any]) -> None:
+    """Steps back where rounding to nearest went away from 0; from inf only below 65536, beyond fp16's exponents."""
     magnitudes = np.abs(array)
-    away = (np.abs(halves).astype(array.dtype) > magnitudes) & (magnitudes < 2.0**16)
-    halves.view(np.uint16)[away] -= 1
+    away = (np.abs(fp16).astype(array.dtype) > magnitudes) & (magnitudes < 2.0**16)
+    fp16.view(np.uint16)[away] -= 1

@@ -1,4 +1,4 @@
-"""Some weights of each output channel, drawn the same each time: for the proof, and to see what halves lose."""
+"""Sampled weights of each output channel, the same in every run: for the proof, and to estimate rounding losses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..net.graph import Layer
     from .measures import Measures
 
-SAMPLES = 16  # weights of a channel; more take longer than the fold itself
+SAMPLES = 16  # per channel; more take longer than the fold itself
 
 
 class Chance:
@@ -39,14 +39,14 @@ class Chance:
 
 
 def sampled_weights(layer: Layer) -> Optional[NDArray[np.int64]]:
-    """The flat places of some weights of each output channel, (channels, n); None for a layer without weights."""
+    """Flat indices of the sampled weights of each output channel, (channels, n); None for a layer without weights."""
     if layer.layer_type is None or layer.layer_type.absorb is None or not layer.blobs:
         return None
     return layer.layer_type.absorb.sampled_weights(layer.parameter, layer.blobs[0].shape, SAMPLES, Chance(layer.index))
 
 
 def want(layers: Iterable[Layer], measures: Measures) -> None:
-    """The weights that `weights_at` will ask for are kept when they go by."""
+    """Has `measures` keep the weights that `weights_at` needs, when their blobs are read."""
     for layer in layers:
         places = sampled_weights(layer)
         if places is not None:
@@ -55,14 +55,14 @@ def want(layers: Iterable[Layer], measures: Measures) -> None:
 
 
 def weights_at(blob: Blob, places: NDArray[np.int64], measures: Measures) -> NDArray[np.float64]:
-    """The numbers at the places that `sampled_weights` gave, in their shape."""
+    """The weights at the flat indices that `sampled_weights` returned, in the shape of `places`."""
     flat = places.reshape(-1)
     if _ascend(flat):
         return measures.take(blob, flat).reshape(places.shape)
     order = np.argsort(flat, kind="stable")
-    found = np.empty(flat.size)
-    found[order] = measures.take(blob, flat[order])
-    return found.reshape(places.shape)
+    weights = np.empty(flat.size)
+    weights[order] = measures.take(blob, flat[order])
+    return weights.reshape(places.shape)
 
 
 def _ascend(places: NDArray[np.int64]) -> bool:

@@ -1,6 +1,6 @@
-"""What the half arithmetic of devices and of their converters is known to do, one row each.
+"""How devices and their converters are known to treat half precision, one row each.
 
-What a source does not say is taken to be as IEEE 754 has it.
+Where a source says nothing, IEEE 754 is assumed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .rounding import GENERIC, HalfPolicy
 
 
 class Target(NamedTuple):
-    """policy: how it makes halves of a model's numbers. source: where that is seen."""
+    """A device or converter. policy: how it rounds the weights of a model. source: where that is documented."""
 
     name: str
     policy: HalfPolicy
@@ -47,9 +47,9 @@ POLICIES: Dict[str, HalfPolicy] = {**GENERIC, **{name: target.policy for name, t
 
 
 def policy_of(half_policy: Union[str, HalfPolicy]) -> HalfPolicy:
-    """The policy itself, where it was named. InputError for a name that is none."""
+    """The policy, looked up if it is a name. Raises InputError for an unknown name."""
     if isinstance(half_policy, HalfPolicy):
         return half_policy
     if half_policy not in POLICIES:
-        raise InputError(f"there is no half policy {half_policy}", remedy=f"choose from {', '.join(POLICIES)}")
+        raise InputError(f"half policy {half_policy} is not known", remedy=f"choose from {', '.join(POLICIES)}")
     return POLICIES[half_policy]

@@ -1,7 +1,7 @@
 """The passes, in their order. A pass is a pure function from Progress to Progress: no text, no files.
 
-What holds before each pass holds behind it: every bottom is made by a layer before it, or is an input; layers keep
-their names; the net has the same outputs. Imports `net`, `half` (for what is measured) and what is below.
+Each pass keeps what held before it: every bottom is an input or is written by an earlier layer; layers keep their
+names; the net has the same outputs. Imports `net`, `half` (for its measures) and what those import.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from .rewrite import Pass, Progress, Refused, Rewrite, Rule
 __all__ = ["FOLD", "MERGE", "PIPELINE", "Progress", "Refused", "Rewrite", "Rule", "run"]
 
 PIPELINE: Tuple[Union[Pass, Rule], ...] = (
-    # First: what ends in an activation of its own is no affine as a whole.
+    # First: a layer that ends in an activation of its own is not affine as a whole.
     Pass("part activations", part_activations),
-    # Before what makes layers: a chain behind a weight layer costs nothing at run time once it is folded.
+    # Before any pass that adds layers: a chain after a layer with weights costs nothing at run time once it is folded.
     FOLD,
-    # What is left of the chains that hold a BatchNorm becomes one Scale each.
+    # Each remaining chain that holds a BatchNorm becomes one Scale.
     MERGE,
-    # What did not change looks as it did.
+    # Layers that did not change get their old form back.
     Pass("join activations", join_activations),
-    # Last: whatever still stands gets its reason.
+    # Last: every affine layer that is left gets its reason.
     Pass("name leftovers", name_leftovers),
 )
 
 
 def run(net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None) -> Progress:
-    """Applies the PIPELINE. kept: names of layers that stay as they are. measures: what is known of the blobs.
+    """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.
 
-    Raises InternalError, with its name, for a pass that breaks the contract.
+    Raises InternalError for a pass that breaks the contract, with its name.
     """
     progress = Progress(net, frozenset(kept), measures or Measures())
-    for each in PIPELINE:
+    for step in PIPELINE:
         try:
-            after = each.apply(progress)
+            after = step.apply(progress)
             _check(progress.net, after.net)
         except InternalError as error:
-            raise InternalError(f"pass {each.name}: {error}") from error
+            raise InternalError(f"pass {step.name}: {error}") from error
         progress = after
     return progress
 
 
 def _check(before: Net, after: Net) -> None:
-    """That every bottom is made is what a Net checks itself."""
+    """Raises InternalError for other outputs or names; a Net itself checks that every bottom is written."""
     if after is before:
         return
     outputs = [{value.blob for value in net.outputs} for net in (before, after)]
     if outputs[0] != outputs[1]:
-        raise InternalError(f"the net has other outputs than before: {', '.join(sorted(outputs[0] ^ outputs[1]))}")
+        raise InternalError(f"the outputs of the net changed: {', '.join(sorted(outputs[0] ^ outputs[1]))}")
     names = {layer.index: layer.name for layer in before.layers}
     renamed = [layer.name for layer in after.layers if names.get(layer.index, layer.name) != layer.name]
     if renamed:
-        raise InternalError(f"layer {renamed[0]} had another name before")
+        raise InternalError(f"layer {renamed[0]} was renamed")

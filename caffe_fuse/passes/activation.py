@@ -1,4 +1,4 @@
-"""Parts a BatchNorm from the activation inside it, so that the one can fold and the other stays as a layer.
+"""Splits a BatchNorm that contains an activation in two, so that the BatchNorm can fold and the activation stays.
 
 Before:
     layer { name: "b" type: "BatchNorm" bottom: "c" top: "b" batch_norm_param { relu: true } }
@@ -25,20 +25,20 @@ def part_activations(progress: Progress) -> Progress:
     names = {layer.name for layer in net.layers}
     parted: Dict[int, Layer] = {}
     for layer in net.layers:
-        # The old forms number their types: a layer of ours would have to be written in another form than the net's.
+        # V0 and V1 have no type for a layer that is added here, and one in the V2 form cannot stand among them.
         parts = layer.layer_type.parted if layer.layer_type is not None and layer.generation == V2 else None
-        answer = None if parts is None else parts(layer.parameter)
-        normed = layer if answer is None else replace(layer, parameter=answer[0])
-        if answer is None or not isinstance(affine_of(net, normed, progress.kept), Affine):
+        pair = None if parts is None else parts(layer.parameter)
+        norm = layer if pair is None else replace(layer, parameter=pair[0])
+        if pair is None or not isinstance(affine_of(net, norm, progress.kept), Affine):
             layers.append(layer)
             continue
         parted[layer.index] = layer
-        layers += [normed, _behind(normed, answer[1], names)]
+        layers += [norm, _activation_after(norm, pair[1], names)]
     return replace(progress, net=net.with_layers(layers), parted=parted) if parted else progress
 
 
 def join_activations(progress: Progress) -> Progress:
-    """Puts the two together again where the BatchNorm stands as it was."""
+    """Joins the two again where the BatchNorm was not rewritten."""
     rewritten = {layer.index for rewrite in progress.rewrites for layer in rewrite.before}
     whole = {index: layer for index, layer in progress.parted.items() if index not in rewritten}
     if not whole:
@@ -47,8 +47,8 @@ def join_activations(progress: Progress) -> Progress:
     return replace(progress, net=progress.net.with_layers(layers))
 
 
-def _behind(norm: Layer, parameter: Any, names: Set[str]) -> Layer:
-    """The activation as a new layer.follows `norm`, in place on its top and under the same rules."""
+def _activation_after(norm: Layer, parameter: Any, names: Set[str]) -> Layer:
+    """The activation as a new layer after `norm`, in place on its top, with the same include and exclude rules."""
     name = f"{norm.name}_{parameter.type.lower()}"
     while name in names:
         name += "_"

@@ -1,4 +1,4 @@
-"""Chains: layers in a row, each the only consumer of the one before, that are all y = scale*x + shift per channel."""
+"""Chains: consecutive layers, each the only consumer of the one before, that all compute y = scale*x + shift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Link(NamedTuple):
 
 
 def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, Refusal, None]:
-    """The layer's affine; a Refusal if its type has one but this layer's cannot be used; None for other types."""
+    """The layer's affine; a Refusal if this layer's cannot be used; None for layer types without one."""
     layer_type = layer.layer_type
     if layer_type is None or layer_type.affine is None:
         return None
@@ -27,7 +27,7 @@ def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, R
     shapes = [net.shapes[value] for value in net.bottoms(layer)]
     affine = layer_type.affine(layer.parameter, [blob.array() for blob in layer.blobs], shapes)
     if isinstance(affine, Affine) and (len(layer.bottoms), len(layer.tops)) != (1, 1):
-        if affine.is_identity and not layer.blobs:  # a Split: nobody wants it folded
+        if affine.is_identity and not layer.blobs:  # a Split: it is not expected to fold
             return None
         return Refusal(f"it has {len(layer.bottoms)} bottoms and {len(layer.tops)} tops, expected one each")
     return affine
@@ -36,9 +36,9 @@ def affine_of(net: Net, layer: Layer, kept: AbstractSet[str]) -> Union[Affine, R
 def follow(
     net: Net, start: Value, axis: Optional[int], channels: Optional[int], kept: AbstractSet[str]
 ) -> Tuple[List[Link], List[Refused]]:
-    """The longest chain that begins with the consumer of `start`, and why it is not longer where that needs a reason.
+    """The longest chain that begins with the consumer of `start`, and the layers refused at its end.
 
-    axis, channels: the channel axis of the values and its size; None until a link decides them.
+    axis, channels: the channel axis of the values and its size; None until a link determines them.
     """
     links: List[Link] = []
     value = start
@@ -64,7 +64,7 @@ def follow(
 
 
 def compose(links: Sequence[Link]) -> Affine:
-    """The one affine that the chain is."""
+    """The affine of the whole chain."""
     result = links[0].affine
     for link in links[1:]:
         result = result.then(link.affine)
@@ -72,7 +72,7 @@ def compose(links: Sequence[Link]) -> Affine:
 
 
 def trimmed(links: Sequence[Link]) -> List[Link]:
-    """The chain without the identity layers at its end: they need not be touched."""
+    """The chain without the identity layers at its end: they can stay."""
     kept = list(links)
     while kept and kept[-1].affine.is_identity and not kept[-1].layer.blobs:
         kept.pop()
@@ -80,15 +80,15 @@ def trimmed(links: Sequence[Link]) -> List[Link]:
 
 
 def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> Tuple[Tuple[str, Optional[str]], ...]:
-    """Blobs between the members, each with the name that holds its value afterwards.
+    """Blobs between the members, each with the name that holds its value afterwards, or None.
 
-    affines: those of members[1:]. A value survives only if everything behind it in the chain is the identity.
+    affines: those of members[1:]. A value survives only if everything after it in the chain is the identity.
     """
     last = members[-1].tops[0]
     found: List[Tuple[str, Optional[str]]] = []
     same = True
-    for member, behind in zip(reversed(members[:-1]), reversed(affines)):
-        same = same and behind.is_identity
+    for member, following in zip(reversed(members[:-1]), reversed(affines)):
+        same = same and following.is_identity
         name = member.tops[0]
         if name != last:
             found.append((name, last if same else None))
@@ -106,7 +106,7 @@ def _misfit(affine: Affine, axis: Optional[int], channels: Optional[int]) -> Opt
     if affine.scale.size == 1:
         return None
     if axis is not None and affine.axis != axis:
-        return f"it works along axis {affine.axis}, and the channels are axis {axis}"
+        return f"it works along axis {affine.axis}, but the channels are on axis {axis}"
     if channels is not None and affine.scale.size != channels:
-        return f"it has {affine.scale.size} channels, and the layer in front has {channels}"
+        return f"it has {affine.scale.size} channels, but the layer before it has {channels}"
     return None

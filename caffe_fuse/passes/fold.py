@@ -1,6 +1,6 @@
-"""Folds the affine layers behind a Convolution, Deconvolution or InnerProduct into it.
+"""Folds the affine layers after a Convolution, Deconvolution or InnerProduct into it.
 
-The chain behind the layer is y = scale*x + shift per output channel, so
+The chain after the layer computes y = scale*x + shift per output channel, so
 
     w' = w * scale        b' = b * scale + shift
 
@@ -44,7 +44,7 @@ def fold_affines(progress: Progress) -> Progress:
         refused = {index: answer for index, answer in answers.items() if isinstance(answer, Refusal)}
         if not refused:
             return progress.after([answer for answer in answers.values() if isinstance(answer, Rewrite)], refusals)
-        # Others may share weights with a layer that turned out to absorb nothing: they have to be asked again.
+        # Other layers may share weights with a refused one: they have to be tried again without it.
         for index, refusal in refused.items():
             refusals += [Refused.by("fold", link.layer, refusal) for link in matches.pop(index).links]
 
@@ -72,11 +72,11 @@ def _find(net: Net, kept: AbstractSet[str]) -> Tuple[Dict[int, Match], List[Refu
 
 
 def _obstacle(layer: Layer, axis: Optional[int], kept: AbstractSet[str]) -> Optional[str]:
-    """Why the weight layer itself can absorb nothing."""
+    """Why the layer with weights can absorb nothing; None if it can."""
     if axis is None:
-        return f"how many axes {layer} reads is not known, and its own counts from the end: see --input-shape"
+        return f"the axis of {layer} counts from the end, and how many its bottom has is not known: see --input-shape"
     if axis == 0:
-        return f"the output channels of {layer} are axis 0, the batch"
+        return f"the output channels of {layer} are on axis 0, the batch"
     if layer.name in kept:
         return f"--keep names {layer}"
     if len(layer.tops) != 1 or len(layer.bottoms) != 1:
@@ -92,9 +92,9 @@ def _obstacle(layer: Layer, axis: Optional[int], kept: AbstractSet[str]) -> Opti
 def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Union[Rewrite, Refusal]:
     net, layer = progress.net, match.layer
     members = [layer, *(link.layer for link in match.links)]
-    stranger = _different_sharer(net, match, matches)
-    if stranger is not None:
-        return Refusal(f"{layer} shares its weights with {stranger}, which does not get the same scale and shift")
+    sharer = _different_sharer(net, match, matches)
+    if sharer is not None:
+        return Refusal(f"{layer} shares its weights with {sharer}, which does not get the same scale and shift")
     absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine)
     if isinstance(absorbed, Refusal):
         return absorbed
@@ -109,7 +109,7 @@ def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Uni
 
 
 def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Optional[Layer]:
-    """A layer that shares a blob with this one and would need other numbers in it."""
+    """A layer that shares a blob with this one and would need other values in it; None if there is none."""
     for name in (spec.name for spec in match.layer.parameter.param if spec.name):
         places = {layer.index: place for layer, place in net.sharers[name]}
         for other, place in net.sharers[name]:
@@ -125,7 +125,7 @@ def _equal(one: Affine, other: Affine) -> bool:
 
 
 def _is_finite(absorbed: Absorbed, affine: Affine, measures: Measures) -> bool:
-    """The product of the largest numbers bounds all; only if that is too large every product is looked at."""
+    """Whether all folded weights are finite in float32: by a bound, and only where that fails by each product."""
     weights: Sequence[ScaledBlob] = [blob for blob in absorbed.blobs if isinstance(blob, ScaledBlob)]
     gain = float(np.max(np.abs(affine.scale)))
     limit = float(np.finfo(np.float32).max)

@@ -1,4 +1,4 @@
-"""The powers of two by which the blobs around one layer are multiplied, and which of them goes with a weight."""
+"""The powers of two by which the bottoms and tops of a layer are multiplied, and which one applies to a weight."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ..net.graph import Layer
 
 
 class LayerPowers(NamedTuple):
-    """Exponents, int64: of the layer's tops, for each output channel, and of its bottoms, for each input channel.
+    """Exponents, int64: of the tops for each output channel, and of the bottoms for each input channel.
 
-    An InnerProduct has an input channel for each number that it sums up.
+    An InnerProduct has an input channel for each element that it sums.
     """
 
     outputs: np.ndarray
     inputs: np.ndarray
 
     def of_inputs(self, layer: Layer, places: np.ndarray) -> np.ndarray:
-        """What the input of the weight at each flat place is multiplied with; from Caffe's definition of the weights.
+        """The power of two that multiplies the input of the weight at each flat index, float64.
 
-        Nothing here uses a layout: the proof calls it.
+        By Caffe's definition of the weights, without layouts: the proof depends on that.
         """
         assert layer.layer_type is not None
         assert layer.layer_type.absorb is not None

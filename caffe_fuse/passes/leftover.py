@@ -1,4 +1,4 @@
-"""Gives a reason to each layer that could have been folded and stands as it was."""
+"""Gives a reason for each affine layer that was not folded."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def name_leftovers(progress: Progress) -> Progress:
             continue
         if isinstance(affine, Affine) and affine.is_identity and not layer.blobs:
             continue
-        refusal = affine if isinstance(affine, Refusal) else Refusal(in_front(progress.net, layer))
+        refusal = affine if isinstance(affine, Refusal) else Refusal(not_absorbed(progress.net, layer))
         refusals.append(Refused.by("affine", layer, refusal))
     return progress.after((), refusals)
 
 
-def in_front(net: Net, layer: Layer) -> str:
-    """What the layer reads, as the reason why nothing absorbs it."""
+def not_absorbed(net: Net, layer: Layer) -> str:
+    """The reason why nothing absorbs the layer: what it reads."""
     source = net.producer(net.bottoms(layer)[0])
     if source is None:
         return f"it reads {layer.bottoms[0]}, an input of the net"

@@ -1,4 +1,4 @@
-"""Makes ONE Scale of a chain that holds a BatchNorm and could not be folded, so that no BatchNorm remains.
+"""Merges a chain that holds a BatchNorm and could not be folded into ONE Scale, so that no BatchNorm remains.
 
 Before:
     layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" }
@@ -22,7 +22,7 @@ from ..net.graph import Layer, Net
 from ..schema.messages import copy_of
 from ..wording import Remedy
 from .chain import Link, affine_of, compose, follow, trimmed, vanished
-from .leftover import in_front
+from .leftover import not_absorbed
 from .proof import from_values
 from .rewrite import Progress, Refused, Rewrite, Rule
 
@@ -45,15 +45,15 @@ def merge_batch_norms(progress: Progress) -> Progress:
             continue
         reason = _reason(net, links, progress)
         if norm.generation != V2:
-            told = Refusal(f"{reason}, and the old form of this net has no Scale", UPGRADE)
-            without_scale.update({link.layer.index: Refused.by("merge", link.layer, told) for link in links})
+            refusal = Refusal(f"{reason}, and the old form of this net has no Scale", UPGRADE)
+            without_scale.update({link.layer.index: Refused.by("merge", link.layer, refusal) for link in links})
             continue
         answer = _rewrite(net, links, norm, reason)
         if isinstance(answer, Refusal):
             refusals += [Refused.by("merge", link.layer, answer) for link in links]
         else:
             rewrites.append(answer)
-    # What an old form cannot hold is told beside the first reason, not behind it.
+    # This reason includes the first one, and replaces it.
     progress = replace(progress, refusals={**progress.refusals, **without_scale})
     return progress.after(rewrites, refusals)
 
@@ -62,16 +62,16 @@ def _chain_from(net: Net, layer: Layer, progress: Progress) -> List[Link]:
     affine = affine_of(net, layer, progress.kept)
     if not isinstance(affine, Affine) or (affine.is_identity and not layer.blobs):
         return []
-    if net.bottoms(layer)[0] in net.memory.entangled:  # others read the same memory: each layer has to keep its place
+    if net.bottoms(layer)[0] in net.memory.entangled:  # other layers read the same memory: each must keep its place
         return [Link(layer, affine)]
     sized = affine.scale.size > 1
     axis, channels = (affine.axis, affine.scale.size) if sized else (None, None)
-    behind, _ = follow(net, net.tops(layer)[0], axis, channels, progress.kept)
-    return trimmed(_within_its_name(net, trimmed([Link(layer, affine), *behind])))
+    following, _ = follow(net, net.tops(layer)[0], axis, channels, progress.kept)
+    return trimmed(_up_to_source_name(net, trimmed([Link(layer, affine), *following])))
 
 
-def _within_its_name(net: Net, links: List[Link]) -> List[Link]:
-    """A chain that overwrites the blob it reads ends there: the name is still there afterwards, and keeps its value."""
+def _up_to_source_name(net: Net, links: List[Link]) -> List[Link]:
+    """The chain up to the link that overwrites the blob it reads: that name is read later, and keeps its value."""
     source = net.bottoms(links[0].layer)[0].blob if links else ""
     for end in range(len(links), 0, -1):
         if links[end - 1].layer.tops[0] == source:
@@ -83,7 +83,7 @@ def _reason(net: Net, links: Sequence[Link], progress: Progress) -> str:
     for link in links:
         if link.layer.index in progress.refusals:
             return progress.refusals[link.layer.index].reason
-    return in_front(net, links[0].layer)
+    return not_absorbed(net, links[0].layer)
 
 
 def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union[Rewrite, Refusal]:
@@ -101,7 +101,7 @@ def _rewrite(net: Net, links: Sequence[Link], norm: Layer, reason: str) -> Union
     parameter.bottom[0] = source.blob
     parameter.top[0] = members[-1].tops[0]
     parameter.scale_param.bias_term = True
-    if affine.channels > 1 and affine.axis != parameter.scale_param.axis:  # behind a BatchNorm of one channel
+    if affine.channels > 1 and affine.axis != parameter.scale_param.axis:  # after a BatchNorm of one channel
         parameter.scale_param.axis = affine.axis
     after = norm.rewritten(parameter, (ArrayBlob(scale), ArrayBlob(shift)))
     gone = vanished(net, members, [link.affine for link in links[1:]])

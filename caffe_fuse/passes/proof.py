@@ -1,8 +1,8 @@
-"""Each rewritten layer proves itself: the old layers, each by its own definition, against the new numbers as read back.
+"""Proves each rewrite: the old layers, by their definitions, must equal the new weights as read back from the file.
 
-For every output channel some of its weights are drawn, at most SAMPLES, and multiplied by a random vector; what comes
-out runs through the chain's layers by their forward functions, in float64, and must equal what the new weights give.
-Nothing here uses the affines or the layouts that made the new numbers.
+At most SAMPLES weights of every output channel are drawn and multiplied by a random vector. The result runs through the
+chain's layers by their forward functions, in float64, and must equal the result of the new weights.
+Nothing here uses the affines or the layouts that the new weights were computed with.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float64]
 
-# Of a stored type: half a unit in the last place, relative to the number, and the smallest number above 0.
+# Of a stored type: half a unit in the last place, relative to the value, and the smallest value above 0.
 ROUNDINGS = {FLOAT32: (2.0**-24, 2.0**-149), FLOAT16: (2.0**-11, 2.0**-24)}
-FLOAT64_NOISE = 2.0**-44  # of some hundred roundings, relative to the magnitudes they work on
+FLOAT64_NOISE = 2.0**-44  # of some hundred roundings, relative to the magnitudes of their operands
 
 
 class Outputs(NamedTuple):
-    """One number for each channel: the values, and the sum of the magnitudes that make them up."""
+    """For each channel: its value, and the sum of the magnitudes of its terms."""
 
     values: Vector
     size: Vector
 
 
 class Written(NamedTuple):
-    """What a rewrite became on the disk.
+    """A rewrite as it was written to the file.
 
-    blobs: of the rewritten layer, as they are read back. powers: those of two by which its bottoms and tops are
-    multiplied now, for each channel. known: what was measured of the blobs before.
+    blobs: of the rewritten layer, read back. powers: the powers of two by which its bottoms and tops are now
+    multiplied, for each channel. known: the measures of the blobs before.
     """
 
     blobs: Sequence[Blob]
@@ -51,7 +51,7 @@ class Written(NamedTuple):
 
 
 class Start(NamedTuple):
-    """Where the old layers and the new one begin: what both give, and the old layers that are still to come."""
+    """The first outputs of the old layers and of the new one, and the old layers that still have to be applied."""
 
     old: Outputs
     new: Outputs
@@ -59,21 +59,21 @@ class Start(NamedTuple):
 
 
 def from_weights(rewrite: Rewrite, written: Written) -> Start:
-    """A layer with weights took the others in: some of its weights of each channel meet the same inputs."""
+    """The start for a layer with weights that absorbed the others: sampled weights of each channel, the same inputs."""
     layer, places = rewrite.target, sampled_weights(rewrite.target)
     assert places is not None
     chance = _chance(rewrite)
-    inputs = chance.random((1, places.shape[1])) + 0.5  # none near 0: it would hide its weight
+    inputs = chance.random((1, places.shape[1])) + 0.5  # not near 0, which would hide the weight
     new_inputs = inputs if written.powers is None else inputs * written.powers.of_inputs(layer, places)
     old, new = (
-        _weighted(blobs, places, each, written.known)
-        for blobs, each in ((layer.blobs, inputs), (written.blobs, new_inputs))
+        _weighted(blobs, places, vector, written.known)
+        for blobs, vector in ((layer.blobs, inputs), (written.blobs, new_inputs))
     )
     return Start(old, new, rewrite.absorbed)
 
 
 def from_values(rewrite: Rewrite, written: Written) -> Start:
-    """The layers became one that has a number for each channel: the same values go through both."""
+    """The start for layers that became one with a factor for each channel: the same values go through both."""
     values = _chance(rewrite).random((written.blobs[0].count,)) + 0.5
     new_values = values if written.powers is None else np.ldexp(values, written.powers.inputs)
     after = replace(rewrite.after, blobs=tuple(written.blobs))
@@ -91,23 +91,23 @@ def prove(
     powers: Optional[LayerPowers] = None,
     measures: Optional[Measures] = None,
 ) -> None:
-    """Raises InternalError when the written blobs do not do what the layers before did.
+    """Raises InternalError where the written blobs do not compute what the old layers did.
 
     powers, measures: as in Written.
     """
     old, new, chain = rewrite.rule.start(rewrite, Written(blobs, powers, measures or Measures()))
     expected = _through(chain, old, rewrite)
     if powers is not None:
-        expected = Outputs(*(np.ldexp(numbers, powers.outputs) for numbers in expected))
-    # The new numbers are rounded once: half a unit in the last place of each term, or of the smallest number there is.
+        expected = Outputs(*(np.ldexp(vector, powers.outputs) for vector in expected))
+    # The new values are rounded once: by half a unit in the last place of each term, or of the smallest value.
     unit, smallest = ROUNDINGS[blobs[0].dtype]
     bound = new.size * unit + SAMPLES * smallest + expected.size * FLOAT64_NOISE
-    wrong = np.flatnonzero(~(np.abs(expected.values - new.values) < bound))  # so that inf is never near enough
+    wrong = np.flatnonzero(~(np.abs(expected.values - new.values) < bound))  # so that inf always counts as wrong
     if wrong.size:
         channel = wrong[0]
         raise InternalError(
-            f"the proof of layer {rewrite.after.name} failed: channel {channel} gives {new.values[channel]:.9g} "
-            f"instead of {expected.values[channel]:.9g}",
+            f"the proof of layer {rewrite.after.name} failed: channel {channel} is {new.values[channel]:.9g}, "
+            f"expected {expected.values[channel]:.9g}",
             remedy="nothing was written; please report this with the two files",
         )
 
@@ -115,14 +115,14 @@ def prove(
 def _weighted(
     blobs: Sequence[Blob], places: NDArray[np.int64], inputs: NDArray[np.float64], known: Measures
 ) -> Outputs:
-    """What the weights at `places` (channels, samples) give with inputs that fit those, and the bias."""
+    """The sums of the weights at `places` (channels, samples) times inputs of the same shape, plus the bias."""
     products = inputs * weights_at(blobs[0], places, known)
     bias = blobs[1].array().astype(np.float64).reshape(-1) if len(blobs) > 1 else np.zeros(len(places))
     return Outputs(products.sum(axis=1) + bias, np.abs(products).sum(axis=1) + np.abs(bias))
 
 
 def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Outputs:
-    """The chain's layers one by one; `size` follows as far as each layer is linear."""
+    """The outputs of the chain's layers, applied one by one; `size` is carried along as if each layer were linear."""
     shape = [1] * rewrite.rank
     shape[rewrite.axis] = start.values.size
     values, size = start
@@ -133,7 +133,7 @@ def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Output
 
 
 def _forward(layer: Layer, bottoms: Sequence[Vector], shape: Sequence[int]) -> Sequence[Vector]:
-    """The layer by its own definition. Each bottom runs alone: a Scale along axis 0 is made for one batch size."""
+    """The layer by its own definition. Each bottom runs alone: a Scale along axis 0 fits one batch size."""
     layer_type = layer.layer_type
     assert layer_type is not None
     assert layer_type.forward is not None

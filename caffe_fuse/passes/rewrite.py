@@ -1,4 +1,4 @@
-"""What a pass gets and gives: the net so far, what was rewritten, and what was refused with its reason."""
+"""What a pass takes and returns: the net so far, the rewrites, and the refusals with their reasons."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Pass(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A pass that makes one layer of several.
+    """A pass that replaces several layers by one.
 
-    name, verb: how reports call the rule, and what was done to layers by it. apply: finds and rewrites, or refuses.
-    fate(rewrite, layer): what `show` says of a layer of a rewrite. start: how the proof of a rewrite begins (proof.py).
+    name, verb: of the rule, and of what it did, in reports. apply: finds layers and rewrites or refuses them.
+    fate(rewrite, layer): what `show` prints for a layer of a rewrite. start: how its proof begins (proof.py).
     """
 
     name: str
@@ -36,9 +36,9 @@ class Rule(NamedTuple):
 class Rewrite(NamedTuple):
     """The layers `before`, in the order of the data, became the one layer `after`.
 
-    vanished: each blob between them, with the blob that holds its value now, or None.
+    vanished: each blob between them, with the blob that now holds its value, or None.
     axis, rank: of the values between them; axis is that of the channels.
-    reason: why no rule that costs nothing at run time could do it.
+    reason: why no rule without cost at run time applied.
     """
 
     rule: Rule
@@ -51,17 +51,17 @@ class Rewrite(NamedTuple):
 
     @property
     def target(self) -> Layer:
-        """The layer whose place `after` takes: as it was."""
+        """The old layer whose place `after` takes."""
         return next(layer for layer in self.before if layer.index == self.after.index)
 
     @property
     def absorbed(self) -> Tuple[Layer, ...]:
-        """The others, in the order of the data."""
+        """The other old layers, in the order of the data."""
         return tuple(layer for layer in self.before if layer.index != self.after.index)
 
 
 class Refused(NamedTuple):
-    """A layer that a rule looked at and left as it is."""
+    """A layer that a rule examined and left as it is."""
 
     layer: Layer
     rule: str
@@ -75,17 +75,17 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """measures: what is known of the blobs."""
+    """The state between two passes. measures: of the blobs, as far as known."""
 
     net: Net
     kept: FrozenSet[str] = frozenset()
     measures: Measures = field(default_factory=Measures)
     rewrites: Tuple[Rewrite, ...] = ()
     refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
-    parted: Mapping[int, Layer] = field(default_factory=dict)  # layers as they were with an activation inside, by index
+    parted: Mapping[int, Layer] = field(default_factory=dict)  # by index, layers as they were with their activation
 
     def after(self, rewrites: Sequence[Rewrite], refusals: Sequence[Refused]) -> Progress:
-        """The net with `rewrites` applied, and their layers no longer refused."""
+        """The progress with `rewrites` applied, and their layers no longer refused."""
         replaced = {rewrite.after.index: rewrite.after for rewrite in rewrites}
         gone = {layer.index for rewrite in rewrites for layer in rewrite.before} - set(replaced)
         kept_layers: List[Layer] = [

@@ -1,4 +1,4 @@
-"""Range repair: powers of two that move between layers, so that their numbers fit into half precision.
+"""Range repair: powers of two that move between layers, so that weights and activations fit into half precision.
 
-Imports `passes`, `half` and what is below. Nothing but powers of two: in float32 the outputs stay the same.
+Imports `passes`, `half` and what those import. Only powers of two move: in float32 the outputs stay the same.
 """

@@ -1,9 +1,9 @@
-"""Which powers of two bring the numbers of some blobs into the range of half precision.
+"""Coordinate descent for the powers of two that bring the elements of some blobs into the range of half precision.
 
-Each element of a blob has two groups: that of its row gains k powers of two, that of its column takes k away. What an
-element costs depends on its exponent alone, so one group after the other is set to its best k while
-the others stand, until nothing changes. The cost of all k of a group is looked up in its histogram of exponents. Of the
-elements that one row and one column have in common, a kernel, the largest stands for all.
+Each element of a blob has two groups: the power of its row's group is added to its exponent, that of its column's group
+subtracted. Its cost depends on its exponent alone. So one group after the other is set to its best power while the
+others stay, until nothing changes; the cost of every power comes from the group's histogram of exponents. A kernel, the
+elements that one row and one column have in common, is represented by its largest element.
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ from ..blobs.blob import CHUNK, Blob
 from ..blobs.kernels import Kernels
 from ..blobs.scaled import Layout
 
-# Exponents as frexp has them, 2^(e-1) <= |x| < 2^e, but of numbers whose fraction was rounded up as that of 65520 is,
-# which overflows: it has 2^16.
+# Exponents as of frexp, 2^(e-1) <= |x| < 2^e, but after rounding to fp16: 65520, which overflows, counts as 2^16.
 HIGHEST = 16
-LOWEST = -9  # the smallest normal half has -13: this leaves room for the smaller elements of a kernel
-LOWEST_FLUSHED = -4  # where those below are 0 and not just coarse, there has to be room for more of them
-REACH = 100  # exponents beyond are taken for these: all of float32 but its smallest subnormals
-LIMIT = 60  # of a group: float32 has room for more
-LOST = 15  # powers of two below the lowest: there is nothing left to lose, and dead channels pull at no others
-# An element is no matter that is so many powers of two smaller than the largest of its row and of its column.
+LOWEST = -9  # the smallest normal fp16 value has -13: this leaves room for the smaller elements of a kernel
+LOWEST_FLUSHED = -4  # where subnormals become 0 and not just coarse, more of the smaller elements need room
+REACH = 100  # exponents are clipped to +-REACH: enough for all of float32 but its smallest subnormals
+LIMIT = 60  # of a group's power; float32 would allow more
+LOST = 15  # powers of two below the lowest: nothing more can be lost, and dead channels do not influence others
+# An element is ignored if it is this many powers of two smaller than the largest of its row and of its column.
 NEGLIGIBLE = 20
-OVERFLOW = 2.0**30  # goes before any number of lost bits
+OVERFLOW = 2.0**30  # outweighs any number of lost bits
 NOTHING = -128  # the exponent of 0
 SWEEPS = 12  # most nets settle in two to four
-ENOUGH = 0.02  # a step has to take this share away from the cost of the blobs around it
+ENOUGH = 0.02  # a step must reduce the cost of its blobs by this share
 
 EXPONENTS = np.arange(-REACH, REACH + 1)
 _BINS = EXPONENTS.size
-_HALF_STEP = 1 << 12  # of a half, in the bits of a float32
+_HALF_STEP = 1 << 12  # of fp16, in the bits of a float32
 _INFINITY = 0x7F800000  # the bits of a float32
 
 
 def cost(exponents: np.ndarray, lowest: int = LOWEST) -> np.ndarray:
-    """The cost of an element: the square of the powers of two by which it lies outside its range."""
+    """The cost of elements with these exponents: the square of how far each is outside the range."""
     above = np.maximum(exponents - HIGHEST, 0).astype(np.float64)
     below = np.clip(lowest - exponents, 0, LOST).astype(np.float64)
     costs: np.ndarray = OVERFLOW * above**2 + below**2
@@ -54,9 +53,9 @@ class Side(NamedTuple):
 
 
 class Block:
-    """A blob and its groups. beside: the blob whose rows tell which elements of this one matter, if not itself.
+    """A blob and its groups. weights: for a bias, the block of the weights, whose rows help to decide what matters.
 
-    kept: whether the exponents may stay in memory, a byte for each kernel; otherwise the blob is read again each time.
+    kept: whether the exponents may stay in memory, one byte per kernel; otherwise the blob is read again each time.
     """
 
     def __init__(
@@ -64,7 +63,7 @@ class Block:
         blob: Blob,
         rows: Side,
         columns: Optional[Side] = None,
-        beside: Optional[Block] = None,
+        weights: Optional[Block] = None,
         *,
         kept: bool = True,
     ) -> None:
@@ -72,26 +71,26 @@ class Block:
         self.kernels = Kernels.of(rows.layout, None if columns is None else columns.layout)
         self.rows = rows.groups
         self.columns = np.zeros(1, np.int64) if columns is None else columns.groups
-        self._beside = beside
+        self._weights = weights
         self._kept = kept
         self._is_cleared = False
         self.has_columns = columns is not None
         self.groups = np.union1d(self.rows, self.columns)
 
     def histogram(self, powers: np.ndarray) -> np.ndarray:
-        """How many elements have each of EXPONENTS where the groups have these powers."""
+        """How many elements have each of EXPONENTS if the groups have these powers."""
         counts = np.zeros(_BINS + 1, np.int64)
         for _, bins in self._bins(powers):
             counts += np.bincount(bins.reshape(-1), minlength=_BINS + 1)
-        found: np.ndarray = counts[:_BINS] * self.kernels.size
-        return found
+        histogram: np.ndarray = counts[:_BINS] * self.kernels.size
+        return histogram
 
     def count(self, powers: np.ndarray, places: np.ndarray, target: np.ndarray) -> None:
-        """Adds to a target how many elements some groups have with each exponent: in rows, and in columns.
+        """Adds to `target` how many elements of some groups have each exponent: in rows, and in columns.
 
-        target: (2, groups + 1, _BINS + 1), the last of each without a meaning. places: by group, its index there; the
-        last one for a group that is not asked for. An element with one group for its row and its column does not change
-        with it, and is left out.
+        target: (2, groups + 1, _BINS + 1); the last of each axis is unused. places: by group, its index in `target`,
+        the last one for a group that is not wanted. An element with the same group for its row and its column does not
+        change with it, and is left out.
         """
         last = target.shape[1] - 1
         sides = (self.rows, self.columns)
@@ -101,8 +100,8 @@ class Block:
                 rows, columns = (self._spread(side == 0, sides[side], first, bins) for side in range(2))
                 np.putmask(bins, rows == columns, _BINS)
             for side in wanted:
-                numbers = self._spread(side == 0, places[sides[side]] * (_BINS + 1), first, bins) + bins
-                counts = np.bincount(numbers.reshape(-1), minlength=target[side].size)
+                indices = self._spread(side == 0, places[sides[side]] * (_BINS + 1), first, bins) + bins
+                counts = np.bincount(indices.reshape(-1), minlength=target[side].size)
                 counts *= self.kernels.size
                 target[side] += counts.reshape(target[side].shape)
 
@@ -110,7 +109,7 @@ class Block:
         return self.kernels.spread(of_rows, values, first, len(bins))
 
     def _bins(self, powers: np.ndarray) -> Iterator[Tuple[int, np.ndarray]]:
-        """For some lines at a time, the bin of each kernel's exponent; _BINS if it does not matter."""
+        """For some lines at a time, the bin of each kernel's exponent; _BINS if it is negligible."""
         gains = [powers[groups].astype(np.int16) for groups in (self.rows, self.columns)]
         for first, exponents in self._weighty():
             bins = exponents + self._spread(True, gains[0], first, exponents)
@@ -122,37 +121,37 @@ class Block:
             yield first, bins
 
     def _weighty(self) -> Iterator[Tuple[int, np.ndarray]]:
-        """The exponents; NOTHING also where they do not matter."""
+        """The exponents; NOTHING also where they are negligible."""
         for first, exponents in self._exponents():
             if not self._is_cleared:
                 np.putmask(exponents, exponents < self._least(first, exponents), NOTHING)
             yield first, exponents
-        self._is_cleared = self._kept  # those that are kept were changed where they are
+        self._is_cleared = self._kept  # kept exponents were changed in place
 
     def _least(self, first: int, exponents: np.ndarray) -> np.ndarray:
-        """From which exponent on kernels are not negligible."""
+        """The least exponents of kernels that are not negligible."""
         largest = self.largest[0]
-        if self._beside is not None:
-            largest = np.maximum(largest, self._beside.largest[0])
+        if self._weights is not None:
+            largest = np.maximum(largest, self._weights.largest[0])
         least = self._spread(True, largest, first, exponents)
         if self.has_columns:
             least = np.minimum(least, self._spread(False, self.largest[1], first, exponents))
-        found: np.ndarray = np.maximum(least - np.int16(NEGLIGIBLE), NOTHING + 1).astype(np.int8)
-        return found
+        bound: np.ndarray = np.maximum(least - np.int16(NEGLIGIBLE), NOTHING + 1).astype(np.int8)
+        return bound
 
     @cached_property
     def _is_coupled(self) -> bool:
-        """Whether an element may have one group for its row and its column."""
+        """Whether an element may have the same group for its row and its column."""
         return self.has_columns and bool(np.intersect1d(self.rows, self.columns).any())
 
     @cached_property
     def largest(self) -> Sequence[np.ndarray]:
         """The largest exponent of each row, and of each column, int16. Reads the blob."""
-        found = [np.full(self.kernels.channels(rows), NOTHING, np.int16) for rows in (True, False)]
+        sides = [np.full(self.kernels.channels(rows), NOTHING, np.int16) for rows in (True, False)]
         for first, exponents in self._exponents():
-            for side, largest in enumerate(found):
+            for side, largest in enumerate(sides):
                 self.kernels.reduce(np.maximum, side == 0, exponents.astype(np.int16), first, largest)
-        return found
+        return sides
 
     def _exponents(self) -> Iterator[Tuple[int, np.ndarray]]:
         """For some lines at a time, the largest exponent of each kernel, int8; NOTHING where all is 0."""
@@ -168,9 +167,9 @@ class Block:
         return np.concatenate([exponents for _, exponents in self._read()])
 
     def _read(self) -> Iterator[Tuple[int, np.ndarray]]:
-        for first, numbers in self.kernels.slabs(self.blob):
+        for first, values in self.kernels.slabs(self.blob):
             with np.errstate(over="ignore"):
-                bits = np.abs(numbers.astype(np.float32, copy=False)).view(np.int32)
+                bits = np.abs(values.astype(np.float32, copy=False)).view(np.int32)
             np.putmask(bits, bits >= _INFINITY, 0)
             bits = self.kernels.combined(np.maximum, bits)
             exponents = ((bits + _HALF_STEP) >> 23) - 126
@@ -180,21 +179,21 @@ class Block:
 
 
 class Descent:
-    """From some powers of the groups to better ones; what is known of the blocks stays from one call to the next."""
+    """Improves the powers of the groups; what is computed of the blocks is kept from one call to the next."""
 
     def __init__(self, blocks: Sequence[Block], powers: np.ndarray, lowest: int = LOWEST) -> None:
         self.powers = powers
         self._lowest = lowest
         self._prices = cost(EXPONENTS, lowest)
         self._costs: Dict[Block, float] = {}
-        self._settled: Dict[bytes, Set[Block]] = {}  # families, and what is around them, until that changes
+        self._settled: Dict[bytes, Set[Block]] = {}  # families, and their blocks, until one of those changes
         self._touching: Dict[int, List[Block]] = {}
         for block in blocks:
             for group in block.groups.tolist():
                 self._touching.setdefault(group, []).append(block)
 
     def settled(self, families: Sequence[np.ndarray]) -> np.ndarray:
-        """The powers after these groups have changed, those of a family together, as far as that helps."""
+        """The powers after these groups have changed, each family together, as long as that reduces the cost."""
         for _ in range(SWEEPS):
             changes = [self._improve(family) for family in families]
             if not any(changes):
@@ -202,7 +201,10 @@ class Descent:
         return self.powers
 
     def _improve(self, family: np.ndarray) -> bool:
-        """Sets the groups of a family to what is best for each; less far, as long as that makes things worse."""
+        """Moves the groups of a family to the best power of each; halves the step while the cost would not fall.
+
+        Returns whether the powers changed.
+        """
         if family.tobytes() in self._settled:
             return False
         touching = list(dict.fromkeys(block for group in family.tolist() for block in self._touching.get(group, ())))
@@ -215,7 +217,7 @@ class Descent:
             costs = {block: self._price(block) for block in touching}
             if sum(costs.values()) < before * (1 - ENOUGH):
                 self._costs.update(costs)
-                self._settled = {one: around for one, around in self._settled.items() if around.isdisjoint(touching)}
+                self._settled = {key: blocks for key, blocks in self._settled.items() if blocks.isdisjoint(touching)}
                 return True
             self.powers = powers
             step = np.fix(step / 2).astype(np.int64)
@@ -230,7 +232,7 @@ class Descent:
         return float(block.histogram(self.powers) @ self._prices)
 
     def _best(self, family: np.ndarray, touching: Sequence[Block]) -> Tuple[np.ndarray, float]:
-        """The step of each group, of equals the one that ends nearest to 0; and what all gain together."""
+        """The best step of each group, of equal ones the one that ends nearest to 0; and the gain of all together."""
         places = np.full(self.powers.size, family.size)
         places[family] = np.arange(family.size)
         counts = np.zeros((2, family.size + 1, _BINS + 1), np.int64)

@@ -15,20 +15,20 @@ from .descent import Block, Side
 
 
 class _Peak(NamedTuple):
-    """Of each channel of a value: its group, and its largest magnitude."""
+    """The group of each channel of a value, and its largest magnitude."""
 
     groups: np.ndarray
     largest: np.ndarray
 
 
 class Peaks:
-    """largest: by value, the largest magnitudes of the channels on axis 1, or one for all."""
+    """The expected peaks. largest: by value, the largest magnitudes of the channels on axis 1, or one for all."""
 
     def __init__(self, groups: Groups, largest: Mapping[Value, np.ndarray]) -> None:
-        self._of = {value: _peak(groups, value, found) for value, found in largest.items()}
+        self._of = {value: _peak(groups, value, magnitudes) for value, magnitudes in largest.items()}
 
     def blocks(self) -> List[Block]:
-        """Those that change with their groups."""
+        """The peaks that change with their groups, as blocks for the descent."""
         return [
             Block(ArrayBlob(peak.largest), Side(Layout(1, 1, peak.largest.size, 1), peak.groups))
             for peak in self._of.values()
@@ -36,14 +36,14 @@ class Peaks:
         ]
 
     def overflowing(self, powers: np.ndarray) -> Dict[Value, np.ndarray]:
-        """The channels that overflow where the groups have these powers, of the values that have any."""
-        found = {value: np.flatnonzero(_scaled(peak, powers) >= OVERFLOW) for value, peak in self._of.items()}
-        return {value: channels for value, channels in found.items() if channels.size}
+        """By value, the channels that overflow if the groups have these powers; only values that have any."""
+        beyond = {value: np.flatnonzero(_scaled(peak, powers) >= OVERFLOW) for value, peak in self._of.items()}
+        return {value: channels for value, channels in beyond.items() if channels.size}
 
     def groups_of(self, overflowing: Mapping[Value, np.ndarray]) -> Set[int]:
-        """The groups of channels, but for group 0."""
-        found = [self._of[value].groups[channels] for value, channels in overflowing.items()]
-        return set(np.concatenate(found).tolist()) - {0} if found else set()
+        """The groups of these channels, except group 0."""
+        groups = [self._of[value].groups[channels] for value, channels in overflowing.items()]
+        return set(np.concatenate(groups).tolist()) - {0} if groups else set()
 
 
 def _peak(groups: Groups, value: Value, largest: np.ndarray) -> _Peak:

@@ -1,8 +1,8 @@
-"""Range repair: powers of two move between layers, so that their numbers fit into half precision.
+"""Range repair: powers of two move between layers, so that weights and activations fit into half precision.
 
-If the channels of a blob are multiplied by 2^k, the weights and biases that make them are as well, and the weights that
-read them are divided by it. Every sum of the net is then a sum of the same float32 numbers times a power of two: its
-outputs stay the same to the last bit, unless a number becomes subnormal or infinite in float32.
+If the channels of a blob are multiplied by 2^k, so are the weights and biases that produce them, and the weights that
+read them are divided by it. Every sum of the net is then a sum of the same float32 terms times a power of two: its
+outputs stay the same to the last bit, unless a term becomes subnormal or infinite in float32.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .descent import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
 from .peaks import Peaks
 
 MODES = ("needed", "always", "never")
-KEPT = 1 << 25  # exponents of so many weights may stay in memory, a byte for each kernel; others are read again
-PATIENCE = 3  # so many layers are given up one by one: most models have none, and a ruined one would take minutes
+KEPT = 1 << 25  # exponents of this many weights may stay in memory, one byte per kernel; other blobs are read again
+PATIENCE = 3  # this many layers are given up one by one, then all at once: a broken model would take minutes
 
 
 class Unrepaired(NamedTuple):
-    """Channels that half precision still loses. blob: the number of one with weights, or the name of a top.
+    """Channels that half precision still loses. blob: the index of a blob of weights, or the name of a top.
 
-    channels: none where nobody knows which axis they are on.
+    channels: empty where their axis is not known.
     """
 
     layer: Layer
@@ -49,7 +49,7 @@ class Unrepaired(NamedTuple):
     def __str__(self) -> str:
         plural = "s" if self.channels[1:] else ""
         where = f" in channel{plural} {few(self.channels)}" if self.channels else ""
-        what = "overflows" if self.overflow else "loses most of its digits"
+        what = "overflows" if self.overflow else "loses most of its precision"
         place = f"blob {self.blob}"
         if isinstance(self.blob, str):
             what, place = "may overflow", f"top {self.blob}"
@@ -60,17 +60,17 @@ class Unrepaired(NamedTuple):
 
 
 class Exponents(NamedTuple):
-    """The numbers at index j of `axis` are multiplied by 2^of[j]."""
+    """The elements at index j of `axis` are multiplied by 2^of[j]."""
 
     axis: int
     of: Tuple[int, ...]
 
 
 class Repair(NamedTuple):
-    """net: with its numbers rescaled. blobs: the name of each blob whose values changed, and exponents by channel.
+    """The result of a range repair. net: rescaled. blobs: by name, for each that changed, its exponents by channel.
 
-    values: the same for each value, with the axis of its channels. powers: by layer index. left: what no power of two
-    can help.
+    values: the same for each value, with the axis of its channels. powers: by layer index. left: the channels that no
+    power of two can repair.
     """
 
     net: Net
@@ -91,16 +91,16 @@ def rescale(
     policy: HalfPolicy = IEEE,
     measures: Optional[Measures] = None,
 ) -> Optional[Repair]:
-    """The net with powers of two moved so that it suits half precision; None where nothing asks for it.
+    """The net with powers of two moved so that it suits half precision; None where that is not needed.
 
-    needed: only where a number overflows, or may, or a channel of weights loses too much; otherwise wherever that makes
-    anything better. kept: layers whose numbers stay. keep_blobs: blobs whose values stay. largest: by value, the
-    largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. policy: by which a
-    channel loses too much. measures: what is known of the blobs. Reads the weights.
-    Raises InputError for numbers that cannot be read.
+    needed: only where an element overflows, or may, or a channel of weights loses too much; otherwise wherever that
+    improves anything. kept: layers whose weights stay. keep_blobs: blobs whose values stay. largest: by value, the
+    largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. policy: how the device
+    rounds, which decides what is lost. measures: of the blobs, as far as known. Reads the weights.
+    Raises InputError for weights that cannot be read.
     """
     largest, measures = largest or {}, measures or Measures()
-    is_large = any((found >= OVERFLOW).any() for found in largest.values())
+    is_large = any((magnitudes >= OVERFLOW).any() for magnitudes in largest.values())
     if needed and not is_large and not losses(net.layers, policy=policy, measures=measures):
         return None
     broken = _not_finite(net.layers, measures)
@@ -110,11 +110,11 @@ def rescale(
         beyond = set() if repair is None else _not_finite(repair.net.layers, measures) - broken
         if not beyond:
             return repair
-        broken |= beyond  # their numbers are too large for powers of two, which lead out of float32
+        broken |= beyond  # powers of two would take their weights out of the range of float32
 
 
 def _not_finite(layers: Sequence[Layer], measures: Measures) -> Set[int]:
-    """The layers with a number that is NaN or infinite; a recipe is only read where its bound leads out of float32."""
+    """Indices of the layers with a NaN or infinity; a recipe is only read where its bound exceeds float32."""
     limit = float(np.finfo(np.float32).max)
     blobs = [(layer.index, blob) for layer in layers for blob in layer.blobs]
     doubtful = [pair for pair in blobs if not isinstance(pair[1], ScaledBlob) or measures.bound(pair[1]) > limit]
@@ -123,25 +123,25 @@ def _not_finite(layers: Sequence[Layer], measures: Measures) -> Set[int]:
 
 
 def rescaled_alone(source: Net, powers: Mapping[int, LayerPowers], rewrites: Sequence[Rewrite]) -> List[Rewrite]:
-    """For the proof: the layers that were rescaled and not rewritten before, each as a rewrite of itself."""
+    """For the proof: the layers that were rescaled but not rewritten, each as a rewrite of itself."""
     done = {rewrite.after.index for rewrite in rewrites}
-    found: List[Rewrite] = []
+    alone: List[Rewrite] = []
     for layer in source.layers:
         if layer.index in powers and layer.index not in done:
             bottom, rank = source.shapes[source.bottoms(layer)[0]], rank_of(source.shapes[source.tops(layer)[0]])
             assert layer.layer_type is not None
-            assert layer.layer_type.channel_axis is not None  # powers move into no other blobs
+            assert layer.layer_type.channel_axis is not None  # powers move into blobs of such layers only
             rule, axis = (
                 MERGE if layer.layer_type.absorb is None else FOLD,
                 layer.layer_type.channel_axis(layer.parameter, bottom),
             )
             assert axis is not None  # no power passes through a layer whose axis is not known
-            found.append(Rewrite(rule, (layer,), layer, (), axis, rank))
-    return found
+            alone.append(Rewrite(rule, (layer,), layer, (), axis, rank))
+    return alone
 
 
 class Rescaling:
-    """A net whose groups can be given powers of two."""
+    """A net and the powers of two of its groups."""
 
     def __init__(
         self,
@@ -159,12 +159,12 @@ class Rescaling:
         self.blocks: Dict[Tuple[int, int], Block] = {}
         room = KEPT
         for layer in net.layers:
-            for number, scalings in enumerate(groups.blobs.get(layer.index, ())):
-                blob, beside = layer.blobs[number], self.blocks.get((layer.index, 0))
-                sides = [Side(each.layout, groups.of[each.labels]) for each in scalings]
-                block = Block(blob, sides[0], sides[1] if sides[1:] else None, beside, kept=room >= blob.count)
+            for index, scalings in enumerate(groups.blobs.get(layer.index, ())):
+                blob, weights = layer.blobs[index], self.blocks.get((layer.index, 0))
+                sides = [Side(scaling.layout, groups.of[scaling.labels]) for scaling in scalings]
+                block = Block(blob, sides[0], sides[1] if sides[1:] else None, weights, kept=room >= blob.count)
                 room -= blob.count if room >= blob.count else 0
-                self.blocks[layer.index, number] = block
+                self.blocks[layer.index, index] = block
         self.peaks = Peaks(groups, largest)
         self.effects = Effects(net.layers, groups, policy)
 
@@ -177,7 +177,7 @@ class Rescaling:
             lost = {loss.layer.index for loss in hopeless} - given_up
             if not lost:
                 break
-            # One layer has to stay in float32: better one that nothing behind can help, and as few as possible.
+            # A layer has to stay in float32: first those that no later layer can relieve, and as few as possible.
             pinned = {loss.layer.index for loss in hopeless if not self._groups_of(loss)} & lost
             patient = len(given_up) < PATIENCE
             given_up |= (pinned or {max(lost)}) if patient else lost
@@ -193,7 +193,7 @@ class Rescaling:
         )
 
     def _solved(self, needed: bool, given_up: AbstractSet[int]) -> np.ndarray:
-        """The powers of the groups; if `needed`, of as few as help, otherwise of all that are not dead."""
+        """The best powers of the groups; if `needed`, of as few as necessary, otherwise of all that are not dead."""
         blocks = [block for (index, _), block in self.blocks.items() if index not in given_up]
         blocks += self.peaks.blocks()
         families = self.groups.families()
@@ -205,10 +205,10 @@ class Rescaling:
             active = set(np.flatnonzero(~self.effects.dead).tolist())
             powers = descent.settled(_within(families, active))
         while True:
-            found = [loss for loss in self._losses(powers) if loss.layer.index not in given_up]
-            more = {group for loss in found for group in self._groups_of(loss)} - active
+            losses_left = [loss for loss in self._losses(powers) if loss.layer.index not in given_up]
+            more = {group for loss in losses_left for group in self._groups_of(loss)} - active
             more |= self.peaks.groups_of(self.peaks.overflowing(powers)) - active
-            more = more or {group for loss in found for group in self._groups_around(loss)} - active
+            more = more or {group for loss in losses_left for group in self._groups_around(loss)} - active
             if not more:
                 return powers
             active |= more
@@ -218,7 +218,7 @@ class Rescaling:
         return [loss for loss in self._tried(powers)[1] if self._is_block(loss)]
 
     def _tried(self, powers: np.ndarray) -> Tuple[Net, List[Loss]]:
-        """The net with these powers and what is lost in it; the last answer is kept, which is asked for again."""
+        """The net with these powers and its losses; the last result is kept, since callers ask for it again."""
         if not np.array_equal(self._last[0], powers):
             net = self.rescaled(powers)
             effect = partial(self.effects.of_errors, powers=powers)
@@ -229,12 +229,12 @@ class Rescaling:
         return (loss.layer.index, loss.blob) in self.blocks
 
     def _groups_of(self, loss: Loss) -> Set[int]:
-        """The groups of the channels that are lost, but for group 0."""
+        """The groups of the lost channels, except group 0."""
         groups = self.blocks[loss.layer.index, loss.blob].rows
         return set(groups[loss.channels].tolist()) - {0}
 
     def _groups_around(self, loss: Loss) -> Set[int]:
-        """All groups of the layer's inputs."""
+        """All groups of the layer's weights, except group 0."""
         return set(self.blocks[loss.layer.index, 0].groups.tolist()) - {0}
 
     def rescaled(self, powers: np.ndarray) -> Net:
@@ -244,25 +244,25 @@ class Rescaling:
 
     def _rescaled_layer(self, layer: Layer, powers: np.ndarray) -> Layer:
         blobs: List[Blob] = list(layer.blobs)
-        for number, scalings in enumerate(self.groups.blobs.get(layer.index, ())):
+        for index, scalings in enumerate(self.groups.blobs.get(layer.index, ())):
             factors = [Scaling(each.layout, np.ldexp(1.0, self._exponents_of(each, powers))) for each in scalings]
             factors = [each for each in factors if (each.factors != 1).any()]
             if factors:
-                blobs[number] = scaled(blobs[number], factors)
+                blobs[index] = scaled(blobs[index], factors)
         if tuple(blobs) == layer.blobs:
             return layer
         parameter = copy_of(layer.parameter)
-        del parameter.blobs[:]  # the old numbers, where they stand in the prototxt
+        del parameter.blobs[:]  # the old weights, if they are in the prototxt
         return layer.rewritten(parameter, tuple(blobs))
 
-    def _exponents_of(self, each: Scaled, powers: np.ndarray) -> np.ndarray:
-        exponents: np.ndarray = powers[self.groups.of[each.labels]]
-        return -exponents if each.divided else exponents
+    def _exponents_of(self, side: Scaled, powers: np.ndarray) -> np.ndarray:
+        exponents: np.ndarray = powers[self.groups.of[side.labels]]
+        return -exponents if side.divided else exponents
 
     def exponents(self, powers: np.ndarray) -> Dict[str, Tuple[int, ...]]:
-        """Of a blob with several versions the last one counts."""
-        exponents = {value.blob: found.of for value, found in self._value_exponents(powers).items()}
-        return {name: found for name, found in exponents.items() if any(found)}
+        """The exponents of each changed blob, by name; of a blob with several versions those of the last one."""
+        by_blob = {value.blob: exponents.of for value, exponents in self._value_exponents(powers).items()}
+        return {name: exponents for name, exponents in by_blob.items() if any(exponents)}
 
     def _value_exponents(self, powers: np.ndarray) -> Dict[Value, Exponents]:
         return {
@@ -271,16 +271,16 @@ class Rescaling:
         }
 
     def _layer_powers(self, powers: np.ndarray) -> Dict[int, LayerPowers]:
-        found: Dict[int, LayerPowers] = {}
+        by_layer: Dict[int, LayerPowers] = {}
         for index, blobs in self.groups.blobs.items():
             if blobs:
                 sides = [powers[self.groups.of[each.labels]] for each in blobs[0]]
                 if any(side.any() for side in sides):
-                    found[index] = LayerPowers(sides[0], sides[-1])
-        return found
+                    by_layer[index] = LayerPowers(sides[0], sides[-1])
+        return by_layer
 
     def _is_of_half(self, loss: Loss) -> bool:
-        """Whether half precision loses something: NaN and infinity are none the better for float32."""
+        """Whether half precision causes the loss: NaN and infinity are lost in float32 as well."""
         stats = self._measures.of(loss.layer.blobs[loss.blob])
         return stats.nan + stats.inf == 0 or stats.overflow > 0 or loss.channels.size > loss.overflow.size
 
@@ -289,17 +289,17 @@ class Rescaling:
         return Unrepaired(loss.layer, loss.blob, tuple(channels), bool(loss.overflow.size), self._reason(loss))
 
     def _unrepaired_tops(self, powers: np.ndarray) -> List[Unrepaired]:
-        """Each blob once, with the first layer that writes it."""
-        found: Dict[str, Unrepaired] = {}
+        """Tops that may overflow: each blob once, with the first layer that writes it."""
+        by_blob: Dict[str, Unrepaired] = {}
         for value, channels in self.peaks.overflowing(powers).items():
             layer = self.net.producer(value)
-            if layer is not None and value.blob not in found:
+            if layer is not None and value.blob not in by_blob:
                 known = self.groups.values.get(value)
                 reason = f"no power of two passes through {layer.type}"
                 if known is not None:
                     reason = self._why(known.labels if known.axis != 1 else known.labels[channels])
-                found[value.blob] = Unrepaired(layer, value.blob, tuple(channels.tolist()), True, reason)
-        return list(found.values())
+                by_blob[value.blob] = Unrepaired(layer, value.blob, tuple(channels.tolist()), True, reason)
+        return list(by_blob.values())
 
     def _reason(self, loss: Loss) -> str:
         scalings = self.groups.blobs.get(loss.layer.index, ())
@@ -309,10 +309,10 @@ class Rescaling:
 
     def _why(self, labels: np.ndarray) -> str:
         reasons = dict.fromkeys(self.groups.reason(label) for label in labels.tolist())
-        return next((reason for reason in reasons if reason), "the layers behind it have no room for it")
+        return next((reason for reason in reasons if reason), "the layers after it have no range left for it")
 
 
 def _within(families: Sequence[np.ndarray], active: AbstractSet[int]) -> List[np.ndarray]:
-    """The active groups of each family that has any."""
+    """The active groups of each family, without families that have none."""
     chosen = [family[np.isin(family, list(active))] for family in families]
     return [family for family in chosen if family.size]

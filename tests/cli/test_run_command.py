@@ -161,7 +161,7 @@ def test_a_target_without_half_precision_is_a_warning(run: Run) -> None:
     assert (0, "") == run("--target", "ncnn", "--precision", "half")[::2]
     status, _, err = run("--target", "ncnn")
     assert 0 == status
-    assert err == "caffe-fuse: warning: ncnn is about halves, and this was float32: give --precision half\n"
+    assert err == "caffe-fuse: warning: half policy ncnn had no effect in float32: give --precision half\n"
 
 
 def test_what_is_warned_of_comes_before_an_error_that_it_explains(

@@ -139,7 +139,7 @@ def test_a_layer_that_refuses_is_named() -> None:
 
 def test_a_top_too_many_is_named() -> None:
     outcome = run_net(net_of(nets.text(nets.layer("r", "ReLU", "x", "r q"))), X, FLOAT32, ["r", "q"])
-    assert (["r"], {"q": "layer r (ReLU): it makes 1 top, not 2"}) == (list(outcome.values), outcome.unavailable)
+    assert (["r"], {"q": "layer r (ReLU): it writes 1 top, not 2"}) == (list(outcome.values), outcome.unavailable)
 
 
 def test_an_input_that_is_not_given_is_named() -> None:
@@ -147,7 +147,7 @@ def test_an_input_that_is_not_given_is_named() -> None:
     prototxt = b'input: "y" ' + prototxt
     outcome = run_net(net_of(prototxt), X, FLOAT32, ["e", "v"])
     assert ["v"] == list(outcome.values)
-    assert "input y is not given, nor is its shape (--input-shape y=1,3,224,224)" == outcome.unavailable["e"]
+    assert "input y is not given, and neither is its shape (--input-shape y=1,3,224,224)" == outcome.unavailable["e"]
 
 
 def test_a_data_layer_s_tops_are_inputs() -> None:
@@ -161,7 +161,7 @@ def test_a_data_layer_s_tops_are_inputs() -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((2, 5, 5, 6), "blob 0 of layer c .Convolution. is 6x4x3x3, bottoms of 2x5x5x6 need 6x5x3x3"),
+        ((2, 5, 5, 6), "blob 0 of layer c .Convolution. is 6x4x3x3, but bottoms of 2x5x5x6 need 6x5x3x3"),
         ((2, 4, 2, 6), "layer c .Convolution.: a window of 3"),
     ],
 )
@@ -251,4 +251,4 @@ def test_a_batch_norm_of_two_bottoms_is_said_to_take_one() -> None:
     prototxt = nets.text(nets.layer("b", "BatchNorm", "x x", "b"))
     model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
     outcome = run_net(model.net, {"x": nets.spread((2, 4, 5, 6), 1)}, FLOAT32, ["b"])
-    assert {"b": "layer b (BatchNorm): it takes 1 bottom, has 2"} == outcome.unavailable
+    assert {"b": "layer b (BatchNorm): it has 2 bottoms, but takes 1"} == outcome.unavailable

@@ -64,7 +64,7 @@ def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: 
     found = caffe_fuse.fuse(model_of(prototxt, blobs), half_policy=policy).verified()
     assert 1 == found.report.status
     (problem,) = found.report.problems
-    assert str(problem).endswith("finite in float32 and made of clipped ones in half precision")
+    assert str(problem).endswith("finite in float32 and computed from clipped ones in half precision")
     (answer,) = found.report.verification.after if found.report.verification else ()
     assert (0, True) == (answer.not_finite, answer.lost > 0)
     assert answer.snr < 10
@@ -125,7 +125,7 @@ def compared(prototxt: bytes, min_snr: Optional[float] = None) -> caffe_fuse.Ver
     return caffe_fuse.verify(model, model, {"x": ROWS}, min_snr=min_snr)
 
 
-@pytest.mark.parametrize(("asked", "words"), [(None, []), (20.0, ["another top class"])])
+@pytest.mark.parametrize(("asked", "words"), [(None, []), (20.0, ["a different top class"])])
 def test_a_top_class_that_changes_counts_where_it_was_asked_for(asked: Optional[float], words: List[str]) -> None:
     found = compared(classifier(), asked)
     assert found.equal
@@ -151,7 +151,7 @@ def test_the_command_takes_a_least_snr(tmp_path: Path, capsys: pytest.CaptureFix
         assert 2 == cli.main([*command, "-q", "--min-snr", "nan"])
     capsys.readouterr()
     assert 2 == cli.main(["fuse", *pair, "--min-snr", "40"])
-    assert "--min-snr is about the answers of --verify; give both" in capsys.readouterr().err
+    assert "--min-snr needs --verify; give both" in capsys.readouterr().err
 
 
 MOVERS = (

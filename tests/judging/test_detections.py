@@ -110,7 +110,7 @@ def test_a_detection_that_half_loses_is_counted() -> None:
     (answer,) = found.after
     assert 1 == answer.unmatched
     assert np.isclose(0.100004, answer.max_abs)
-    assert any("1 detection in one of the two only" in line for line in verify_report(found, Typed(())))
+    assert any("1 detection in only one of the two" in line for line in verify_report(found, Typed(())))
     assert (1, 0) == (
         verification(found)["half"]["after"][0]["unmatched"],
         verification(found)["blobs"][0]["unmatched"],

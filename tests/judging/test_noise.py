@@ -162,7 +162,7 @@ def test_a_tolerance_that_is_none_is_an_error(
 ) -> None:
     pair = written(tmp_path, "a", NET, nets.numbers(NET))
     assert 2 == cli.main(["verify", *pair, *pair, f"--tolerance={tolerance}"])
-    assert "is none; for example 1e-3" in capsys.readouterr().err
+    assert "is not valid; give a share of the largest magnitude, such as 1e-3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

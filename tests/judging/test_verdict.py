@@ -159,7 +159,7 @@ def test_nan_is_a_problem_of_the_weights(tmp_path: Path, capsys: pytest.CaptureF
     for command in (["check"], ["fuse", "--dry-run"]):
         assert 1 == cli.main([command[0], *paths, *command[1:]])
         told = capsys.readouterr().out
-        assert "not safe   1 number in 1 blob is NaN or infinite (first: layer c, blob 0)" in told
+        assert "not safe   1 value in 1 blob is NaN or infinite (first: layer c, blob 0)" in told
         assert "next       the weights are NaN or infinite in float32 already" in told
 
 
@@ -172,7 +172,7 @@ def test_the_verdict_speaks_of_half_precision_only_where_that_is_the_reason(
         assert 1 == cli.main(["fuse", *paths, "--dry-run", "--strict=refused", *more])
         told = capsys.readouterr().out
         assert "verdict    NOT all folded; no model file was written\n" in told
-        assert told.endswith("next       accept what was refused: leave it out of --strict\n")
+        assert told.endswith("next       accept the refusals: omit refused from --strict\n")
 
 
 def test_a_verdict_names_each_kind_of_reason_once() -> None:
@@ -189,7 +189,7 @@ def test_numbers_that_flush_name_what_lifts_them(capsys: pytest.CaptureFixture[s
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run"])
     assert "next       --rescale always would not help" in capsys.readouterr().out
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run", "--rescale", "always"])
-    assert "next       --rescale always has moved what powers of two can move" in capsys.readouterr().out
+    assert "next       --rescale always has moved all that powers of two can" in capsys.readouterr().out
 
 
 def test_numbers_that_powers_of_two_lift_name_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +203,7 @@ def test_numbers_that_powers_of_two_lift_name_them(tmp_path: Path, capsys: pytes
     before = capsys.readouterr().out
     assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}\n" in before
     cli.main(["fuse", *paths, *options.split()])
-    counts = [re.findall(r"(\d+) numbers? subnormal or zero", out) for out in (before, capsys.readouterr().out)]
+    counts = [re.findall(r"(\d+) values? subnormal or zero", out) for out in (before, capsys.readouterr().out)]
     assert int((counts[1] or ["0"])[0]) < int(counts[0][0])
 
 
@@ -222,7 +222,7 @@ def test_more_numbers_that_become_0_are_told_with_the_harm_they_do(
     flushed = json.loads((tmp_path / "r.json").read_text())["half"]["flushed"]
     assert flushed["before"] < 36 <= flushed["after"]  # all of the first channel
     assert 1 <= flushed["lost_channels"]
-    counts = f"{flushed['after']} numbers to 0, {flushed['before']} before the fold"
+    counts = f"{flushed['after']} values to 0, {flushed['before']} before the fold"
     (line,) = lines
     assert f"{counts}; it matters: {flushed['lost_channels']} channel" in line
 

@@ -550,4 +550,4 @@ def test_a_bottom_too_many_is_named() -> None:
     shapes = {"a": IMAGE, "b": IMAGE}
     net = nets.model(definition(shapes, nets.layer("l", "Softmax", "a b", "y")), None).net
     outcome = run_net(net, random_inputs(shapes), PRECISIONS["float32"], ["y"])
-    assert {"y": "layer l (Softmax): it takes 1 bottom, has 2"} == outcome.unavailable
+    assert {"y": "layer l (Softmax): it has 2 bottoms, but takes 1"} == outcome.unavailable

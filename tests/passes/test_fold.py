@@ -279,7 +279,7 @@ def test_a_layer_that_reads_a_blob_twice_is_two_readers() -> None:
 def test_channels_on_another_axis_do_not_fold() -> None:
     product = layer("c", "InnerProduct", "x", "c", "inner_product_param { num_output: 5 axis: 2 }")
     fused = becomes([product, batch_norm()], [product, layer("b", "Scale", "c", "b", ONE_SCALE)], (2, 4, 3))
-    assert "it works along axis 1, and the channels are axis 2" == fused.result.report.converted[0].reason
+    assert "it works along axis 1, but the channels are on axis 2" == fused.result.report.converted[0].reason
 
 
 # What is refused
@@ -324,8 +324,8 @@ def test_a_scale_whose_numbers_another_layer_makes_is_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ("axis: 2", "it works along axis 2, and the channels are axis 1"),
-        ("axis: 0", "it works along axis 0, and the channels are axis 1"),
+        ("axis: 2", "it works along axis 2, but the channels are on axis 1"),
+        ("axis: 0", "it works along axis 0, but the channels are on axis 1"),
         ("num_axes: 2", "its blob of shape 6x3 covers more than one axis"),
         ("num_axes: -1", "its blob of shape 6x3x4 covers more than one axis"),
     ],

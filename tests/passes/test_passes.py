@@ -35,8 +35,8 @@ def renaming(progress: Progress) -> Progress:
     ("apply", "problem"),
     [
         (without(0), "layer b reads blob c, which no layer before it produces"),
-        (without(3), "the net has other outputs than before: r, s"),
-        (renaming, "layer other had another name before"),
+        (without(3), "the outputs of the net changed: r, s"),
+        (renaming, "layer other was renamed"),
     ],
     ids=["a bottom that nothing makes", "an output that is gone", "a name that changed"],
 )

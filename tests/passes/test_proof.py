@@ -74,7 +74,7 @@ def test_one_wrong_number_is_found(kind: str, blob: int) -> None:
 def test_the_channel_and_both_numbers_are_named() -> None:
     rewrite, arrays = folded("deconvolution of groups")
     arrays[1][4] = 1e6
-    with pytest.raises(InternalError, match=r"failed: channel 4 gives .* instead of .*; nothing was written; please"):
+    with pytest.raises(InternalError, match=r"failed: channel 4 is .*, expected .*; nothing was written; please"):
         run(rewrite, arrays)
 
 

@@ -129,7 +129,7 @@ def test_rescaled_channels_are_predicted_with_their_powers() -> None:
 
 @pytest.mark.parametrize("sigmas", [0, -1, float("nan"), float("inf")])
 def test_sigmas_that_are_no_range_are_refused(sigmas: float) -> None:
-    with pytest.raises(InputError, match="sigmas are no range; give a number above 0"):
+    with pytest.raises(InputError, match="sigmas are not valid; give a number above 0"):
         caffe_fuse.predict(model_of(), sigmas=sigmas)
 
 

@@ -84,8 +84,10 @@ def html(files: Tuple[Path, Path], tmp_path: Path) -> str:
 
 def test_the_verdict_comes_first_and_the_facts_follow(html: str) -> None:
     found = read(html)
-    assert found.text.index("Safe: every value rounds to a half near it") < found.text.index("1 layer took in 2 more")
-    assert "6 → 0 numbers overflow, are NaN or infinite" in found.text
+    assert found.text.index("Safe: every value rounds to an fp16 value near it") < found.text.index(
+        "1 layer absorbed 2 more"
+    )
+    assert "6 → 0 values overflow, are NaN or infinite" in found.text
     assert "batch statistics" in found.text
     assert 3 == [tag for tag, _ in found.elements].count("svg")
 

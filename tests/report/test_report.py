@@ -236,12 +236,10 @@ def test_a_net_that_half_precision_ruins_is_repaired_and_both_ratios_are_printed
     status, text, report = fuse(f"half-weights-{kind}", "--verify")
     assert 0 == status
     assert report["rescaled"]
-    assert "verdict    safe: every value rounds to a half near it" in text.splitlines()
+    assert "verdict    safe: every value rounds to an fp16 value near it" in text.splitlines()
     told = [re.search(f"^in half    {word} +conv[23]: (.*?);", text, re.M) for word in ("before", "folded", "repaired")]
     answers = [answer.group(1) for answer in told if answer is not None]
-    assert all(
-        re.fullmatch("[0-9]+ numbers not finite|SNR [0-9.]+ dB, off by [0-9.e+-]+", answer) for answer in answers
-    )
+    assert all(re.fullmatch("[0-9]+ values not finite|SNR [0-9.]+ dB, off by [0-9.e+-]+", answer) for answer in answers)
     halves = report["verification"]["half"]
     before, folded, repaired = (float(halves[moment][0]["snr"]) for moment in ("before", "unrepaired", "after"))
     assert max(before, folded) < 40 < 55 < repaired

@@ -96,7 +96,7 @@ def test_histograms_hold_the_largest_of_each_kernel(
 def test_a_negligible_number_pulls_at_nothing() -> None:
     def result(bias: float, beside: Optional[Block]) -> int:
         rows = Side(Layout(1, 1, 1, 1), np.array([1]))
-        blocks = [Block(ArrayBlob(np.array([bias])), rows, beside=beside)] + ([beside] if beside else [])
+        blocks = [Block(ArrayBlob(np.array([bias])), rows, weights=beside)] + ([beside] if beside else [])
         return int(Descent(blocks, np.zeros(2, np.int64)).settled([np.array([1])])[1])
 
     weights = Block(ArrayBlob(np.ones((1, 1))), Side(Layout(1, 1, 1, 1), np.array([1])))

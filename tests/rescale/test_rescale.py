@@ -112,10 +112,10 @@ def test_what_is_to_stay_stays(options: Dict[str, List[str]], reason: str) -> No
 
 def test_options_that_do_not_fit_are_refused() -> None:
     with pytest.raises(
-        InputError, match="keep_blobs names nothing, which is no blob of the net; caffe-fuse show lists them"
+        InputError, match="keep_blobs names nothing, which is not a blob of the net; caffe-fuse show lists them"
     ):
         fused("half-weights-overflow", keep_blobs=["nothing"])
-    with pytest.raises(InputError, match="there is no mode of rescale perhaps; choose from needed, always, never"):
+    with pytest.raises(InputError, match="mode of rescale perhaps is not known; choose from needed, always, never"):
         fused("half-weights-overflow", rescale="perhaps")
 
 

@@ -372,11 +372,11 @@ def test_the_command_writes_both_files_and_says_what_it_did(tmp_path: Path, caps
     output = capsys.readouterr()
     assert ("", [tmp_path / "new.caffemodel", tmp_path / "new.prototxt"]) == (output.err, sorted(tmp_path.iterdir()))
     assert [
-        "net        layers of the V0 form that are `layer` now: 8",
-        "net        padding layers that are a part of their consumers now: 1",
-        "net        the net's `input` fields are an Input layer",
-        "weights    layers of the V0 form that are `layer` now: 8",
-        "weights    the net's `input` fields are an Input layer",
+        "net        layers of the V0 form that are now `layer`: 8",
+        "net        padding layers that are now part of their consumers: 1",
+        "net        the net's `input` fields are now an Input layer",
+        "weights    layers of the V0 form that are now `layer`: 8",
+        "weights    the net's `input` fields are now an Input layer",
         f"wrote      {tmp_path / 'new.caffemodel'}",
         f"wrote      {tmp_path / 'new.prototxt'}",
     ] == output.out.splitlines()
@@ -391,7 +391,7 @@ def test_the_default_name_is_that_of_the_net(tmp_path: Path, monkeypatch: pytest
 def test_a_model_of_today_is_written_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = truth.load("layer-conv1d")
     assert 0 == run("upgrade", net.prototxt_path, net.weights_path, "-o", tmp_path / "new")
-    assert "there is nothing of an old form in it" in capsys.readouterr().out.splitlines()[0]
+    assert "nothing is in an old form" in capsys.readouterr().out.splitlines()[0]
     written = tuple((tmp_path / f"new.{ending}").read_bytes() for ending in ("prototxt", "caffemodel"))
     assert (net.prototxt, net.weights) == written
 

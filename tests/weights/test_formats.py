@@ -252,13 +252,13 @@ class TestNames:
         model = loaded(tmp_path, prototxt, hdf5({"same": {0: gamma}}))
         convolution, scale = model.net.layers
         assert (gamma.tolist(), 1.0) == (scale.blobs[0].array().tolist(), convolution.blobs[0].array().max())
-        with pytest.raises(caffe_fuse.InputError, match=r"2 layers are called same, .* to the first of them"):
+        with pytest.raises(caffe_fuse.InputError, match=r"2 layers are named same, .* to the first of them"):
             caffe_fuse.fuse(model, keep=["same"], half_policy="off", weights_format="caffemodel").save(tmp_path / "o")
 
     def test_a_caffemodel_that_binds_to_the_first_cannot_become_hdf5(self, tmp_path: Path) -> None:
         prototxt = nets.text(nets.convolution("same"), nets.layer("same", "ReLU", "c", "r"))
         content = nets.caffemodel(prototxt, {"same": [nets.spread((6, 4, 3, 3), 1), nets.spread((6,), 2)]})
-        with pytest.raises(caffe_fuse.InputError, match=r"in\.prototxt:4:1: 2 layers are called same, .* to the last"):
+        with pytest.raises(caffe_fuse.InputError, match=r"in\.prototxt:4:1: 2 layers are named same, .* to the last"):
             converted(tmp_path, prototxt, content, weights_format="hdf5")
         assert converted(tmp_path, prototxt, content) == (prototxt, content)
 
