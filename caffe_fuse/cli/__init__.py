@@ -1,6 +1,6 @@
 """The command `caffe-fuse`: its options, what each command calls, its exit status, and all output to the terminal.
 
-May import every room; no room imports it. A module is loaded only when its command needs it: `--help` is fast.
+Imports every room; no room imports it. A module is loaded only when its command needs it: `--help` is fast.
 """
 
 from .process import console, main
