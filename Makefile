@@ -1,11 +1,11 @@
-# Everything runs in a virtual environment of its own: make needs Python 3.8 or later, and the network once.
+# Everything runs in its own virtual environment: make needs Python 3.8 or later, and the network once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The Caffe of PyPI is for Python 3.8 alone; PYTHON38 names one that is not found.
+# The Caffe on PyPI is for Python 3.8 only; set PYTHON38 if none is found.
 ORACLE := .venv-oracle
 PYTHON38 ?=
-# Its wheels of atheris are for Linux alone.
+# The wheels of atheris are for Linux only.
 FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 600
 
@@ -21,7 +21,7 @@ demo: $(VENV)/demo
 test: lint
 	$(BIN)/python -m pytest -n 2
 
-# Long: the tests once for each of several processors that BLAS, NumPy and OpenCV are told to see.
+# Long: the tests as on several other processors, to which BLAS, NumPy and OpenCV are restricted.
 anywhere: $(VENV)/test
 	$(BIN)/python tests/anywhere.py -n 2
 
@@ -29,29 +29,30 @@ lint: $(VENV)/test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Long: what no input may bring out. Each target alone: make fuzz-structure FUZZ_SECONDS=3600. Finds go to fuzz-finds/.
+# Long: searches for inputs that cause an internal error. One target: make fuzz-structure FUZZ_SECONDS=3600. Finds go
+# to fuzz-finds/.
 fuzz: fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
 
 # The property tests with many more examples.
 fuzz-properties: $(VENV)/test
 	$(BIN)/python -m pytest -n 2 --hypothesis-profile=fuzzing -k "property or fuzz"
 
-# Changed bytes of prototxts and weight files, which atheris chooses by what they cover; h5py's own code it does not see.
+# Mutated bytes of prototxts and weight files, chosen by atheris by coverage; it cannot see the code of h5py.
 fuzz-text fuzz-caffemodel: $(FUZZ)/ready
 	$(FUZZ)/bin/python tests/fuzz/run.py $(@:fuzz-%=%) --guided --seconds $(FUZZ_SECONDS)
 
-# Changed nets with their weights, under every command with options drawn.
+# Mutated nets with their weights, under every command with random options.
 fuzz-hdf5 fuzz-structure: $(VENV)/test
 	$(BIN)/python tests/fuzz/run.py $(@:fuzz-%=%) --seconds $(FUZZ_SECONDS)
 
-# Applies deliberate faults to the package one at a time, and prints which test notices which.
+# Applies deliberate faults to the package one at a time, and prints which test detects which.
 mutants: $(VENV)/test
 	$(BIN)/python tests/mutants.py
 
-# A real Caffe 1.0 for the CPU, the judge of tests/oracle.py: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
+# Installs a real Caffe 1.0 for the CPU, the judge of tests/oracle.py: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
 oracle: $(ORACLE)/ready
 
-# Long: a thousand runs that are cut off by a signal, and what is on the disk afterwards.
+# Long: a thousand runs interrupted by a signal, and what they leave on the disk.
 stress: $(VENV)/test
 	$(BIN)/python tests/stress_outputs.py
 
@@ -59,7 +60,7 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/fuse_speed.py
 	$(BIN)/python benchmarks/forward_speed.py
 
-# Rebuilds the compiled form of proto/caffe.proto that the package carries.
+# Rebuilds the compiled form of proto/caffe.proto in the package.
 proto: $(VENV)/test
 	$(BIN)/python proto/compile.py
 

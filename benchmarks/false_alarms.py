@@ -1,10 +1,10 @@
-"""How often `verify` calls a right fold another net: each net is folded once, and both run on inputs of many seeds.
+"""Counts how often `verify` reports a correct fold as different: each net is folded once and compared on many seeds.
 
     python benchmarks/false_alarms.py [NET.prototxt WEIGHTS ...] [--seeds 100] [--blob-type float16]
 
-Without files: the nets of sample_nets/ and of the recorded Caffe results in tests/data, and the trained nets of the
-folder of models if it is there. `worst` is the largest difference as a share of its bound; beyond 1 it is an alarm. The
-status is 1 if there was one. Folds of this package are proved on their numbers, so each alarm is a false one.
+Without files, it uses the nets of sample_nets/ and of the recorded Caffe results in tests/data, and the trained nets of
+the folder of models if it is there. `worst` is the largest difference as a share of its bound; above 1 it is an alarm.
+The status is 1 if there was one. The weights of a fold are proved when it is saved, so each alarm is a false one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import caffe_fuse  # noqa: E402
 from caffe_fuse.wording import counted  # noqa: E402
 
 Pair = Tuple[str, str]
-LARGE = 2**25  # bytes of weights: a run of such a net takes too long
+LARGE = 2**25  # bytes of weights: larger nets take too long
 
 
 def main() -> int:
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def report(pair: Pair, options: argparse.Namespace, prefix: str) -> Tuple[int, int]:
-    """Alarms and runs."""
+    """Returns the counts of alarms and runs."""
     model = caffe_fuse.load(*pair)
     result = caffe_fuse.fuse(model, blob_type=options.blob_type)
     weights, prototxt = result.save(prefix, force=True)
@@ -83,7 +83,7 @@ def recorded() -> List[Pair]:
 
 
 def trained(folder: Path) -> List[Pair]:
-    """The weights of each folder with its first net, but for large ones."""
+    """Returns the weights of each folder with its first net, except large ones."""
     found = []
     for weights in sorted(folder.glob("*/*.caffemodel")):
         nets = sorted(weights.parent.glob("*.prototxt"))

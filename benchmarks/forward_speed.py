@@ -1,10 +1,10 @@
-"""How long the forward pass takes in float32, beside OpenCV's (cv2.dnn of OpenCV 4) on the same net.
+"""Times the forward pass in float32, compared with OpenCV's (cv2.dnn of OpenCV 4) on the same net.
 
     python benchmarks/forward_speed.py [--nets resnet50,mobilenet] [--runs 9] [--folder DIR] [--folded]
 
-Both run in this process and take turns, so that a slow moment of the machine hits both. The weights are made in the
-folder and stay there. OpenCV folds BatchNorm itself when it first runs a net; with --folded this project does it
-before the nets are run.
+Both run in this process and take turns, so that a slow moment of the machine affects both. The weights are generated in
+the folder and kept there. OpenCV folds BatchNorm itself when it first runs a net; with --folded this project folds it
+before either runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fuse_speed import CACHE, SAMPLE_NETS, weights_of  # noqa: E402
 
 import caffe_fuse  # noqa: E402
 
-# Channels and stride of the depthwise layers, each with a 1x1 convolution behind it (MobileNet v1).
+# Channels and stride of the depthwise layers, each followed by a 1x1 convolution (MobileNet v1).
 SEPARABLE = (
     *((32, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2)),
     *((512, 512, 1),) * 5,
@@ -57,7 +57,7 @@ def sample(name: str, folder: Path) -> Tuple[Path, Path]:
 
 
 def mobilenet(folder: Path) -> Tuple[Path, Path]:
-    """MobileNet v1 for pictures of 224x224, with random weights."""
+    """Returns MobileNet v1 for images of 224x224, with random weights."""
     files = folder / "mobilenet.prototxt", folder / "mobilenet.caffemodel"
     if not files[1].exists():
         definition = "\n".join(mobilenet_layers()).encode()
@@ -92,7 +92,7 @@ def layer(name: str, kind: str, bottom: str, top: str, settings: str) -> str:
 
 
 def contestants(prototxt: Path, weights: Path) -> Dict[str, Callable[[], np.ndarray]]:
-    """What to time; each gives the last blob of the net."""
+    """Returns the functions to time; each returns the last blob of the net."""
     model = caffe_fuse.load(prototxt, weights)
     value = (np.random.RandomState(0).rand(1, 3, 224, 224) * 255 - 120).astype(np.float32)
     reader = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
@@ -102,7 +102,7 @@ def contestants(prototxt: Path, weights: Path) -> Dict[str, Callable[[], np.ndar
 
 
 def measure(programs: Dict[str, Callable[[], np.ndarray]], runs: int) -> Dict[str, List[float]]:
-    """The seconds of each run, in turns; ends this program if their answers differ."""
+    """Returns the seconds of each run, in turns; ends this program if the outputs differ."""
     answers = {title: program() for title, program in programs.items()}
     expected, actual = answers.values()
     if not np.allclose(expected, actual, rtol=0, atol=1e-3 * np.abs(expected).max()):

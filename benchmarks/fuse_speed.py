@@ -1,10 +1,10 @@
-"""How long `caffe-fuse fuse` takes as a whole process and how much memory, beside a plain copy.
+"""Measures time and memory of `caffe-fuse fuse` as a whole process, compared with a plain copy.
 
     python benchmarks/fuse_speed.py [--models resnet50,resnet152] [--runs 5] [--folder DIR]
 
-The yardstick is `cp` of the weights and fsync of the copy, in the same folder. The programs take turns,
-so that a slow moment of the machine hits all of them. The weights are made in the folder and stay there.
-Linux only: memory is read from /proc.
+The reference is `cp` of the weights and fsync of the copy, in the same folder. The programs take turns, so that a slow
+moment of the machine affects all of them. The weights are generated in the folder and kept there. Linux only: memory is
+read from /proc.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SAMPLE_NETS = PROJECT / "sample_nets"
 NAIVE = Path(__file__).resolve().parent / "naive_fold.py"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caffe_fuse" / "benchmarks"
 POLL_SECONDS = 0.003
-# An installed package is compiled already; let the first run of a checkout leave its compiled form, too.
+# An installed package is already compiled; the first run of a checkout should leave its compiled form too.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 COPY, START, FUSE, NAIVE_FOLD = "cp and fsync", "python with numpy", "caffe-fuse fuse", "naive fold"
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def weights_of(name: str, folder: Path) -> Path:
-    """The caffemodel of a sample net in the folder, made if it is not there yet."""
+    """Returns the caffemodel of a sample net in the folder, generated if it is not there yet."""
     weights = folder / f"{name}.caffemodel"
     if not weights.exists():
         unfinished = folder / f"{name}.unfinished"
@@ -62,7 +62,7 @@ def weights_of(name: str, folder: Path) -> Path:
 
 
 def programs(name: str, weights: Path) -> Dict[str, List[str]]:
-    """The commands to compare; each writes its files as output.* into the folder of the weights."""
+    """Returns the commands to compare; each writes its files as output.* into the folder of the weights."""
     net, output = str(SAMPLE_NETS / f"{name}.prototxt"), str(weights.parent / "output")
     copy = 'cp "$0" "$1" && sync "$1"'
     return {
@@ -74,12 +74,12 @@ def programs(name: str, weights: Path) -> Dict[str, List[str]]:
 
 
 def measure_all(commands: Dict[str, List[str]], weights: Path, runs: int) -> Dict[str, List[Measured]]:
-    """Run the commands in turn; what they wrote is removed outside the time taken."""
+    """Runs the commands in turn; removing their output is not timed."""
     results: Dict[str, List[Measured]] = {title: [] for title in commands}
     subprocess.run([sys.executable, "-m", "caffe_fuse", "--version"], cwd=PROJECT, env=ENVIRONMENT, check=True)
     for _ in range(runs):
         for title, command in commands.items():
-            # Every program finds its input in the page cache, and no writing of others under way.
+            # Every program finds its input in the page cache, and no other writes in progress.
             weights.read_bytes()
             os.sync()
             results[title].append(measure(command))
@@ -89,7 +89,7 @@ def measure_all(commands: Dict[str, List[str]], weights: Path, runs: int) -> Dic
 
 
 def measure(command: Sequence[str]) -> Measured:
-    """Run a command, watching its memory; ends this program if it fails."""
+    """Runs a command and watches its memory; ends this program if it fails."""
     peaks = {"VmHWM": 0, "RssAnon": 0}
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
@@ -104,14 +104,14 @@ def measure(command: Sequence[str]) -> Measured:
 
 
 def watch(process_id: int, peaks: Dict[str, int]) -> None:
-    """Keep the largest values of these lines of /proc/PID/status until the process is gone."""
+    """Keeps the largest values of these lines of /proc/PID/status until the process is gone."""
     while True:
         try:
             lines = Path(f"/proc/{process_id}/status").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             return
         values = {name: value for name, _, value in (line.partition(":") for line in lines)}
-        # A process that has ended, but was not waited for, has no memory any more.
+        # A process that has ended but was not waited for has no memory left.
         if "VmHWM" not in values:
             return
         for name in peaks:

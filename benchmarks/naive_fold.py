@@ -1,8 +1,8 @@
-"""The fold as one would write it in an afternoon, with protobuf and numpy: what fuse_speed.py compares with.
+"""A minimal fold with protobuf and numpy, which fuse_speed.py compares with.
 
     python benchmarks/naive_fold.py NET WEIGHTS PREFIX
 
-It knows only Convolution, BatchNorm and Scale in a row, in place, checks nothing and holds the whole model.
+It handles only in-place chains of Convolution, BatchNorm and Scale, checks nothing and holds the whole model in memory.
 """
 
 from __future__ import annotations

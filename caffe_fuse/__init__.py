@@ -67,7 +67,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Each name is imported when it is used: `caffe-fuse --help` needs neither numpy nor protobuf."""
+    """Imports each name on first use: `caffe-fuse --help` needs neither numpy nor protobuf."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

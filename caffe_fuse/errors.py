@@ -1,4 +1,4 @@
-"""One exception tree: every error that a user can cause derives from CaffeFuseError."""
+"""The exceptions of caffe_fuse; every error that a user can cause derives from CaffeFuseError."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CaffeFuseError(Exception):
 
     @property
     def lines(self) -> Tuple[str, ...]:
-        """The message, in the lines in which it is shown."""
+        """The lines of the message as they are printed."""
         return (str(self),)
 
 

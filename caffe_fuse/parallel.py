@@ -1,4 +1,4 @@
-"""Runs one function over many items in a few threads: numpy and the system work without Python's lock."""
+"""Runs one function over many items in a few threads: NumPy and system calls release Python's lock."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Callable, Iterable, List, TypeVar
 
 Item = TypeVar("Item")
 
-WORKERS = min(4, os.cpu_count() or 1)  # each holds a few buffers of a chunk
+WORKERS = min(4, os.cpu_count() or 1)  # each has a few buffers of one chunk
 
 
 def each(function: Callable[[Item], object], items: Iterable[Item]) -> None:
-    """Calls function(item) once for each item, in any order; the caller's thread works as well.
+    """Calls function(item) once for each item, in any order; the caller's thread works too.
 
-    The first exception stops the others after their item and is raised; so does an interrupt.
+    The first exception, or an interrupt, stops the other threads after their current item, and is raised.
     """
     pending = iter(list(items))
     failures: List[BaseException] = []
@@ -24,11 +24,11 @@ def each(function: Callable[[Item], object], items: Iterable[Item]) -> None:
     def work() -> None:
         while not failures:
             with lock:
-                rest = list(islice(pending, 1))
-            if not rest:
+                taken = list(islice(pending, 1))
+            if not taken:
                 return
             try:
-                function(rest[0])
+                function(taken[0])
             except BaseException as error:
                 failures.append(error)
 

@@ -1,59 +1,59 @@
-"""How messages are put: counts, and what to do about a finding."""
+"""The wording of messages: counts, lists of names, and remedies."""
 
 from __future__ import annotations
 
 from typing import Iterable, NamedTuple, Tuple
 
-VERDICT = "verdict    "  # how its line begins
+VERDICT = "verdict    "  # the start of its line
 FEW = 5
 
 
 def shown(text: str) -> str:
-    """One line for a terminal: what does not print as itself, such as a line end or a mark of direction, is escaped."""
+    """The text as one line for a terminal; characters that do not print, such as line ends, are escaped."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def counted(count: int, noun: str) -> str:
-    """1 blob, 2 blobs, 1,000 blobs."""
+    """The count with its noun: 1 blob, 2 blobs, 1,000 blobs."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def few(names: Iterable[object]) -> str:
-    """The first of them: what a message lists must not grow with the net."""
+    """The first names, and "..." for the others: the length of a message must not grow with the net."""
     listed = [str(name) for name in names]
     return ", ".join(listed[:FEW]) + (", ..." if listed[FEW:] else "")
 
 
 class Typed(NamedTuple):
-    """What was typed, for the command that comes next: the files of a net, the options about it, and all options."""
+    """The words of this command that the next one repeats: the files of a net, the options about it, all options."""
 
     files: Tuple[str, ...]
     about_net: Tuple[str, ...] = ()
     options: Tuple[str, ...] = ()
 
     def for_command(self, name: str) -> Tuple[str, ...]:
-        """`fuse` takes all that `check` does; `upgrade` takes no option about the net."""
+        """The options for the next command: `fuse` takes all of `check`; `upgrade` takes none about the net."""
         return {"fuse": self.options or self.about_net, "upgrade": ()}.get(name, self.about_net)
 
 
 class Remedy(NamedTuple):
-    """What to do, in words; and the command that does it, if one does: its name, then its options."""
+    """What to do: a text, and the command that does it, if there is one: its name, then its options."""
 
     text: str
     command: Tuple[str, ...] = ()
 
     @property
     def short(self) -> str:
-        """Without the files: the options, or the command where it is another one."""
+        """The text without file names: with the options, or the name of a command without options."""
         if not self.command:
             return self.text
         name, *options = self.command
         return f"{self.text}: {' '.join(options) or f'caffe-fuse {name}'}"
 
-    def told(self, typed: Typed) -> str:
-        """With the command as it is to be typed."""
+    def in_full(self, typed: Typed) -> str:
+        """The text with the complete command to type."""
         if not self.command:
             return self.text
         import shlex

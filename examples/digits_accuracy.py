@@ -1,8 +1,8 @@
-"""How many digits a trained net reads correctly: with its BatchNorm layers and folded, in float32 and in half.
+"""Prints the accuracy of a trained net on digits: with BatchNorm and folded, in float32 and in half precision.
 
     python examples/digits_accuracy.py
 
-In half the variances of the first BatchNorm are infinite, so the net gives every digit the same answer.
+In half precision the variances of the first BatchNorm are infinite, so the net predicts the same class for every digit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NETS = Path(__file__).resolve().parent.parent / "sample_nets"
 
 
 def accuracy(model: caffe_fuse.Model, precision: str, digits: np.ndarray, labels: np.ndarray) -> float:
-    """The share of the digits whose most probable class is their label."""
+    """Returns the share of the digits whose most probable class is their label."""
     probabilities = caffe_fuse.run(model, {"data": digits}, precision=precision)["probabilities"]
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 

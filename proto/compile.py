@@ -1,7 +1,7 @@
-"""Compile proto/caffe.proto into caffe_fuse/schema/caffe.desc, a serialized FileDescriptorProto.
+"""Compiles proto/caffe.proto into caffe_fuse/schema/caffe.desc, a serialized FileDescriptorProto.
 
 python proto/compile.py            writes the file
-python proto/compile.py --check    writes nothing; exit status 1 when the file is older than caffe.proto
+python proto/compile.py --check    writes nothing; exit status 1 if the file does not match caffe.proto
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ DESCRIPTOR = PROTO.parent.parent / "caffe_fuse" / "schema" / "caffe.desc"
 
 
 def compiled() -> FileDescriptorProto:
-    """What protoc makes of caffe.proto. Raises SystemExit where it does not compile."""
+    """Returns what protoc makes of caffe.proto. Raises SystemExit if it does not compile."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "caffe.set"
         status = protoc.main(["protoc", f"-I{PROTO.parent}", f"-o{output}", str(PROTO)])
@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compile caffe.proto into caffe.desc.")
     parser.add_argument("--check", action="store_true", help="only say whether caffe.desc is up to date")
     if parser.parse_args().check:
-        # Two versions of protoc may write one descriptor with other bytes, so the messages are compared.
+        # Versions of protoc may serialise the same descriptor differently, so the messages are compared.
         if compiled() == stored():
             return 0
         print(f"{DESCRIPTOR.name} is older than {PROTO.name}: run `make proto`", file=sys.stderr)

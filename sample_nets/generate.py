@@ -1,11 +1,11 @@
-"""Writes the sample nets: residual nets with BatchNorm and Scale behind each convolution.
+"""Writes the sample nets: residual nets with BatchNorm and Scale after each convolution.
 
     python sample_nets/generate.py                                  the files of this folder
     python sample_nets/generate.py --weights resnet50 FILE          weights for one of the definitions
 
-The weights are random, but the statistics in the BatchNorm layers are about those that pixels of 0 to 255
-would give, so activations stay in a sane range. The seed is the net's name: the files are always the same.
-Those of digits_resnet are trained, by train_digits.py.
+The weights are random, but the statistics in the BatchNorm layers are close to those of pixels from 0 to 255, so
+activations stay in a sane range. The seed is the net's name, so the files are always the same. The weights of
+digits_resnet are trained by train_digits.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Net(NamedTuple):
-    """A residual net. blocks, widths: of each stage; widths are those of the 3x3 convolutions."""
+    """A residual net. blocks, widths: one of each stage; widths are the channels of the 3x3 convolutions."""
 
     blocks: Tuple[int, ...]
     widths: Tuple[int, ...]
@@ -47,7 +47,7 @@ WITH_WEIGHTS = ("resnet20_cifar",)
 
 
 def definition(name: str) -> str:
-    """The prototxt of a net."""
+    """Returns the prototxt of a net."""
     net = NETS[name]
     lines = [f'name: "{name}"', "# The input is in pixel values, 0 to 255, and no mean is subtracted."]
     return "\n".join([*lines, *_layers(net), ""])
@@ -85,7 +85,7 @@ def _layers(net: Net) -> Iterator[str]:
 
 
 def _branch(net: Net, name: str, bottom: str, width: int, stride: int) -> Iterator[str]:
-    """The convolutions of one block; the last one is NAME_out."""
+    """Yields the convolutions of one block; the last one is NAME_out."""
     if net.bottleneck:
         yield from _convolution(f"{name}_conv1", bottom, width, kernel=1, stride=stride)
         yield from _convolution(f"{name}_conv2", f"{name}_conv1", width, kernel=3)
@@ -114,13 +114,13 @@ def _layer(name: str, layer_type: str, bottoms: Sequence[str], top: str, *parame
 
 
 class Moments(NamedTuple):
-    """What is known about the numbers in a blob. mean, variance: float64, one for each channel."""
+    """Estimates of the values of a blob. mean, variance: float64, one for each channel."""
 
     mean: np.ndarray
     variance: np.ndarray
 
 
-# Caffe stores sums over the training, and with them the factor to divide by: of 0.999^i, nearly 1000.
+# Caffe stores sums over the training, and the factor to divide them by: the sum of 0.999^i, nearly 1000.
 FACTOR = 999.98
 EPS = 1e-5
 SLACK = 0.15
@@ -130,7 +130,7 @@ Made = Tuple[Moments, List[np.ndarray]]
 
 
 def _uniform(random: Random, shape: Tuple[int, ...], low: float, high: float) -> np.ndarray:
-    """Unlike the normal distribution, the same to the last bit on every machine."""
+    """Returns uniform values, which unlike normal ones are the same to the last bit on every machine."""
     numbers = random.random_sample(shape)
     numbers *= high - low
     numbers += low
@@ -143,10 +143,10 @@ def _input(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
 
 
 def _weights(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
-    """Weights that keep the variance behind a ReLU as it is.
+    """Returns weights that preserve the variance after a ReLU.
 
-    SLACK makes the variance that BatchNorm expects a little too large: with none, the errors of these guesses
-    grow from layer to layer, and in a deep net one class takes all.
+    SLACK makes the variance that BatchNorm expects a little too large: without it, the errors of these estimates grow
+    from layer to layer, and in a deep net one class wins for every image.
     """
     parameter = layer.convolution_param
     (mean, variance), kernel = bottoms[0], parameter.kernel_size[0]
@@ -170,7 +170,7 @@ def _scale(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
 
 
 def _relu(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
-    """The moments of max(x, 0) for a normally distributed x."""
+    """Returns the moments of max(x, 0) for a normally distributed x."""
     deviation = np.sqrt(bottoms[0].variance)
     ratio = bottoms[0].mean / deviation
     above = np.array([(1 + math.erf(each / math.sqrt(2))) / 2 for each in ratio])
@@ -181,7 +181,7 @@ def _relu(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
 
 
 def _pooling(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
-    """By rule of thumb: neighbours in a picture are alike."""
+    """Estimates the moments by a rule of thumb: neighbouring pixels are alike."""
     mean, variance = bottoms[0]
     if layer.pooling_param.global_pooling:
         return Moments(mean, variance * 0.1), []
@@ -194,7 +194,7 @@ def _sum(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
 
 
 def _classes(layer: Any, bottoms: Sequence[Moments], random: Random) -> Made:
-    """Scores of about -3 to 3 for pictures that differ from the average."""
+    """Returns weights with scores of about -3 to 3 for images that differ from the average."""
     mean, variance = bottoms[0]
     bound = 1.5 * math.sqrt(3 / variance.sum())
     weights = _uniform(random, (layer.inner_product_param.num_output, len(mean)), -bound, bound)
@@ -220,7 +220,7 @@ MAKERS: Dict[str, Callable[[Any, Sequence[Moments], Random], Made]] = {
 
 
 def write_weights(name: str, path: Path) -> None:
-    """Make the caffemodel of a net."""
+    """Writes the caffemodel of a net."""
     net = text_format.Parse(definition(name), schema.new("NetParameter"))
     random = np.random.RandomState(zlib.crc32(name.encode()))
     moments: Dict[str, Moments] = {}
@@ -233,10 +233,10 @@ def write_weights(name: str, path: Path) -> None:
 
 
 def write_layer(file: BinaryIO, layer: Any, blobs: Sequence[np.ndarray]) -> None:
-    """Add a layer of a caffemodel to the file, with its blobs as float32."""
+    """Appends a layer of a caffemodel to the file, with its blobs as float32."""
     pieces = [layer.SerializeToString()]
     for blob in blobs:
-        # BlobProto: packed floats in field 5, the shape in field 7; protobuf itself is slow at adding floats.
+        # BlobProto: packed floats in field 5, the shape in field 7; protobuf itself is slow at appending floats.
         numbers = blob.astype("<f4").tobytes()
         data = wire.tag(5, wire.DELIMITED) + wire.varint_bytes(len(numbers))
         shape = wire.delimited(7, wire.delimited(1, b"".join(map(wire.varint_bytes, blob.shape))))
@@ -247,7 +247,7 @@ def write_layer(file: BinaryIO, layer: Any, blobs: Sequence[np.ndarray]) -> None
 
 
 def write_all(folder: Path) -> None:
-    """The definitions of all nets, and the weights of those that are small."""
+    """Writes the definitions of all nets, and the weights of the small ones."""
     for name in NETS:
         (folder / f"{name}.prototxt").write_bytes(definition(name).encode())
     for name in WITH_WEIGHTS:

@@ -3,11 +3,11 @@
     pip install -e '.[train]'
     python sample_nets/train_digits.py [--steps 11000] [--folder DIR]
 
-writes digits_resnet.caffemodel, and as digits_test.h5 the digits that it was not trained on, as a file that Caffe's
-HDF5Data layer reads. The same versions on the same kind of machine give the same files.
+writes digits_resnet.caffemodel, and digits_test.h5 with the digits that it was not trained on, which Caffe's HDF5Data
+layer can read. The same versions on the same kind of machine write the same files.
 
-The BatchNorm layers hold what Caffe would have stored: sums over the training and the factor to divide them by. As the
-pixels are 0 to 255 and no mean is subtracted, the variances of the first layer overflow half precision.
+The BatchNorm layers hold what Caffe would have stored: sums over the training and the factor to divide them by. Pixels
+are 0 to 255 and no mean is subtracted, so the variances of the first layer overflow half precision.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FRACTION = 0.999
 
 
 def digits() -> Tuple[np.ndarray, np.ndarray]:
-    """1797 digits in an order of our own: float32 (N, 1, 8, 8) of 0 to 255, and float32 labels (N,)."""
+    """Returns 1797 digits in a fixed random order: float32 (N, 1, 8, 8) of 0 to 255, and float32 labels (N,)."""
     data = load_digits()
     order = np.random.RandomState(0).permutation(len(data.images))
     pictures = data.images[order, np.newaxis] * (255 / 16)
@@ -45,7 +45,7 @@ def digits() -> Tuple[np.ndarray, np.ndarray]:
 
 
 class Scale(nn.Module):
-    """Caffe's Scale layer with a bias, one number of each for a channel."""
+    """Caffe's Scale layer with a bias: one scale and one bias for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Scale(nn.Module):
 
 
 class CaffeNet(nn.Module):
-    """A Caffe net as a PyTorch module: its layers run in their order over a table of blobs."""
+    """A Caffe net as a PyTorch module: its layers run in order over a dict of blobs."""
 
     def __init__(self, definition: Any) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class CaffeNet(nn.Module):
             channels[layer.top[0]] = part.weight.shape[0] if layer.type in ("Convolution", "InnerProduct") else inputs
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """The probabilities' logarithms."""
+        """Returns the logarithms of the probabilities."""
         blobs = {"data": pictures}
         for layer in self.layers:
             bottoms = [blobs[name] for name in layer.bottom]
@@ -85,7 +85,7 @@ def _part(layer: Any, inputs: int) -> Any:
         return nn.Conv2d(inputs, parameter.num_output, kernel, stride, pad, bias=parameter.bias_term)
     if layer.type == "BatchNorm":
         batch_norm = nn.BatchNorm2d(inputs, eps=layer.batch_norm_param.eps, momentum=1 - FRACTION, affine=False)
-        # Caffe sums from zero on, PyTorch averages from a variance of one on.
+        # Caffe sums starting from 0, PyTorch averages starting from a variance of 1.
         nn.init.zeros_(batch_norm.running_var)
         return batch_norm
     if layer.type == "Scale":
@@ -98,7 +98,7 @@ def _part(layer: Any, inputs: int) -> Any:
 
 
 def train(net: CaffeNet, pictures: np.ndarray, labels: np.ndarray, steps: int) -> None:
-    """Adam with a rate that falls along a cosine; each batch is drawn anew, its digits shifted by up to a pixel."""
+    """Trains with Adam and a cosine schedule; each batch is drawn at random, its digits shifted by up to a pixel."""
     random = np.random.RandomState(1)
     optimiser = torch.optim.AdamW(net.parameters(), weight_decay=0.05)
     padded = np.pad(pictures, ((0, 0), (0, 0), (1, 1), (1, 1)))
@@ -117,7 +117,7 @@ def train(net: CaffeNet, pictures: np.ndarray, labels: np.ndarray, steps: int) -
 
 
 def caffe_blobs(layer: Any, part: Any) -> List[np.ndarray]:
-    """The blobs of a layer in Caffe's order."""
+    """Returns the blobs of a layer in Caffe's order."""
     if layer.type == "BatchNorm":
         # Caffe: batch_norm_layer.cpp:136, sum = FRACTION * sum + new; PyTorch's average is this times 1 - FRACTION.
         factor = (1 - FRACTION ** part.num_batches_tracked.item()) / (1 - FRACTION)

@@ -1,7 +1,7 @@
-"""Runs the tests as they would run on other processors, and prints a table of what failed where.
+"""Runs the tests as on other processors, and prints a table of what failed where.
 
-OpenBLAS, NumPy and OpenCV choose their code by the processor, and with it the order in which they add. Each row of the
-table takes some of that choice away. Arguments are pytest's: `tests/anywhere.py tests/execution/test_forward.py -n 2`.
+OpenBLAS, NumPy and OpenCV choose their code by the processor, and with it the order of sums. Each row of the table
+restricts that choice. Arguments are passed to pytest: `tests/anywhere.py tests/execution/test_forward.py -n 2`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class Without(NamedTuple):
-    """numpy: how the names of such features begin in NumPy 1.x and in 2.4; opencv: their names there."""
+    """CPU features. numpy: prefixes of their names in NumPy 1.x and in 2.4; opencv: their names in OpenCV."""
 
     numpy: Tuple[str, ...]
     opencv: Tuple[str, ...]
@@ -28,7 +28,7 @@ AVX2 = Without(("AVX2", "FMA3", "X86_V3"), ("AVX2", "FMA3"))
 
 
 class Processor(NamedTuple):
-    """blas: a core type of OpenBLAS; without: features that NumPy and OpenCV do without."""
+    """blas: a core type of OpenBLAS; without: features that are disabled in NumPy and OpenCV."""
 
     blas: str
     threads: int
@@ -61,7 +61,7 @@ PROCESSORS = (
 
 
 def dispatched() -> List[str]:
-    """The features that this NumPy can do without; it refuses to hear of others."""
+    """Returns the features that this NumPy can disable; it rejects others."""
     try:
         from numpy._core import _multiarray_umath as core  # type: ignore[attr-defined]
     except ImportError:

@@ -1,4 +1,4 @@
-"""The command in this process, with no more than some seconds, as a fuzzer needs it; what it printed is kept."""
+"""Runs the command in this process with a time limit, as a fuzzer needs it, and keeps what it printed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from caffe_fuse.cli import process as cli
 
 
 class TooLong(BaseException):
-    """Not an Exception: the command must not take it for an error of its own."""
+    """The time is up. Not an Exception: the command must not treat it as an internal error."""
 
 
 class Attempt(NamedTuple):
-    """status: None where the time was up. traceback: of an internal error."""
+    """The result of a command. status: None if the time was up. traceback: of an internal error."""
 
     status: Optional[int]
     out: str
@@ -27,7 +27,7 @@ class Attempt(NamedTuple):
 
 
 def attempt(arguments: Sequence[str], seconds: float = 20) -> Attempt:
-    """What `caffe-fuse ARGUMENTS` does. Only in the main thread."""
+    """Runs `caffe-fuse ARGUMENTS`. Only in the main thread."""
     out, err = io.StringIO(), io.StringIO()
     status: Optional[int] = None
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -56,7 +56,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def _traceback(err: str) -> str:
-    """Of the file that an internal error names, which is removed."""
+    """Returns the traceback in the file that an internal error names, and removes the file."""
     found = re.search(r"internal error; please report (.+)", err)
     if found is None:
         return ""

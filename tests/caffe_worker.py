@@ -1,7 +1,7 @@
 """Runs nets in real Caffe; oracle.py starts it with the Python of the virtual environment that `make oracle` makes.
 
-Each line of stdin names, apart by tabs, a net, its weights, an .npz of inputs, and an .npz to write with
-the last value of every blob. Where Caffe stops it takes the process with it, and the next .npz is not there.
+Each line of stdin names, separated by tabs, a net, its weights, an .npz of inputs, and an .npz to write with the last
+value of every blob. If Caffe stops it ends the process, and the next .npz is missing.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Caffemodels for tests, encoded by hand or by protobuf: nothing is shared with the package's encoder."""
+"""Caffemodels for tests, encoded by hand or by protobuf, independently of the package's encoder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def varint(value: int) -> bytes:
 
 
 def field(number: int, value: Any) -> bytes:
-    """An int as a varint, bytes as they are, a float as a fixed32."""
+    """Encodes a field: an int as a varint, bytes as they are, a float as a fixed32."""
     if isinstance(value, int):
         return varint(number * 8) + varint(value)
     if isinstance(value, float):
@@ -81,7 +81,7 @@ def scan(content: bytes) -> WeightFile:
 
 
 def parsed(content: bytes) -> Any:
-    """The NetParameter, by protobuf: a reader that shares nothing with ours."""
+    """Returns the NetParameter, parsed by protobuf, independently of the package's reader."""
     net = schema.new("NetParameter")
     net.ParseFromString(content)
     return net
@@ -92,7 +92,7 @@ names = st.text(st.characters(codec="utf-8"), max_size=8)
 
 @st.composite
 def nets(draw: Any) -> Any:
-    """A NetParameter by protobuf, with layers of any names and types, some unknown to BVLC Caffe."""
+    """Draws a NetParameter, with layers of any names and types, some unknown to BVLC Caffe."""
     net = schema.new("NetParameter")
     net.name = draw(names)
     for number in range(draw(st.integers(1, 4))):

@@ -1,4 +1,4 @@
-"""Profiles, places and fixtures that all tests share."""
+"""Profiles, paths and fixtures for all tests."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def pytest_report_header() -> str:
 
 
 def todays_seed() -> int:
-    """20260131 on the last of January 2026."""
+    """Returns the date as a seed: 20260131 on 31 January 2026."""
     return int(date.today().strftime("%Y%m%d"))
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of recorded results and real models, which only the authors' machines have."""
+    """Returns the folder of recorded results and real models, which only the authors' machines have."""
     if not SHARED.is_dir():
         pytest.skip("the folder of real models is not on this machine")
     return SHARED

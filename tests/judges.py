@@ -1,4 +1,4 @@
-"""Who computes a net in float32, when a fold is judged: real Caffe where it is installed, tests/reference elsewhere."""
+"""What computes a net in float32 to judge a fold: real Caffe where it is installed, tests/reference elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORKER = Path(__file__).with_name("caffe_worker.py")
 
 
 class Question(NamedTuple):
-    """What a net gives for these inputs: the text, and a caffemodel or an HDF5 file."""
+    """A net to run on these inputs: the text, and a caffemodel or an HDF5 file."""
 
     prototxt: bytes
     weights: bytes
@@ -32,11 +32,11 @@ class Judge(Protocol):
     name: str
 
     def answers(self, questions: Sequence[Question]) -> List[Answer]:
-        """One for each question, in their order."""
+        """Returns an answer for each question, in their order."""
 
 
 class Reference:
-    """The interpreter of the tests, in float32."""
+    """tests/reference, in float32."""
 
     name = "tests/reference"
 
@@ -51,7 +51,7 @@ class Reference:
 
 
 class Caffe:
-    """Real Caffe, in a process of its own for many questions at once; where it stops, another goes on behind."""
+    """Real Caffe, in its own process for many questions at once; where it stops, another process continues."""
 
     name = "Caffe"
 
@@ -72,7 +72,7 @@ class Caffe:
             return [reasons[place] if place in reasons else _read(file[-1]) for place, file in enumerate(files)]
 
     def _run(self, files: Sequence[Sequence[Path]]) -> str:
-        """What it said last on stderr."""
+        """Runs the process, and returns the end of its stderr."""
         lines = "".join("\t".join(map(str, paths)) + "\n" for paths in files)
         done = subprocess.run([str(self._python), str(WORKER)], input=lines.encode(), capture_output=True)
         return "\n".join(done.stderr.decode(errors="replace").splitlines()[-30:]) or f"status {done.returncode}"
@@ -87,7 +87,7 @@ def _written(question: Question, folder: Path, place: int) -> List[Path]:
 
 
 def widened(weights: bytes) -> bytes:
-    """A caffemodel with its halves as float32: BVLC Caffe takes no others."""
+    """Returns a caffemodel with its fp16 weights as float32, the only type that BVLC Caffe reads."""
     if weights.startswith(b"\x89HDF"):
         return weights
     net = message_class("NetParameter").FromString(weights)

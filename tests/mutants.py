@@ -1,7 +1,7 @@
-"""Deliberate faults, and the test that notices each.
+"""Deliberate faults, and the test that detects each.
 
-Run as a script, it copies the project, applies one fault at a time, runs its test there, and tells who survived. The
-tests judge by Caffe's recorded results, by the float64 reference, or by exact text; none waits for the proof of `save`.
+Run as a script, it copies the project, applies one fault at a time, runs its test there, and lists the survivors. The
+tests judge by recorded results of Caffe, by the float64 reference, or by exact text, never by the proof of `save`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "build", "dist", "demo"
 
 
 class Mutant(NamedTuple):
-    """In `file` (of the package), `old` stands exactly once and becomes `new`; `test` fails then."""
+    """In `file` (of the package), `old` occurs exactly once and becomes `new`; then `test` fails."""
 
     name: str
     file: str
@@ -170,8 +170,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "any row of numbers is a row of classes",
         "judging/agreement.py",
-        "if not self.is_classes or numbers.ndim < 2",
-        "if numbers.ndim < 2",
+        "if not self.is_classes or values.ndim < 2",
+        "if values.ndim < 2",
         "tests/judging/test_answers.py::test_a_row_of_numbers_that_are_no_classes_has_no_top_class",
     ),
     Mutant(
@@ -373,8 +373,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the mean added",
         DIALECT,
-        "shift = found.shift - found.mean * scale",
-        "shift = found.shift + found.mean * scale",
+        "shift = statistics.shift - statistics.mean * scale",
+        "shift = statistics.shift + statistics.mean * scale",
         FOLD + "test_the_last_top_of_a_chain_survives",
     ),
     Mutant(
@@ -415,8 +415,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "five blobs read as NVIDIA's before Intel's has been looked at",
         "net/bn_dialect.py",
-        "            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):\n",
-        "            if not found:\n",
+        "            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in fitting):\n",
+        "            if not fitting:\n",
         NORM + "test_a_dialect_that_is_not_told_is_refused_and_the_flag_is_named",
     ),
     Mutant(
@@ -648,8 +648,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the first record of shared numbers wins",
         "net/bind.py",
-        "        numbers = max(stored, key=lambda pair: pair[0])[1]\n",
-        "        numbers = min(stored, key=lambda pair: pair[0])[1]\n",
+        "        shared = max(stored, key=lambda pair: pair[0])[1]\n",
+        "        shared = min(stored, key=lambda pair: pair[0])[1]\n",
         "tests/net/test_bind.py::test_of_shared_blobs_the_record_that_was_read_last_wins",
     ),
     Mutant(
@@ -690,8 +690,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a gate that goes to no end",
         "layers/activation.py",
-        "found if passage.ranges[0].bounded else with_zero(found)",
-        "found",
+        "top if passage.ranges[0].bounded else with_zero(top)",
+        "top",
         "tests/layers/test_layer_ranges.py",
     ),
     Mutant(
@@ -1016,14 +1016,14 @@ def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def check_sound(folder: Path) -> None:
-    """A test that fails without a fault as well would call every fault noticed."""
+    """Checks that each test passes without a fault; otherwise every fault would count as detected."""
     done = run_tests(folder, "-n", "2", *sorted({mutant.test for mutant in MUTANTS}))
     if done.returncode:
         raise SystemExit(f"a test fails without any fault:\n{done.stdout.decode()}")
 
 
 def survives(mutant: Mutant, folder: Path) -> bool:
-    """Whether the mutant's test passes in a copy of the project that has the fault."""
+    """Returns whether the mutant's test passes in a copy of the project that has the fault."""
     path = folder / "caffe_fuse" / mutant.file
     sound = path.read_text()
     if sound.count(mutant.old) != 1:

@@ -1,6 +1,6 @@
-"""Small nets from a few lines of prototxt: their numbers, their weight file, and what a fold makes of them in memory.
+"""Small nets from a few lines of prototxt: their weights, their weight file, and their fold in memory.
 
-A fold in memory skips the proof that `save` makes: what these tests find, they find by themselves.
+A fold in memory skips the proof of `save`, so these tests find faults without it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ Blobs = Mapping[str, Sequence[np.ndarray]]
 
 
 def spread(shape: Sequence[int], seed: int, low: float = -2, high: float = 2) -> np.ndarray:
-    """float32 numbers in a shuffled order, all different, none of them 0."""
+    """Returns distinct float32 values in a shuffled order, none of them 0."""
     count = int(np.prod(shape))
     places = low + (high - low) * (np.arange(count) + 0.37) / count
     return np.random.RandomState(seed).permutation(places).astype(np.float32).reshape(tuple(shape))
 
 
 def text(*layers: str, shape: Sequence[int] = (2, 4, 5, 6), newline: str = "\n") -> bytes:
-    """A net of these layers, one line each, whose input is blob x."""
+    """Returns a net of these layers, one line each, whose input is blob x."""
     dims = " ".join(f"dim: {dim}" for dim in shape)
     return newline.join(['input: "x"', f"input_shape {{ {dims} }}", *layers, ""]).encode()
 
 
 def layer(name: str, type_name: str, bottom: str, top: str, rest: str = "") -> str:
-    """One line of prototxt; several bottoms or tops are separated by spaces."""
+    """Returns a layer as one line of prototxt; several bottoms or tops are separated by spaces."""
     bottoms = " ".join(f'bottom: "{blob}"' for blob in bottom.split())
     tops = " ".join(f'top: "{blob}"' for blob in top.split())
     return " ".join(f'layer {{ name: "{name}" type: "{type_name}" {bottoms} {tops} {rest} }}'.split())
@@ -64,7 +64,7 @@ def scale(name: str = "s", bottom: str = "b", top: str = "s", rest: str = "scale
 
 
 def numbers(prototxt: bytes, seed: int = 0) -> Dict[str, List[np.ndarray]]:
-    """Numbers for every layer that has some, of the shapes that the net asks for."""
+    """Returns weights for every layer that has some, of the shapes that the net requires."""
     found: Dict[str, List[np.ndarray]] = {}
     for place, each in enumerate(model(prototxt, None).net.layers):
         shapes = [blob.shape for blob in each.blobs]
@@ -79,9 +79,9 @@ def numbers(prototxt: bytes, seed: int = 0) -> Dict[str, List[np.ndarray]]:
 
 
 def caffemodel(prototxt: bytes, blobs: Blobs) -> bytes:
-    """The weight file as Caffe writes it: every layer of the TEST net with its parameters, and its numbers.
+    """Returns the weight file as Caffe writes it: every layer of the TEST net with its parameters and its blobs.
 
-    A layer whose numbers are in the prototxt itself and not in `blobs` has no record.
+    A layer whose blobs are in the prototxt itself and not in `blobs` has no record.
     """
     net = message_class("NetParameter")()
     rest = dict(blobs)
@@ -106,7 +106,7 @@ def _fill(record: Any, arrays: Sequence[np.ndarray]) -> None:
 
 
 def hdf5(blobs: Mapping[str, Mapping[int, np.ndarray]]) -> bytes:
-    """HDF5 weights: a group for each layer, a dataset for each of its blobs."""
+    """Returns HDF5 weights: a group for each layer, a dataset for each of its blobs."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         data = file.create_group("data")
@@ -118,12 +118,12 @@ def hdf5(blobs: Mapping[str, Mapping[int, np.ndarray]]) -> bytes:
 
 
 def records(content: bytes) -> Dict[str, Any]:
-    """The layers of a weight file by name, read by protobuf alone; of two with one name, the last."""
+    """Returns the layers of a weight file by name, read by protobuf alone; of two with the same name, the last."""
     return {record.name: record for record in message_class("NetParameter").FromString(content).layer}
 
 
 def arrays_of(content: bytes) -> Dict[str, List[np.ndarray]]:
-    """The numbers of a weight file by layer, read by protobuf alone."""
+    """Returns the blobs of a weight file by layer, read by protobuf alone."""
     return {
         name: [np.array(blob.data, np.float32).reshape(tuple(blob.shape.dim)) for blob in record.blobs]
         for name, record in records(content).items()
@@ -151,7 +151,7 @@ class Fused:
 
     @property
     def lines(self) -> List[str]:
-        """The layers of the new prototxt, where each is a line of its own."""
+        """Returns the layers of the new prototxt, if each is a line of its own."""
         return self.prototxt.decode().splitlines()[2:]
 
     @property
@@ -178,7 +178,7 @@ def fuse(
     weights: bytes = b"",
     **options: Any,
 ) -> Fused:
-    """Folds a net with these numbers (`numbers` if there are none), or with this weight file."""
+    """Folds a net with these blobs (those of `numbers` if there are none), or with this weight file."""
     content = weights or caffemodel(prototxt, numbers(prototxt) if blobs is None else blobs)
     options.setdefault("half_policy", "off")
     result = caffe_fuse.fuse(model(prototxt, content, state), **options)

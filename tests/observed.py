@@ -1,4 +1,4 @@
-"""How much of what a net computes lies inside what was predicted."""
+"""How many of the activations of a net lie in the predicted ranges."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from caffe_fuse.ranges.predict import predicted
 
 @dataclass
 class Observed:
-    """Of one value: how many numbers there were, how many in their range, and how far out the farthest was.
+    """Of one value: how many elements there were, how many in their range, and how far out the farthest was.
 
-    farthest: its distance from the middle of the range of its channel, over half the width of that; 1 is the end.
+    farthest: its distance from the middle of the range of its channel, divided by half its width; 1 is the end.
     """
 
     total: int = 0
@@ -30,7 +30,7 @@ class Observed:
 
 
 def observe(model: caffe_fuse.Model, batches: Iterable[Mapping[str, Any]], sigmas: float = 6) -> Dict[Value, Observed]:
-    """All values that something was predicted of, in the order of the net."""
+    """Returns the results for all values with a predicted range, in the order of the net."""
     known = predicted(model.net, sigmas)
     found: Dict[Value, Observed] = {}
     for inputs in batches:
@@ -43,6 +43,6 @@ def observe(model: caffe_fuse.Model, batches: Iterable[Mapping[str, Any]], sigma
             row.inside += int(np.count_nonzero((array >= lows) & (array <= highs)))
             with np.errstate(all="ignore"):
                 distance = np.abs(array - (lows + highs) / 2) / ((highs - lows) / 2)
-            # A channel of one number only, such as a dead one, has no width.
+            # A channel with a single value only, such as a dead one, has no width.
             row.farthest = max(row.farthest, float(distance[np.isfinite(distance)].max(initial=0)))
     return found

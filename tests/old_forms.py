@@ -1,6 +1,6 @@
-"""Nets in the V1 form that mean what a V2 net means: the same text and the same numbers, spelled as in 2014.
+"""V2 nets written in the V1 form: the same text and the same weights, spelled as in 2014.
 
-The layers have to begin with name and type, and a `param` to hold a name alone, as those of the tests do.
+Layers must begin with name and type, and a `param` must hold only a name, as in the tests.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ _PARAM = re.compile(rb'param \{ name: ("\w+") \}')
 
 
 def as_v1(prototxt: bytes) -> bytes:
-    """The text of a V2 net as V1; its Input layers are `input` fields."""
+    """Returns the text of a V2 net as V1; its Input layers become `input` fields."""
     text = _INPUT.sub(rb"input: \1\ninput_shape \2", prototxt)
     text = _PARAM.sub(rb"param: \1", text)
     return _LAYER.sub(lambda match: b"layers {" + match[1] + V1_NAMES[match[2].decode()].encode(), text)
 
 
 def as_v2(prototxt: bytes) -> bytes:
-    """The text that `as_v1` gave as V2 again."""
+    """Returns the result of `as_v1` as V2 again."""
     types = {name.encode(): type_name for type_name, name in V1_NAMES.items()}
     text = re.sub(rb'param: ("\w+")', rb"param { name: \1 }", prototxt)
     return _OLD_LAYER.sub(lambda match: b'layer {%b"%b"' % (match[1], types[match[2]].encode()), text)
 
 
 def as_v1_weights(content: bytes) -> bytes:
-    """A V2 caffemodel as V1, with its shapes in the legacy form."""
+    """Returns a V2 caffemodel as V1, with its shapes in the legacy form."""
     net, old = message_class("NetParameter").FromString(content), message_class("NetParameter")()
     labels = message_class("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
     for layer in net.layer:
@@ -83,6 +83,6 @@ def _add_legacy(new: Any, blob: Any) -> None:
 
 
 def arrays_of_v1(content: bytes) -> Dict[str, List[np.ndarray]]:
-    """The numbers of a V1 caffemodel by layer, without their shapes, read by protobuf alone."""
+    """Returns the blobs of a V1 caffemodel by layer, without their shapes, read by protobuf alone."""
     records = message_class("NetParameter").FromString(content).layers
     return {record.name: [stored_blob(blob).numbers for blob in record.blobs] for record in records if record.blobs}

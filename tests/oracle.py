@@ -1,10 +1,10 @@
-"""Folds fresh random nets and lets real Caffe compute them before and after.
+"""Folds new random nets, and compares them before and after the fold in real Caffe.
 
     python tests/oracle.py --nets 2000 --seed 1
 
-Options of `fuse` and the form of the files are drawn at random as well. The bound is that of truth.py: a float64 run of
-tests/reference decides, and the original's own error is the larger of what Caffe and tests/reference lose on it in
-float32, on the inputs and some next to them. Without Caffe (`make oracle` installs it) tests/reference stands for it.
+Options of `fuse` and the form of the files are random too. The bound is that of truth.py: a float64 run of
+tests/reference decides, and the error of the original is the larger of the errors of Caffe and tests/reference in
+float32, on the inputs and some neighbouring ones. Without Caffe (`make oracle` installs it), tests/reference is used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BATCH = 40  # nets of one process of Caffe
 
 @dataclass(frozen=True)
 class Fold:
-    """What `fuse` made of a case. halves: the same stored as float16, where that was asked for."""
+    """The result of `fuse` for a case. halves: the same stored as float16, if that was an option."""
 
     case: Case
     after: Files
@@ -45,7 +45,7 @@ class Fold:
 
 @dataclass
 class Tally:
-    """What was found of all nets so far. wrong: a sentence for each."""
+    """The results of all nets so far. wrong: a sentence for each fault."""
 
     nets: int = 0
     blobs: int = 0
@@ -74,7 +74,7 @@ class Tally:
 
 
 def fold(case: Case, folder: Path) -> Fold:
-    """Writes what is given and what comes out into a folder. Raises what the package raises."""
+    """Folds a case, and writes its inputs and outputs into a folder. Raises what the package raises."""
     names = [folder / "given.prototxt", folder / "given.weights"]
     for name, content in zip(names, case.given):
         name.write_bytes(content)
@@ -86,7 +86,7 @@ def fold(case: Case, folder: Path) -> Fold:
         try:
             halves = _saved(caffe_fuse.fuse(caffe_fuse.load(*names), **case.options), folder / "halves")
         except caffe_fuse.UnsafeResult:
-            halves = None  # a weight is no half, which --force does not write either
+            halves = None  # a weight overflows fp16, which --force does not write either
     return Fold(case, after, halves, result.report)
 
 
@@ -96,13 +96,13 @@ def _saved(result: caffe_fuse.Result, prefix: Path) -> Files:
 
 
 def questions(made: Fold) -> List[Question]:
-    """The original, the folded net, and the folded net in halves."""
+    """Returns the questions for the original, the folded net, and the folded net stored as float16."""
     files = [made.case.model, made.after, *([made.halves] if made.halves else [])]
     return [Question(*each, made.case.inputs) for each in files]
 
 
 def differences(made: Fold, answers: Sequence[Values]) -> List[truth.Difference]:
-    """Of the original and the folded net from the float64 run of the original, and of the halves from their own."""
+    """Compares original and fold with the float64 run of the original, and the float16 net with its own."""
     before, after, *halves = answers
     exact, bounds = measured(made.case.model, made.case)
     found = _compared("original", exact, bounds, before)
@@ -136,7 +136,7 @@ def _compared(
 
 
 def _unscaled(answer: Values, exponents: Mapping[str, Tuple[int, ...]]) -> Values:
-    """Without the powers of two of the range repair, in float64."""
+    """Returns the values in float64, without the powers of two of the range repair."""
 
     def divided(blob: str, value: np.ndarray) -> np.ndarray:
         if blob not in exponents:
@@ -147,21 +147,21 @@ def _unscaled(answer: Values, exponents: Mapping[str, Tuple[int, ...]]) -> Value
 
 
 def _no_halves(made: Fold) -> Iterator[truth.Difference]:
-    """Numbers that are not a nearest half of the float32 number; between two that are as near, either is right."""
+    """Yields blobs with an element that is not the nearest fp16 value; of two as near, either is right."""
     assert made.halves is not None
     wide, narrow = (dict(read_weights(files[1])[0]) for files in (made.after, made.halves))
     for layer, blobs in narrow.items():
         for place, blob in blobs.items():
             number = wide[layer][place].numbers.astype(np.float64)
             error = np.abs(number - blob.numbers)
-            with np.errstate(over="ignore", invalid="ignore"):  # other layers have numbers that no half holds
+            with np.errstate(over="ignore", invalid="ignore"):  # other layers have values that overflow fp16
                 step = np.spacing(np.abs(number).astype(np.float16)).astype(np.float64)
             if not (error <= np.where(error > 0, step / 2 * (1 + 2.0**-11), 0)).all():
                 yield truth.Difference(f"stored as half {layer}[{place}]", float(error.max()), truth.ulp(0))
 
 
 def judged(seeds: Sequence[int], judge: Judge, folder: Path, tally: Tally) -> None:
-    """Folds the nets of these seeds and adds what is found; the files stay in the folder."""
+    """Folds the nets of these seeds and adds the results; the files stay in the folder."""
     made: List[Fold] = []
     for seed in seeds:
         place = folder / str(seed)
@@ -185,7 +185,7 @@ def judged(seeds: Sequence[int], judge: Judge, folder: Path, tally: Tally) -> No
 
 
 def _by_fold(asked: Sequence[Tuple[Fold, Question]], judge: Judge) -> Iterator[Tuple[Fold, List[Answer]]]:
-    """What a fork alone can read (BatchNorm in V1) is left to the reference."""
+    """Yields each fold with its answers; what only a fork can read (BatchNorm in V1) is left to the reference."""
     read = [caffe_reads(question.prototxt) for _, question in asked]
     ours = iter(Reference().answers([in_v2(question) for (_, question), known in zip(asked, read) if not known]))
     theirs = iter(judge.answers([question for (_, question), known in zip(asked, read) if known]))

@@ -10,7 +10,7 @@ from caffe_fuse.blobs.blob import Blob, Reader
 
 
 class Pieces(Blob):
-    """Numbers that come in chunks of a given size, all through one buffer; counts how often they are read."""
+    """Values in chunks of a given size, all through one buffer; counts how often they are read."""
 
     def __init__(self, values: np.ndarray, size: int) -> None:
         super().__init__(values.shape, values.dtype)

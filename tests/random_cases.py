@@ -1,4 +1,4 @@
-"""Random models with random options of `fuse`: what oracle.py folds. The same seed gives the same case."""
+"""Random models with random options of `fuse`, for oracle.py. The same seed yields the same case."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Files = Tuple[bytes, bytes]
 
 @dataclass(frozen=True)
 class Case:
-    """A model as today's prototxt and caffemodel, and what the command is given: the same in one of its forms."""
+    """A model as V2 prototxt and caffemodel, and the same in the form that the command reads."""
 
     seed: int
     model: Files
@@ -45,9 +45,9 @@ def random_case(seed: int) -> Case:
 
 
 def scattered(arrays: List[np.ndarray], random: np.random.RandomState, spread: int) -> List[np.ndarray]:
-    """Powers of two, up to 2^spread either way, on rows of weights, and on means and variances.
+    """Multiplies rows of weights, means and variances by powers of two, up to 2^spread either way.
 
-    Some numbers are no halves then, and some lose digits. One factor of a BatchNorm in eight becomes 0.
+    Some values then overflow half precision, and some lose precision. One factor of a BatchNorm in eight becomes 0.
     """
     first, *rest = arrays
     powers = random.randint(-spread, spread + 1, (len(first), *[1] * (first.ndim - 1))) if first.ndim else np.int64(0)
@@ -64,9 +64,9 @@ def _in_form(form: str, model: Files, blobs: Mapping[str, List[np.ndarray]]) -> 
 
 
 def _owned(prototxt: bytes, blobs: Mapping[str, List[np.ndarray]]) -> Dict[str, Dict[int, np.ndarray]]:
-    """As Caffe writes HDF5: a group for each layer that takes part, shared numbers with the first that has them.
+    """Returns the blobs as Caffe writes HDF5: a group for each layer that takes part, shared blobs in the first.
 
-    Of shared numbers Caffe keeps the last that a caffemodel has.
+    Of shared blobs Caffe keeps the last one in a caffemodel.
     """
     layers = [layer for layer in read_net(prototxt).layer if is_included(layer, "TEST", 0, ())]
     found: Dict[str, Dict[int, np.ndarray]] = {layer.name: {} for layer in layers}
@@ -92,7 +92,7 @@ def _options(choices: Seeded, prototxt: bytes) -> Dict[str, Any]:
 
 
 def caffe_reads(prototxt: bytes) -> bool:
-    """Whether real Caffe knows all types of the net: of V1 it has a list, and BatchNorm and Scale are not in it."""
+    """Returns whether real Caffe knows all types of the net: its V1 types do not include BatchNorm and Scale."""
     labels = message_class("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name
     return all(
         name in labels and labels[name].number < 40 for name in re.findall(r"type: ([A-Z_]\w+)", prototxt.decode())

@@ -1,7 +1,7 @@
-"""Random nets: weight layers with chains behind them, branches and shared parameters.
+"""Random nets: layers with weights followed by chains, branches and shared parameters.
 
 A Builder asks Choices for every decision, so that Hypothesis can shrink them or a seed can repeat them. The nets of
-`Builder` have what a fold looks at; those of `WideBuilder` have also what may stand between, before and behind.
+`Builder` have what a fold looks at; those of `WideBuilder` also have layers between, before and after.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ class Choices(Protocol):
     def one_of(self, choices: Sequence[Any]) -> Any: ...
 
     def number(self, low: int, high: int) -> int:
-        """A whole number; `high` is one of them."""
+        """Returns an integer; `high` is included."""
 
     def coin(self) -> bool: ...
 
 
 class Seeded:
-    """The choices of a seed."""
+    """Choices drawn from a seed."""
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
@@ -91,7 +91,7 @@ class Builder:
             self.chain(self.windowed(type_name, bottom, self.window(bottom), ""))
 
     def window(self, bottom: Blob) -> Tuple[int, str]:
-        """The number of outputs, and settings that keep the size of the picture."""
+        """Returns the count of outputs, and settings that preserve the size of the image."""
         group = self.groups(bottom)
         outputs = group * self.choices.one_of([1, 2, 3])
         kernel = self.choices.one_of(["kernel_size: 1", "kernel_size: 3 pad: 1", "kernel_size: 3 pad: 2 dilation: 2"])
@@ -169,7 +169,7 @@ class Builder:
         self.chain(self.add(type_name, [bottom], bottom.shape, settings))
 
     def twins(self, bottom: Blob) -> None:
-        """Two convolutions of the same weights; what follows is shared as well, or not."""
+        """Adds two convolutions with the same weights; the layers after them are shared as well, or not."""
         if len(bottom.shape) < 4:
             self.join(bottom)
             return
@@ -208,7 +208,7 @@ class Builder:
 
 
 class WideBuilder(Builder):
-    """Adds pooling, strides, slices, more functions and operations, and layers of one phase only."""
+    """A Builder with pooling, strides, slices, more functions and operations, and layers of one phase only."""
 
     kinds = (
         *Builder.kinds,
@@ -234,7 +234,7 @@ class WideBuilder(Builder):
         phase = self.choices.one_of([*[""] * 9, "include { phase: TEST }", "exclude { phase: TRAIN }"])
         return super().add(type_name, bottoms, shape, f"{rest} {phase}".strip(), in_place)
 
-    is_deep = False  # each block stands behind the one before
+    is_deep = False  # each block follows the one before
 
     def net(self, blocks: int) -> bytes:
         self.is_deep = self.choices.coin()
@@ -245,7 +245,7 @@ class WideBuilder(Builder):
         return self.blobs[-1] if self.is_deep else super().bottom()
 
     def windowed_block(self, type_name: str, bottom: Blob) -> None:
-        """Half of them with a stride, or without padding, where the picture is large enough."""
+        """Adds a block; half of them with a stride, or without padding, if the image is large enough."""
         if len(bottom.shape) == 4 and min(bottom.shape[2:]) >= 3 and self.choices.coin():
             self.chain(self.strided(type_name, bottom))
         else:
@@ -296,14 +296,14 @@ class WideBuilder(Builder):
         self.blobs += tops
 
     def flat(self, bottom: Blob) -> None:
-        """Nothing in place behind it: a Flatten shares its memory with its bottom, which would change as well."""
+        """Adds a Flatten, with no in-place layer after it: that would change the bottom, whose memory it shares."""
         count = 1
         for size in bottom.shape[1:]:
             count *= size
         self.add("Flatten", [bottom], (bottom.shape[0], count), "")
 
     def other_phase(self, bottom: Blob) -> None:
-        """A layer that takes no part in TEST, with a top that nobody reads."""
+        """Adds a layer that takes no part in TEST, with a top without consumers."""
         number = len(self.lines)
         rest = self.choices.one_of(["include { phase: TRAIN }", "exclude { phase: TEST }"])
         self.lines.append(layer(f"l{number}", "Power", bottom.name, f"t{number}", rest))

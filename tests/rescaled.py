@@ -1,4 +1,4 @@
-"""Nets with powers of two spread over their channels, and how to see that nothing else has changed."""
+"""Nets with powers of two on their channels, and checks that nothing else has changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Values = Dict[str, List[np.ndarray]]
 
 
 def files(result: Result, net: Net) -> Files:
-    """A result's two files, with this net in its place."""
+    """Returns the two files of a result, with this net instead of its own."""
     model = dataclasses.replace(result.model, net=net)
     changed = dataclasses.replace(result, facts=dataclasses.replace(result.facts, model=model))
     return rendered(changed.model), nets._written(changed)
@@ -30,7 +30,7 @@ def files(result: Result, net: Net) -> Files:
 def spread(
     prototxt: bytes, blobs: nets.Blobs, seed: int, reach: int
 ) -> Tuple[Files, Files, Dict[str, Tuple[int, ...]]]:
-    """A fold as it is, the same with a random power of two on each group of channels, and the exponents by blob."""
+    """Returns a fold, the same with a random power of two on each group of channels, and the exponents by blob."""
     result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), half_policy="off")
     net = result.model.net
     groups: Groups = grouped(net, (), frozenset(), frozenset())
@@ -41,7 +41,7 @@ def spread(
 
 
 def values(net: Files, inputs: Dict[str, np.ndarray]) -> Values:
-    """All float32 values of all blobs."""
+    """Returns all float32 values of all blobs."""
     with np.errstate(all="ignore"):
         versions = trace(*net, inputs, "TEST", np.float32).versions
     found: Values = {}
@@ -51,7 +51,7 @@ def values(net: Files, inputs: Dict[str, np.ndarray]) -> Values:
 
 
 def multiplied(value: np.ndarray, exponents: Tuple[int, ...]) -> np.ndarray:
-    """The value times 2^exponents along the axis that has as many channels: axis 1, or the last one."""
+    """Returns the value times 2^exponents along the axis that has as many channels: axis 1, or the last one."""
     axis = 1 if value.shape[1] == len(exponents) else value.ndim - 1
     shape = [1] * value.ndim
     shape[axis] = len(exponents)
@@ -59,7 +59,7 @@ def multiplied(value: np.ndarray, exponents: Tuple[int, ...]) -> np.ndarray:
 
 
 def differences(before: Values, after: Values, exponents: Dict[str, Tuple[int, ...]]) -> List[str]:
-    """Blobs whose last value is not, to the last bit, what it was times its powers of two."""
+    """Returns blobs whose last value is not, to the last bit, what it was times its powers of two."""
     wrong = []
     for name, kept in before.items():
         expected = multiplied(kept[-1], exponents[name]) if name in exponents else kept[-1]

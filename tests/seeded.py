@@ -1,4 +1,4 @@
-"""Net definitions without weights, with seeded numbers of the right shapes: what a fold makes of them, in memory."""
+"""Net definitions without weights, folded in memory with seeded weights of the right shapes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Shape = Tuple[int, ...]
 
 
 class Seeded(NamedTuple):
-    """A definition before and after the fold; refused: the reasons by layer."""
+    """A definition before and after the fold. refused: the reasons by layer."""
 
     before: Net
     after: Net
@@ -60,9 +60,9 @@ def fold(path: Path, shapes: Mapping[str, Shape], for_the_judge: Mapping[bytes, 
 
 
 def gentle(net: Net, ran: Trace) -> Net:
-    """The net with smaller weights where what it computes would saturate a Sigmoid or a Softmax.
+    """Returns the net with smaller weights where its values would saturate a Sigmoid or a Softmax.
 
-    Saturated, they are steps: which side of one a number is on is decided by the rounding of large numbers.
+    Saturated, they are steps: the side on which a value lies depends on the rounding of large values.
     """
     steps = {layer.name for layer in net.layers if layer.type in ("Sigmoid", "Softmax", "TanH")}
     factors: Dict[str, np.float32] = {}
@@ -89,7 +89,7 @@ def is_input(prototxt: bytes, name: str) -> bool:
 
 
 def numbered(layer: Layer, seeds: Dict[Blob, ArrayBlob]) -> Layer:
-    """Weights that keep the size of the activations; all else between 0.5 and 1.5, a factor 1. Shared stays shared."""
+    """Returns weights that keep the size of activations; other blobs are 0.5 to 1.5, factors 1; shared stays shared."""
     random = np.random.default_rng(layer.index)
     for blob in layer.blobs:
         if blob in seeds:

@@ -11,7 +11,7 @@ __all__ = ["INPUT", "nets"]
 
 
 class _Drawn:
-    """The choices of Hypothesis."""
+    """Choices drawn by Hypothesis."""
 
     def __init__(self, draw: Any) -> None:
         self._draw = draw
@@ -30,5 +30,5 @@ class _Drawn:
 
 @st.composite
 def nets(draw: Any, affines: bool = True) -> bytes:
-    """A prototxt with input x of shape INPUT, each layer on a line of its own."""
+    """Draws a prototxt with input x of shape INPUT, each layer on its own line."""
     return Builder(_Drawn(draw), affines).net(draw(st.integers(1, 4)))

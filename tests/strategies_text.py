@@ -32,7 +32,7 @@ INTEGERS = {
 
 @lru_cache(maxsize=None)
 def everything() -> Any:
-    """The class of a message with a repeated field of each kind."""
+    """Returns the class of a message with a repeated field of each kind."""
     file = FileDescriptorProto(name="everything.proto", package="test", syntax="proto2")
     enum = file.enum_type.add(name="Colour")
     for number, name in enumerate(("RED", "GREEN", "inf")):
@@ -68,7 +68,7 @@ def _integer_spellings(number: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def quoted(draw: st.DrawFn, binary: bool) -> str:
-    """One string; a `binary` one need not be UTF-8."""
+    """Draws one string; a `binary` one need not be UTF-8."""
     quote = draw(st.sampled_from("\"'"))
     pieces: List[str] = []
     for character in draw(st.text(characters, max_size=5)):
@@ -90,7 +90,7 @@ def _joined(pieces: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 def scalars(name: str) -> st.SearchStrategy[str]:
-    """A value of a field, as it may be spelled."""
+    """Draws a value of a field, in any of its spellings."""
     if name in INTEGERS:
         return st.integers(*INTEGERS[name]).flatmap(_integer_spellings)
     if name in ("a_double", "a_float"):

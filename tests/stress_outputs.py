@@ -1,10 +1,10 @@
-"""What is on the disk after runs that were cut off at a random moment, met another run, or found the disk full.
+"""Checks the disk after runs that were interrupted at a random moment, met another run, or found the disk full.
 
     python tests/stress_outputs.py [--signals 1000] [--pairs 50] [--jobs N] [--seed 1]
 
-Each run folds a sample net over old files of the same names, or where there are none. What was found afterwards is
-counted and printed; the status is 1 if a new net stood beside old weights, if a status said what was not so, or if a
-temporary file was left where the system has files without a name.
+Each run folds a sample net over old files of the same names, or into an empty folder. The results are counted and
+printed; the status is 1 if a new net was found with old weights, if a status was wrong, or if a temporary file was left
+although the system has files without a name.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Contents = Tuple[Optional[bytes], ...]
 
 
 class Found(NamedTuple):
-    """After one run: its status, what stands under the names, and how many files are there besides."""
+    """The result of one run: its status, the files under the names, and the count of other files."""
 
     status: int
     state: str
@@ -69,7 +69,7 @@ class Found(NamedTuple):
 
     @property
     def lies(self) -> bool:
-        """Whether the status says what is not so. -9: nothing could be said."""
+        """Returns whether the status is wrong; -9, killed, never is."""
         return self.status != -signal.SIGKILL and self.state != (ALL_NEW if self.status == 0 else ALL_OLD)
 
 
@@ -83,7 +83,7 @@ def start(words: Sequence[str], program: Sequence[str] = ("-m", "caffe_fuse")) -
 
 @contextmanager
 def prepared(old: bool, place: Optional[str] = None) -> Iterator[Path]:
-    """A folder with old files of all names, or none."""
+    """Returns a folder with old files of all names, or an empty one."""
     with tempfile.TemporaryDirectory(dir=place) as name:
         folder = Path(name)
         if old:
@@ -115,7 +115,7 @@ def look(folder: Path, status: int, old: bool, *new: Contents) -> Found:
 
 @lru_cache(maxsize=None)
 def whole(*more: str) -> Contents:
-    """What a run writes."""
+    """Returns what a complete run writes."""
     with prepared(False) as folder:
         with start(command(folder, *more)) as process:
             process.communicate()
@@ -133,9 +133,9 @@ def seconds_of(_: int) -> float:
 
 
 def signals(count: int, seed: int, jobs: int = 1) -> Dict[signal.Signals, List[Found]]:
-    """Each of SIGNALS in turn, a fourth of them at any moment of the run, the others where files get their names.
+    """Sends each of SIGNALS in turn, a fourth of them at any moment of the run, the others while files get their names.
 
-    jobs: how many runs there are at a time, each in a folder of its own.
+    jobs: how many runs there are at a time, each in its own folder.
     """
     chance = random.Random(seed)
     new = whole()
@@ -148,7 +148,7 @@ def signals(count: int, seed: int, jobs: int = 1) -> Dict[signal.Signals, List[F
             process.send_signal(number)
             process.communicate()
             found = look(folder, process.returncode, old, new)
-        # The machine has other work, too: those sent late shall find half of the runs complete.
+        # The machine has other work: signals sent late should find half of the runs complete.
         reach[0] *= 1.0 if not late else 0.98 if found.state == ALL_NEW else 1.02
         return found
 
@@ -161,7 +161,7 @@ def signals(count: int, seed: int, jobs: int = 1) -> Dict[signal.Signals, List[F
 
 
 def at_once(count: int, seed: int) -> List[Found]:
-    """Two runs that give different models the same names, begun within a few milliseconds."""
+    """Starts two runs that write different models to the same names, within a few milliseconds."""
     chance = random.Random(seed)
     other = ("--keep", "stem_bn", "--allow-bn", "--half-policy", "off")
     first, second = whole(), whole(*other)
@@ -179,7 +179,7 @@ def at_once(count: int, seed: int) -> List[Found]:
 
 
 def full_at_a_call(name: str) -> List[Found]:
-    """The first call finds the disk full, then the second, until there are no more."""
+    """Runs with the disk full at the first call, then at the second, until there are no more."""
     new = whole()
     found: List[Found] = []
     for number in range(1, 100):
@@ -193,7 +193,7 @@ def full_at_a_call(name: str) -> List[Found]:
 
 
 def full_at_a_size() -> List[Found]:
-    """No file may be larger than one byte less than each of the outputs is, and than half of that."""
+    """Limits files to one byte less than each output, and to half of that."""
     new = whole()
     found: List[Found] = []
     for size in sorted({max(1, part) for file in new if file for part in (len(file) - 1, len(file) // 2)}):
@@ -205,7 +205,7 @@ def full_at_a_size() -> List[Found]:
 
 
 def full_disk(steps: int) -> List[Found]:
-    """File systems of growing sizes, up to one that holds everything; none where they cannot be mounted."""
+    """Runs on file systems of growing sizes, up to one that holds everything; none if they cannot be mounted."""
     new = whole()
     most = sum(len(file) for file in new if file) // 1024
     found: List[Found] = []
@@ -226,7 +226,7 @@ def full_disk(steps: int) -> List[Found]:
 
 
 def nameless() -> bool:
-    """Whether the folder for temporary files has files without a name."""
+    """Returns whether the folder for temporary files supports files without a name."""
     try:
         os.close(os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR))
     except OSError:

@@ -1,4 +1,4 @@
-"""The public API: what `import caffe_fuse` offers, and what a program can rely on."""
+"""The public API: what `import caffe_fuse` offers, and what programs can rely on."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_save_needs_a_name(
 ) -> None:
     (tmp_path / "new").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(caffe_fuse.InputError, match="has no name in it"):
+    with pytest.raises(caffe_fuse.InputError, match="has no file name"):
         result.save(prefix)
     assert [tmp_path / "new"] == list(tmp_path.rglob("*"))
 
@@ -126,7 +126,7 @@ def test_without_a_half_policy_nothing_is_unsafe(tmp_path: Path) -> None:
     ("folder", "strict", "problem"),
     [
         (TRAINING, ("refused",), "2 layers refused"),
-        (TRUTH / "half-variance-overflow", ("flush",), "39 numbers subnormal or zero in half precision"),
+        (TRUTH / "half-variance-overflow", ("flush",), "39 values subnormal or zero in half precision"),
     ],
     ids=["refused", "flush"],
 )
@@ -143,7 +143,7 @@ def test_a_batch_norm_that_remains_is_not_safe_unless_it_is_allowed(tmp_path: Pa
     with pytest.raises(caffe_fuse.UnsafeResult, match="1 BatchNorm layer remains"):
         result.save(tmp_path / "out")
     allowed = caffe_fuse.fuse(load(TRAINING), allow_bn=True)
-    said = "safe: every value rounds to a half near it; 1 BatchNorm layer accepted (--allow-bn)"
+    said = "safe: every value rounds to an fp16 value near it; 1 BatchNorm layer accepted (--allow-bn)"
     assert said == allowed.report.verdict
     allowed.save(tmp_path / "out")
     with pytest.raises(caffe_fuse.InputError, match="contradict"):
@@ -207,9 +207,9 @@ def test_half_of_a_model_is_a_row_for_each_blob() -> None:
 
 BAD_CALLS = {
     "a phase in small letters": (lambda: load(BLOCK, phase="test"), "neither TEST nor TRAIN"),
-    "an input that is none": (lambda: load(BLOCK, input_shapes={"x": (1, 3, 8, 8)}), "no input of the net"),
-    "a shape of letters": (lambda: load(BLOCK, input_shapes={"data": "abc"}), "not a row of sizes"),
-    "a size of zero": (lambda: load(BLOCK, input_shapes={"data": (0, 3, 8, 8)}), "not a row of sizes"),
+    "an input that is none": (lambda: load(BLOCK, input_shapes={"x": (1, 3, 8, 8)}), "not an input of the net"),
+    "a shape of letters": (lambda: load(BLOCK, input_shapes={"data": "abc"}), "not a valid sequence of sizes"),
+    "a size of zero": (lambda: load(BLOCK, input_shapes={"data": (0, 3, 8, 8)}), "not a valid sequence of sizes"),
     "a shape that no weight fits": (lambda: load(BLOCK, input_shapes={"data": (1, 4, 8, 8)}), "8x4x7x7 in the net"),
     "a layer to keep that is none": (lambda: caffe_fuse.fuse(load(BLOCK), keep=["bn9"]), "keep names bn9"),
     "a half policy that is none": (
@@ -257,7 +257,7 @@ def test_all_errors_are_one_family(name: str) -> None:
     ("layer", "place"), [("c", 0), ("c", 1), ("b", 0), ("b", 1), ("b", 2), ("s", 0), ("s", 1), ("d", 0)]
 )
 def test_no_number_makes_the_library_warn(layer: str, place: int, bits: int) -> None:
-    """NumPy says something when a NaN that signals changes its type, or a number becomes infinite by that."""
+    """NumPy warns when a conversion changes a signalling NaN, or makes a value infinite."""
     prototxt = nets.text(
         nets.convolution("c", "x", "c"), nets.batch_norm(), nets.scale(), nets.convolution("d", "s", "d")
     )

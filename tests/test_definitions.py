@@ -1,6 +1,6 @@
-"""Net definitions from the wild with seeded weights: no foldable BatchNorm is left, and every blob keeps its value.
+"""Public net definitions with seeded weights: no foldable BatchNorm is left, and every blob keeps its value.
 
-The judge is slow, so pictures are as small as a net allows.
+The judge is slow, so images are as small as the net allows.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import caffe_fuse
 class Judged(NamedTuple):
     """How a definition is judged.
 
-    height, width: of the picture, a square without a width. unknown: layer types that the judge does not know; it says
-    nothing behind them. smaller: settings that ask for a large picture, and what they are for this one.
+    height, width: of the image, a square without a width. unknown: layer types that the judge does not know; blobs
+    after them are not judged. smaller: settings that require a large image, and their values for this one.
     readable: what the judge cannot read in the text, and what it reads instead.
     """
 
@@ -124,9 +124,9 @@ DEFINITIONS: Dict[str, Judged] = {
 
 
 def shapes_of(path: Path, height: int, width: int) -> Dict[str, seeded.Shape]:
-    """A picture for the first input, and one of everything else.
+    """Returns the shape of an image for the first input, and a batch of one for every other input.
 
-    A second picture is twice as large: SegFlow crops what it makes of it to the size of the first.
+    A second image is twice as large: SegFlow crops what it computes of it to the size of the first.
     """
     net = caffe_fuse.load(path).net
     inputs = dict(net.inputs)
@@ -139,7 +139,7 @@ def shapes_of(path: Path, height: int, width: int) -> Dict[str, seeded.Shape]:
 
 
 def made_smaller(text: str, smaller: Mapping[str, int]) -> str:
-    """Each of these settings with its other number; all of them have to be in the text."""
+    """Returns the text with each of these settings replaced; all of them must be in the text."""
     left = set(smaller)
 
     def replaced(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What the README and docs/ say is true: their commands run, and nothing that exists is left out."""
+"""README and docs/ are true and complete: their commands run, and every option and field is documented."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCUMENTS = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT /
 
 @pytest.fixture
 def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with the files that the README names."""
+    """Returns a current folder with the files that the README names."""
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
     shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / "resnet50.caffemodel")
     model = caffe_fuse.load(tmp_path / "deploy.prototxt", tmp_path / "resnet50.caffemodel")
@@ -37,7 +37,7 @@ def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def readme_commands() -> List[List[str]]:
-    """Each `caffe-fuse ...` line of the README as two: without and with what stands in brackets."""
+    """Returns each `caffe-fuse ...` line of the README twice: without and with the words in brackets."""
     found: List[List[str]] = []
     for line in re.findall(r"^ {4}caffe-fuse (.*)$", README, re.MULTILINE):
         words = re.split(r"\s{3,}", line)[0]
@@ -59,7 +59,7 @@ def test_the_readme_has_its_commands() -> None:
 def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(compile(program, "README.md", "exec"), {})
-    assert "layers took in what stood behind them" in capsys.readouterr().out
+    assert "layers absorbed the layers that followed them" in capsys.readouterr().out
     assert ["resnet50_fused.caffemodel", "resnet50_fused.prototxt"] == sorted(path.name for path in resnet.glob("*_f*"))
 
 

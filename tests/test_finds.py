@@ -1,4 +1,4 @@
-"""Nets that an adversarial test found, each with what is right; tests/data/finds has them with Caffe's own results."""
+"""Nets found by adversarial tests, each with the right result; tests/data/finds has them with the results of Caffe."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def files(find: str) -> List[bytes]:
 
 
 def recorded(find: str, side: str) -> Dict[str, np.ndarray]:
-    """What was fed to Caffe ("in"), or what it gave ("out"): the last value of every blob."""
+    """Returns the inputs of Caffe ("in"), or the last value of every blob ("out")."""
     with np.load(FINDS / find / "truth.npz") as stored:
         return {key.split(":", 1)[1]: stored[key] for key in stored.files if key.startswith(side + ":")}
 
@@ -43,7 +43,7 @@ def fused(find: str) -> nets.Fused:
 
 
 def assert_equal(found: Mapping[str, np.ndarray], find: str) -> None:
-    """float32 numbers of another program, some ten roundings away."""
+    """Asserts that float32 values agree with those of another program, within some ten roundings."""
     for blob, numbers in recorded(find, "out").items():
         if blob in found:
             np.testing.assert_allclose(found[blob], numbers, rtol=0, atol=1e-5 * np.abs(numbers).max(), err_msg=blob)
@@ -70,10 +70,10 @@ def test_the_folded_net_gives_what_caffe_gave(find: str) -> None:
 
 
 def test_a_layer_in_place_behind_a_reshape_is_told() -> None:
-    """alias, alias_conv: the Sigmoid reads what the BatchNorm left in the memory of its bottom."""
+    """alias, alias_conv: the Sigmoid reads what the BatchNorm wrote to the memory of its bottom."""
     for find, blob in (("alias", "x"), ("alias_conv", "k")):
         (warning,) = fused(find).result.model.warnings
-        assert f"BatchNorm b works in place on f, another name of {blob}: what Sigmoid g reads there" in warning
+        assert f"BatchNorm b works in place on f, which shares memory with {blob}: Sigmoid g reads" in warning
 
 
 IN_PLACE = [nets.layer("f", "Flatten", "k", "f"), nets.batch_norm("b", "f", "f"), nets.scale("s", "f", "s")]
@@ -111,7 +111,7 @@ def test_a_fold_leaves_what_is_read_through_shared_memory(case: str, rescale: st
 
 
 def test_no_power_of_two_passes_through_memory_that_is_changed_in_place() -> None:
-    """The weights of k are too small for halves; z reads what the Scale has made of its result."""
+    """The weights of k are too small for half precision; z reads what the Scale makes of its top."""
     prototxt = nets.text(nets.convolution("k", "x", "k"), *IN_PLACE[:2], nets.convolution("z", "k", "z"))
     numbers = nets.numbers(prototxt)
     small = {**numbers, "k": [each * np.float32(1e-4) for each in numbers["k"]]}
@@ -133,7 +133,7 @@ def test_a_run_of_one_blob_runs_what_changes_its_memory(blobs: str) -> None:
 @pytest.mark.parametrize(
     ("find", "what"),
     [
-        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 makes as well"),
+        ("multiple_sources", "net.prototxt:4:1: layer bn1 writes blob bn1, which layer bn0 in line 3 produces, too"),
         ("flatten_without_top", "net.prototxt:2:1: layer f (Flatten) has no top"),
         ("reshape_without_top", "net.prototxt:2:1: layer f (Reshape) has no top"),
         ("scale_without_top", "net.prototxt:3:1: layer s (Scale) has no top"),
@@ -152,9 +152,9 @@ def test_a_layer_without_a_bottom_is_an_error(type_name: str) -> None:
 
 
 def test_a_layer_in_place_has_to_be_the_only_reader() -> None:
-    """For two Caffe puts a Split between, and the layer is in place no more (net.cpp:377)."""
+    """For two consumers Caffe inserts a Split, and the layer is no longer in place (net.cpp:377)."""
     lines = [nets.convolution(), nets.layer("t", "TanH", "c", "t"), nets.layer("r", "ReLU", "c", "c")]
-    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 makes as well"):
+    with pytest.raises(InputError, match="layer r writes blob c, which layer c in line 3 produces, too"):
         nets.model(nets.text(*lines), None)
     nets.model(nets.text(lines[0], lines[2], lines[1]), None)
 
@@ -195,7 +195,7 @@ def test_an_axis_from_the_front_needs_no_rank() -> None:
 
 @pytest.mark.parametrize("rank", [4, 5])
 def test_a_given_shape_tells_the_rank(rank: int) -> None:
-    """The filters have two axes of space: with one more axis in front the BatchNorm's are not their channels."""
+    """The filters have two spatial axes: with one more axis, axis 1 of the BatchNorm is not that of their channels."""
     find = FINDS / "axis_unknown_rank_conv"
     shape = (2, 4, 3, 6, 6)[-rank:]
     model = caffe_fuse.load(find / "net.prototxt", find / "net.caffemodel", input_shapes={"x": shape})
@@ -204,7 +204,7 @@ def test_a_given_shape_tells_the_rank(rank: int) -> None:
 
 
 def test_a_concat_along_an_axis_that_may_be_the_channels_has_one_range() -> None:
-    """Two blobs of four channels may be eight, or four with what both have."""
+    """Two blobs of four channels may become eight channels, or four with the ranges of both."""
     ones = between(-1, 1), between(2, 3)
     parts = [Range(*(np.repeat(ends, 4) for ends in each)) for each in ones]
     concat = schema.new("LayerParameter")
@@ -217,7 +217,7 @@ def test_a_concat_along_an_axis_that_may_be_the_channels_has_one_range() -> None
 
 @pytest.mark.parametrize("axis", [0, -4, 1, -3, 2, -2])
 def test_a_bound_of_sums_goes_by_the_axis_of_the_bottom(axis: int) -> None:
-    """Each output has its own magnitude; with axis 0 the sum is over all images, and nothing is said."""
+    """Each output has its own magnitude; with axis 0 the sum is over all images, and no bound is reported."""
     shape = (2, 4, 3, 5)
     settings = f"inner_product_param {{ num_output: 4 axis: {axis} bias_term: false }}"
     prototxt = nets.text(nets.layer("c", "InnerProduct", "x", "c", settings), shape=shape)
@@ -243,7 +243,7 @@ def test_what_the_command_says_goes_before_the_state_of_the_net(said: str, level
     built = nets.model(prototxt, None)
     assert [layer.name for layer in built.net.layers] == ["c"]
     (warning,) = built.warnings
-    assert warning.startswith("net.prototxt:3:1: the net's own state says " + said.replace(":", ""))
+    assert warning.startswith("net.prototxt:3:1: the net's own state has " + said.replace(":", ""))
     asked = State("TRAIN" if not level else "TEST", level)
     assert [layer.name for layer in nets.model(prototxt, None, asked).net.layers] == ["c", "r"]
     assert not nets.model(prototxt, None, asked).warnings
@@ -258,7 +258,7 @@ NAMES = {
 
 @pytest.mark.parametrize("find", NAMES)
 def test_names_are_data(find: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Shown escaped and never interpreted; what is written is the same net, its names those of before."""
+    """Shown escaped and never interpreted; the written net has the same names as before."""
     paths = [str(FINDS / find / name) for name in ("net.prototxt", "net.caffemodel")]
     page, report = tmp_path / "r.html", tmp_path / "r.json"
     command = ["fuse", *paths, "-o", str(tmp_path / "out"), "-v", "--verify"]
@@ -275,7 +275,7 @@ def test_names_are_data(find: str, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_upgrade_v0_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Caffe's upgrade reads the inner type of a V0 layer; the weights are of a ReLU, which has none."""
+    """Caffe's upgrade reads the inner type of a V0 layer; the weights belong to a ReLU, which takes none."""
     net, weights = (str(FINDS / "upgrade_v0_type" / name) for name in ("net.prototxt", "net.caffemodel"))
     assert 0 == cli.main(["upgrade", net, "-o", str(tmp_path / "u"), "-q"])
     (made,) = [each for each in caffe_fuse.load(tmp_path / "u.prototxt").net.layers if each.bottoms]

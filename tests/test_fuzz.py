@@ -1,4 +1,4 @@
-"""The fuzzers themselves: each target runs, and sees what must not come out. tests/fuzz/run.py runs them for long."""
+"""The fuzzers themselves: each target runs, and detects a fault. tests/fuzz/run.py runs them for longer."""
 
 from __future__ import annotations
 

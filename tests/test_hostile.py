@@ -1,6 +1,6 @@
-"""Nets whose numbers or sizes are out of all bounds: what is right for each, in little memory and time.
+"""Nets with extreme values or sizes: the right result for each, in little memory and time.
 
-Caffe's answers are those of BVLC Caffe 1.0 for the same files: where it stops at a CHECK, the status is 2.
+The expected results are those of BVLC Caffe 1.0 for the same files: where it stops at a CHECK, the status is 2.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ EXPECTED: Dict[str, Any] = {
     "exp_overflow": ([0, 0, 0, 0], ""),
     "exp_overflow_bn": ([0, 0, 0, 0], ""),
     "lrn_overflow": ([0, 0, 0, 0], ""),
-    "exp_base_negative": ([2, 2, 2, 2], "base -2 has to be a number above 0"),
-    "log_base_negative": ([2, 2, 2, 2], "base -2 has to be a number above 0"),
+    "exp_base_negative": ([2, 2, 2, 2], "base -2 has to be positive and finite"),
+    "log_base_negative": ([2, 2, 2, 2], "base -2 has to be positive and finite"),
     "lrn_size0": ([2, 2, 2, 2], "local_size 0 has to be odd"),
-    "softmax_zero": ([0, 0, 0, 2], "input x is 0x3, which has no numbers"),
-    "zero_batch": ([0, 0, 0, 2], "input x is 0x3x6x6, which has no numbers"),
-    "rank_33": ([2, 2, 2, 2], "input x: a blob would have 70 axes, the most are 32"),
+    "softmax_zero": ([0, 0, 0, 2], "input x is 0x3, which has no elements"),
+    "zero_batch": ([0, 0, 0, 2], "input x is 0x3x6x6, which has no elements"),
+    "rank_33": ([2, 2, 2, 2], "input x: a blob would have 70 axes; the maximum is 32"),
     "show_2p63": ([2, 2, 2, 2], "a blob would be 2x9223372036854775807x8x8"),
     "show_negative_dim": ([2, 2, 2, 2], "a blob would be 2x-3x8x8"),
     "concat_doubling": ([2, 2, 2, 2], "layer k29 (Concat): a blob would be 1x2147483648x1x1"),
     "concat_huge_input": ([2, 2, 2, 2], "layer k (Concat): a blob would be 1x2147483651x1x1"),
-    "flatten_huge": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000, which are 2700000000 numbers"),
+    "flatten_huge": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000, 2700000000 elements"),
     "flatten_huge_small_numbers": ([2, 2, 2, 2], "a blob would be 1x3x30000x30000"),
     "tile_huge": ([2, 2, 2, 2], "layer f (Tile): a blob would be 1x4000000000x4x4"),
     "show_kernel_huge": ([2, 2, 2, 2], "layer c (Convolution): a blob would be 2x4x2147490x2147490"),
@@ -65,7 +65,7 @@ for arguments in json.load(sys.stdin):
 
 
 def attempts(commands: List[List[str]]) -> List[Any]:
-    """Status, errors and traceback of each command, all in one process of little memory."""
+    """Returns status, errors and traceback of each command, all run in one process with little memory."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path]), "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(MEMORY)],
@@ -116,7 +116,7 @@ def test_numbers_that_are_not_finite_stay_as_they_are_and_no_power_moves_them(fi
 
 @pytest.mark.parametrize("find", ["exp_overflow", "exp_overflow_bn"])
 def test_a_shift_that_overflows_gives_what_caffe_gives(find: str) -> None:
-    """Caffe: exp_layer.cpp multiplies by base^shift, here infinite: 128 NaN, and 52 NaN beside 76 infinities."""
+    """Caffe: exp_layer.cpp multiplies by base^shift, here infinite: 128 NaN, and 52 NaN with 76 infinities."""
     model = caffe_fuse.load(FINDS / find / "net.prototxt", FINDS / find / "net.caffemodel")
     (top,) = caffe_fuse.run(model).values()
     expected = {"exp_overflow": (128, 0), "exp_overflow_bn": (52, 76)}[find]
@@ -125,7 +125,7 @@ def test_a_shift_that_overflows_gives_what_caffe_gives(find: str) -> None:
 
 def test_a_base_of_1_has_no_logarithms() -> None:
     """Caffe: log_layer.cpp LayerSetUp checks that 1/log(base) is finite."""
-    with pytest.raises(caffe_fuse.InputError, match="base 1 has no logarithms"):
+    with pytest.raises(caffe_fuse.InputError, match="logarithms to base 1 do not exist"):
         caffe_fuse.run(nets.model(nets.text(nets.layer("e", "Log", "x", "e", "log_param { base: 1 }")), None))
 
 
@@ -146,7 +146,7 @@ def test_a_plan_does_not_read_as_many_numbers_as_the_text_asks_for() -> None:
 
 @pytest.mark.parametrize("type_name", ["Axpy", "Flatten"])
 def test_a_bottom_that_is_missing_is_no_matter_of_sizes(type_name: str) -> None:
-    """A field that is not read makes sizes unknown; a layer that needs more bottoms than it has is an error still."""
+    """A field that is not understood makes sizes unknown; a layer with too few bottoms is still an error."""
     bottom = 'bottom: "x"' if type_name == "Axpy" else ""
     net = nets.text(f'layer {{ name: "l" type: "{type_name}" {bottom} top: "t" flatten_param {{ mystery: 1 }} }}')
     with pytest.raises(caffe_fuse.InputError, match=r"needs [13] bottoms?, has [01]"):
@@ -172,7 +172,7 @@ def test_weights_whose_sizes_the_net_does_not_tell_have_to_fit_the_groups() -> N
 
 @pytest.mark.parametrize("stored", [np.float32(1), np.ones(1, np.float32)])
 def test_one_number_for_more_channels_is_refused(stored: np.ndarray) -> None:
-    """Behind a field that is not read sizes are in doubt; Caffe would find that a Scale of one number does not fit."""
+    """After a field that is not understood sizes are in doubt; Caffe would stop at a Scale of one element."""
     net = nets.text(
         nets.convolution(settings="mystery: 1 bias_term: false"),
         nets.scale(bottom="c", rest=""),
@@ -180,7 +180,7 @@ def test_one_number_for_more_channels_is_refused(stored: np.ndarray) -> None:
     weights = nets.caffemodel(net, {"c": [np.ones((6, 4, 3, 3), np.float32)], "s": [stored]})
     result = caffe_fuse.fuse(nets.model(net, weights))
     (refused,) = result.report.refused
-    assert "it has one number, and its bottom, 2x6x3x4, may have more channels" == refused.reason
+    assert "it has one element, but its bottom, 2x6x3x4, may have more channels" == refused.reason
 
 
 @pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1.5e308)])
@@ -191,7 +191,7 @@ def test_the_mean_of_numbers_whose_sum_overflows_is_told(dtype: str, largest: fl
 
 @pytest.mark.parametrize("settings", ["mystery: 2 num_output: 6", "num_output: 6 dilation: 20000 pad: 20000"])
 def test_sums_of_weights_that_may_not_fit_or_of_huge_windows_have_no_bound(settings: str) -> None:
-    """Behind a field that is not read the bottom may have other channels than it seems."""
+    """After a field that is not understood the bottom may have other channels than it seems."""
     net = nets.text(
         nets.batch_norm(bottom="x", top="x"),
         nets.layer("c", "Convolution", "x", "c", f"convolution_param {{ kernel_size: 3 bias_term: false {settings} }}"),
@@ -204,7 +204,7 @@ def test_sums_of_weights_that_may_not_fit_or_of_huge_windows_have_no_bound(setti
 
 
 def test_no_power_of_two_leads_out_of_float32() -> None:
-    """What a BatchNorm predicts of 1e9 deviations asks for powers that weights of 3e38 cannot take."""
+    """The range that a BatchNorm predicts for 1e9 deviations asks for powers that weights of 3e38 cannot take."""
     net = nets.text(
         nets.convolution(),
         nets.batch_norm(),

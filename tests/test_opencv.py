@@ -1,7 +1,7 @@
-"""OpenCV 4.x as a second opinion: a folded net gives there what Caffe recorded for the net before the fold.
+"""OpenCV 4.x as a second opinion: it computes for a folded net what Caffe recorded for the net before the fold.
 
-Fusion stays on (the path without it is wrong on some nets) and Winograd is off (it is ten times the noise). OpenCV 5
-has no Caffe reader any more.
+Fusion stays on (the path without it is wrong on some nets) and Winograd is off (it makes ten times the noise). OpenCV 5
+no longer reads Caffe nets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ UNREADABLE = {
 
 
 def why_wrong_before_the_fold(model: caffe_fuse.Model) -> str:
-    """Why OpenCV 4.x cannot judge a net that is not folded yet; "" where it can."""
+    """Returns why OpenCV 4.x cannot judge a net that is not folded yet; "" if it can."""
     if model.excluded:
         return "it runs the layers of all phases"
     for layer in model.net.layers:
@@ -42,7 +42,7 @@ def why_wrong_before_the_fold(model: caffe_fuse.Model) -> str:
 
 
 def answers(model: caffe_fuse.Model, inputs: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """The outputs of the net, by blob name, as OpenCV computes them."""
+    """Returns the outputs of the net, by blob name, as OpenCV computes them."""
     net = cv2.dnn.readNetFromCaffe(*model.paths)
     net.enableWinograd(False)
     for blob, value in inputs.items():
@@ -102,6 +102,6 @@ def test_a_wrong_channel_order_is_seen(tmp_path: Path) -> None:
 
 
 def wrong(name: str, expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]) -> Dict[str, float]:
-    """The outputs of a recorded net that are farther apart than two float32 programs can be."""
+    """Returns the outputs of a recorded net that differ by more than two float32 programs can."""
     distances = {blob: truth.largest_error(expected[blob], actual[blob]) for blob in expected}
     return {blob: error for blob, error in distances.items() if not error <= truth.recorded_bounds(name)[blob]}

@@ -1,4 +1,4 @@
-"""Fresh random nets, other ones every day: real Caffe computes them before and after the fold."""
+"""New random nets, different ones every day: real Caffe computes them before and after the fold."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_two_channels_that_change_places_are_found(tmp_path: Path) -> None:
 
 
 def swapped(*answers: Any) -> Iterator[List[Values]]:
-    """The answers, and then with two channels of blob b0 in the place of each other in one of them."""
+    """Yields the answers, and then the answers with two channels of blob b0 swapped in one of them."""
     yield list(answers)
     for place, answer in enumerate(answers):
         turned = {**answer, "b0": answer["b0"][:, ::-1]}

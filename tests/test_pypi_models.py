@@ -1,4 +1,4 @@
-"""Two models from PyPI: a ResNet-50 whose variances are no halves, and a face detector."""
+"""Two models from PyPI: a ResNet-50 whose variances overflow half precision, and a face detector."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ DETECTED_FROM = ("mbox_loc", "mbox_conf_flatten")
 
 
 def opencv_answer(model: caffe_fuse.Model, value: np.ndarray, layers: Sequence[str] = ()) -> Any:
-    """Fusion stays on: without it OpenCV 4.x answers [1, 0] on this ResNet-50. Winograd is off: it is noise."""
+    """Runs OpenCV with fusion, without which it answers [1, 0] on this ResNet-50, and without noisy Winograd."""
     cv2: Any = pytest.importorskip("cv2", reason="OpenCV is not installed")
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         pytest.skip("this OpenCV has no reader for Caffe models")
@@ -90,7 +90,7 @@ def test_half_of_the_detectors_batch_norms_fold_and_the_others_become_scales(det
 
 @pytest.mark.slow
 def test_opencv_sees_no_difference_in_the_detector(detector: Models) -> None:
-    """Which boxes are kept, and in which order, jumps with a rounding: what they are made of is compared."""
+    """Which boxes are kept, and in which order, may change by a rounding: their inputs are compared."""
     before, _, after = detector
     exact, bounds = truth.measured(*(Path(path).read_bytes() for path in before.paths), {"data": picture(300)})
     original, actual = (opencv_answer(model, picture(300), DETECTED_FROM) for model in (before, after))

@@ -1,4 +1,4 @@
-"""Trained models and net definitions from the wild: what folds is what was counted by hand, and nothing changes.
+"""Trained models and public net definitions: the folded layers match counts by hand, and no blob changes.
 
 Most of these files state no licence, so none is in the project; without them these tests are skipped.
 """
@@ -98,7 +98,7 @@ def expected_counts() -> Dict[str, Counts]:
 
 @lru_cache(maxsize=None)
 def manifest() -> Dict[str, Dict[str, str]]:
-    """Each net of the models, FOLDER/NET.prototxt, with its weights and, if Caffe could run it, its record."""
+    """Returns each net of the models, FOLDER/NET.prototxt, with its weights and, if Caffe could run it, its record."""
     entries = json.loads((SHARED / "models" / "MANIFEST.json").read_text(encoding="utf-8"))
     return {
         f"{entry['name']}/{net}": {
@@ -121,22 +121,22 @@ def load(name: str) -> caffe_fuse.Model:
 
 
 def for_the_judge(prototxt: bytes, model: caffe_fuse.Model) -> bytes:
-    """A net with its inputs, and without what the judge has in another meaning.
+    """Returns a net with its inputs, and without what the judge interprets differently.
 
-    With two bottoms Upsample takes the size of the second. DeephiResize makes the picture as large as we make it.
+    With two bottoms Upsample takes the size of the second. DeephiResize resizes the image to the size used here.
     """
     known = prototxt.replace(b'"Upsample"', b'"Resize"').replace(b'"DeephiResize"', b'"Dropout"')
     return with_inputs(known, model)
 
 
 def with_inputs(prototxt: bytes, model: caffe_fuse.Model) -> bytes:
-    """With those that only layers of another phase make."""
+    """Adds inputs for blobs that only layers of another phase produce."""
     inputs = "".join(f'input: "{name}" ' for name, shape in model.net.inputs.items() if shape is None)
     return inputs.encode() + prototxt
 
 
 def inputs_of(model: caffe_fuse.Model, shape: Sequence[int]) -> Dict[str, np.ndarray]:
-    """As the recorded results were made; `shape` is for nets whose data layer says none."""
+    """Returns the inputs of the recorded results; `shape` is for nets whose data layer states none."""
     random = np.random.RandomState(20261123)
     values = {value for layer in model.net.layers if not layer.bottoms for value in model.net.tops(layer)}
     shapes = dict(model.net.inputs)
@@ -194,7 +194,7 @@ def test_powers_of_two_change_no_output_of_a_trained_model(models: Path, name: s
 
 
 def _compare_with_caffe(record: Path, compared: truth.Comparison, folded: Dict[str, np.ndarray]) -> None:
-    """The judge is within the bound of Caffe, and the folded net of the judge: together, within twice the bound."""
+    """Caffe is within the bound of the judge, and so is the folded net: together, within twice the bound."""
     bounds = {each.blob: each.bound for each in compared.differences}
     with np.load(record) as recorded:
         names = {key.split(":", 1)[1]: key for key in recorded.files}
@@ -205,7 +205,7 @@ def _compare_with_caffe(record: Path, compared: truth.Comparison, folded: Dict[s
 
 
 def probe(value: np.ndarray) -> np.ndarray:
-    """Largest magnitude, mean, and 16 numbers spread over the blob, or all of a smaller blob's."""
+    """Returns the largest magnitude, the mean, and 16 elements spread over the blob, or all of a smaller one."""
     numbers = value.reshape(-1)
     places = np.linspace(0, numbers.size - 1, min(16, numbers.size)).astype(int)
     return np.concatenate([[np.abs(numbers).max(), numbers.mean()], numbers[places]])
@@ -240,7 +240,7 @@ def test_a_fold_of_others_with_the_wrong_eps_is_not_ours(models: Path) -> None:
 
 def test_a_model_whose_numbers_are_noise_is_not_safe(models: Path, tmp_path: Path) -> None:
     result = caffe_fuse.fuse(load(NOISE))
-    with pytest.raises(caffe_fuse.UnsafeResult, match="229,403 numbers in 26 blobs are not finite in half"):
+    with pytest.raises(caffe_fuse.UnsafeResult, match="229,403 values in 26 blobs are not finite in half"):
         result.save(str(tmp_path / "out"))
     assert [] == list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""The judge against recorded results of Caffe, by hand where there are none, and on how a net is built."""
+"""The judge against recorded results of Caffe, and by hand where there are none; and how it builds a net."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ MODELS = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_equals_caffe_on_a_real_model(shared: Path, name: str) -> None:
-    """Deep nets lose more than small ones, so here the bound is the one that a folded net has to keep."""
+    """Deep nets lose more than small ones, so the bound here is that of folded nets."""
     manifest = json.loads((shared / "models" / "MANIFEST.json").read_text(encoding="utf-8"))
     entry = next(entry for entry in manifest if entry["name"] == name)
     folder = shared / "models" / name
@@ -131,7 +131,7 @@ def test_equals_caffe_on_a_real_model(shared: Path, name: str) -> None:
 
 
 def _random_inputs(prototxt: bytes) -> Dict[str, np.ndarray]:
-    """The inputs that the recorded results were made with."""
+    """Returns the inputs of the recorded results."""
     net = read_net(prototxt)
     old = [net.input_dim[start : start + 4] for start in range(0, len(net.input_dim), 4)]
     shapes = dict(zip(net.input, [shape.dim for shape in net.input_shape] or old))
@@ -141,7 +141,7 @@ def _random_inputs(prototxt: bytes) -> Dict[str, np.ndarray]:
 
 
 def _probe(value: np.ndarray) -> np.ndarray:
-    """Largest magnitude, mean, and 16 numbers spread over the blob, or all of a smaller blob's."""
+    """Returns the largest magnitude, the mean, and 16 elements spread over the blob, or all of a smaller one."""
     numbers = value.reshape(-1)
     places = np.linspace(0, numbers.size - 1, min(16, numbers.size)).astype(int)
     return np.concatenate([[np.abs(numbers).max(), numbers.mean()], numbers[places]])

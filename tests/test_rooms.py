@@ -1,4 +1,4 @@
-"""Which room of the package imports which: only those above it in ROOMS. `pytest -s` prints the picture."""
+"""Which room of the package imports which: only those before it in ROOMS. `pytest -s` prints the imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conftest import PROJECT, TESTS
 import caffe_fuse
 
 PACKAGE = PROJECT / "caffe_fuse"
-# Each may import those that stand before it; docs/architecture.md says what each is for.
+# Each may import those before it; docs/architecture.md says what each is for.
 ROOMS = (
     *("protobuf", "files", "schema", "blobs", "layers", "generations", "weights", "net", "half", "passes", "rescale"),
     *("execution", "ranges", "judging", "emit", "folding", "upgrading", "report", "cli"),
@@ -22,7 +22,7 @@ ROOT = {"__init__", "__main__", "errors", "parallel", "wording"}
 
 
 def imports(path: Path) -> Iterator[Tuple[str, ...]]:
-    """What a module imports from the package, also only for types, as parts of a dotted name below `caffe_fuse`."""
+    """Yields what a module imports from the package, also only for types, as parts of a dotted name in `caffe_fuse`."""
     package = path.relative_to(PROJECT).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -55,6 +55,20 @@ def test_a_room_imports_only_those_above_it(room: str) -> None:
     found = edges()[room]
     print(f"\n{room:12} <- {', '.join(other for other in ROOMS if other in found) or 'nothing'}")
     assert set() == found - set(ROOMS[: ROOMS.index(room)])
+
+
+def levels() -> Dict[str, int]:
+    """Returns the length of the longest way down from each room, as the count of rooms on it."""
+    imported = edges()
+    found: Dict[str, int] = {}
+    for room in ROOMS:
+        found[room] = 1 + max((found[other] for other in imported[room]), default=0)
+    return found
+
+
+def test_the_picture_shows_each_room_on_its_level() -> None:
+    lines = re.findall(r"^ {4,5}(\d+) (.*)$", (PROJECT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    assert levels() == {room: int(level) for level, line in lines for room in re.findall(r"[a-z]+", line)}
 
 
 def test_what_is_at_the_root_needs_no_room() -> None:

@@ -41,7 +41,7 @@ def weights_of(name: str, folder: Path) -> Path:
 
 
 def picture(seed: int, size: int) -> np.ndarray:
-    """Pixels that are like their neighbours, of a brightness that is the picture's own."""
+    """Returns pixels that are similar to their neighbours, with a random brightness of the image."""
     random = np.random.RandomState(seed)
     coarse = random.uniform(-60, 60, (1, 3, size // 8, size // 8)).repeat(8, axis=2).repeat(8, axis=3)
     fine = random.uniform(-20, 20, (1, 3, size, size))
@@ -98,7 +98,7 @@ DIGITS = MANIFEST["digits_resnet"]
 
 @pytest.fixture(scope="module")
 def held_out() -> Tuple[np.ndarray, np.ndarray]:
-    """The digits that digits_resnet was not trained on, and their labels."""
+    """Returns the digits that digits_resnet was not trained on, and their labels."""
     with h5py.File(FOLDER / "digits_test.h5", "r") as file:
         return file["data"][:], file["label"][:]
 
@@ -147,7 +147,7 @@ def test_in_half_the_net_with_batch_norm_gives_one_answer_for_all_digits(
     model = caffe_fuse.load(FOLDER / "digits_resnet.prototxt", FOLDER / "digits_resnet.caffemodel")
     probabilities = caffe_fuse.run(model, {"data": digits}, precision="half")["probabilities"]
     assert np.isfinite(probabilities).all()
-    # The order of a sum decides how the last halves round.
+    # The order of a sum decides the last rounding.
     assert np.ptp(probabilities, axis=0).max() <= 4 * 2.0**-11
     assert 1 == len(np.unique(probabilities.argmax(axis=1)))
 

@@ -1,4 +1,4 @@
-"""The bound on folded nets: an exact fold keeps it, and every mistake that a fold can make breaks it."""
+"""The bound on folded nets: an exact fold is within it, and every mistake that a fold can make exceeds it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _before(seed: int) -> Blobs:
 
 
 def _after(before: Blobs, eps: float = 1e-3, step: int = 1, factor: float = float(FACTOR)) -> Blobs:
-    """An exact fold: in float64, rounded once. `eps`, `step` and `factor` make mistakes on demand."""
+    """Returns an exact fold: in float64, rounded once. `eps`, `step` and `factor` introduce mistakes."""
     weight = before["c"][0].astype(np.float64)
     mean, variance = (blob.astype(np.float64) / factor for blob in before["b"][:2])
     scale = (before["s"][0] / np.sqrt(variance + np.float32(eps)))[::step]

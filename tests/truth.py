@@ -1,4 +1,4 @@
-"""What Caffe itself answered for the nets in tests/data/caffe_truth, and the bound that a fold has to keep.
+"""Recorded results of Caffe for the nets in tests/data/caffe_truth, and the bound for folded nets.
 
 truth.names("fold-*")                                        the nets
 truth.load("fold-ip")                                        one of them
@@ -23,7 +23,7 @@ FOLDER = Path(__file__).resolve().parent / "data" / "caffe_truth"
 
 @dataclass(frozen=True)
 class Truth:
-    """A net and what BVLC Caffe 1.0 gave for it on a CPU. Arrays are float32 and read-only."""
+    """A net and the results of BVLC Caffe 1.0 on a CPU. Arrays are float32 and read-only."""
 
     name: str
     folder: Path
@@ -42,13 +42,13 @@ class Truth:
 
 
 def names(pattern: str = "*") -> Tuple[str, ...]:
-    """The nets whose names match, sorted."""
+    """Returns the names of the nets that match, sorted."""
     return tuple(sorted(path.name for path in FOLDER.iterdir() if fnmatch.fnmatch(path.name, pattern)))
 
 
 @lru_cache(maxsize=None)
 def load(name: str) -> Truth:
-    """One net with its results. Raises FileNotFoundError for a name that is not there."""
+    """Returns one net with its results. Raises FileNotFoundError for an unknown name."""
     folder = FOLDER / name
     parts: Dict[str, Dict[str, np.ndarray]] = {"in": {}, "out": {}}
     with np.load(folder / "truth.npz") as stored:
@@ -63,7 +63,7 @@ def load(name: str) -> Truth:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one blob of the net after is from the net before, and how far it may be."""
+    """How far one blob after the fold is from the net before, and how far it may be."""
 
     blob: str
     error: float
@@ -81,7 +81,7 @@ class Comparison:
 
     differences: Tuple[Difference, ...]
     vanished: Tuple[str, ...]  # blobs that only the net before has
-    unknown: Tuple[str, ...]  # blobs behind layers that the judge cannot compute
+    unknown: Tuple[str, ...]  # blobs after layers that the judge cannot compute
     unknown_layers: Tuple[str, ...]  # of the net before: those layers
 
     @property
@@ -95,16 +95,16 @@ class Comparison:
 
 
 def bound(own_error: float, magnitude: float) -> float:
-    """How far a blob of a folded net may be from the float64 value of the original.
+    """Returns how far a blob of a folded net may be from the float64 value of the original.
 
-    4 times what the original net itself loses in float32, plus 4 ulp (float32) of the largest magnitude that
-    the blob had, before the ReLU that ends in it if there is one. `bounds` carries it on.
+    This is 4 times the error of the original net in float32, plus 4 ulp (float32) of the largest magnitude that the
+    blob had, before the ReLU that ends in it if there is one. `bounds` carries it on.
     """
     return 4 * own_error + 4 * ulp(magnitude)
 
 
 def ulp(magnitude: float) -> float:
-    """The distance between neighbouring float32 numbers of this magnitude."""
+    """Returns the distance between neighbouring float32 values of this magnitude."""
     return float(np.spacing(np.float32(magnitude)))
 
 
@@ -118,10 +118,10 @@ def compare(
 ) -> Comparison:
     """Runs both nets in float32 and the first in float64, and compares the last value of every blob.
 
-    What the float64 run decides (the place of a maximum, say) is decided in the others: where two numbers are as near
-    as a rounding, it is chance, and the numbers in front of it are compared.
+    Decisions of the float64 run (the index of a maximum, for example) are used in the other runs: between two values as
+    near as a rounding they are chance, and the values before them are compared.
 
-    Raises ValueError where nothing is left to compare, CaffeAbort where Caffe would stop at one of the nets.
+    Raises ValueError if nothing is left to compare, CaffeAbort if Caffe would stop at one of the nets.
     """
     exact = trace(before_prototxt, before_weights, inputs, phase)
     decisions = exact.decisions()
@@ -144,10 +144,10 @@ def compare(
 def measured(
     prototxt: bytes, weights: Weights, inputs: Mapping[str, np.ndarray], neighbours: int = 0
 ) -> Tuple[Trace, Dict[str, float]]:
-    """The float64 run of a net, and how far a float32 run by another program may be from it in each blob.
+    """Returns the float64 run of a net, and how far a float32 run by another program may be from it in each blob.
 
-    Such a program adds in another order. neighbours: for how many inputs some roundings away what float32 loses is
-    looked at as well; of one input it may be little by luck.
+    Such a program adds in another order. neighbours: how many inputs some roundings away are measured too, because the
+    float32 error of a single input may be small by luck.
     """
     in_order = {**LAYERS, "InnerProduct": inner_product_in_order}
     found: List[Tuple[Trace, Dict[str, float]]] = []
@@ -164,7 +164,7 @@ def measured(
 
 
 def _neighbour(value: np.ndarray, seed: int) -> np.ndarray:
-    """The value itself for seed 0."""
+    """Returns a neighbour some roundings away; for seed 0 the value itself."""
     steps = np.random.RandomState(seed).uniform(-1, 1, value.shape) * 2.0**-18 * (seed > 0)
     near: np.ndarray = (value * (1 + steps)).astype(np.float32)
     return near
@@ -172,16 +172,16 @@ def _neighbour(value: np.ndarray, seed: int) -> np.ndarray:
 
 @lru_cache(maxsize=None)
 def recorded_bounds(name: str) -> Dict[str, float]:
-    """How far a float32 program may be from what Caffe recorded: both may be as far as the bound from float64."""
+    """Returns how far a float32 program may be from the record of Caffe: both may be a bound away from float64."""
     net = load(name)
     return {blob: 2 * each for blob, each in measured(net.prototxt, net.weights, net.inputs, 2)[1].items()}
 
 
 def bounds(exact: Trace, *rounded: Trace) -> Dict[str, float]:
-    """The bound of every blob that is known, from a run of the original in float64 and one or more in float32.
+    """Returns the bound of every known blob, from a run of the original in float64 and one or more in float32.
 
-    Behind a layer that only moves numbers, cuts them off or saturates it is no less than what the bound in front of it
-    allows there. Raises ValueError where the original itself does not survive float32.
+    After a layer that only moves values, cuts them off or saturates, it is not less than the bound before the layer
+    allows there. Raises ValueError if the original itself is not finite in float32.
     """
     known: Dict[Place, float] = {}
 
@@ -207,7 +207,7 @@ def _distance(exact: Version, rounded: Version) -> float:
 
 
 def largest_error(expected: np.ndarray, actual: np.ndarray) -> float:
-    """The largest absolute difference; infinite where shapes differ or a number is NaN or infinite."""
+    """Returns the largest absolute difference; infinite if shapes differ or a value is NaN or infinite."""
     if expected.shape != actual.shape:
         return float("inf")
     error = float(np.max(np.abs(expected.astype(np.float64) - actual), initial=0.0))

@@ -1,6 +1,6 @@
-"""A blob's numbers, read in chunks: from a file, from memory, or as a recipe over another blob.
+"""Blobs, whose values are read in chunks: from a file, from memory, or computed from another blob.
 
-No more than a chunk of a blob is held at a time, so that memory does not grow with the model.
+At most one chunk of a blob is in memory at a time, so that memory does not grow with the model.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 from ..errors import InputError
 from ..protobuf.wire import Source
 
-# Elements of a chunk: 1 MB of float32. With less, threads would hand Python's lock over too often.
+# Elements of a chunk: 1 MB of float32. With fewer, threads would pass Python's lock on too often.
 CHUNK = 1 << 18
 
-# A blob of no more elements may stay in memory.
+# A blob of at most so many elements may stay in memory.
 _SMALL = 1 << 12
 
 FLOAT16 = np.dtype("<f2")
@@ -32,7 +32,7 @@ Taker = Callable[["Blob", np.ndarray], np.ndarray]
 
 
 class _Buffers(threading.local):
-    """The buffers that a thread has no use for just now, by their type."""
+    """The buffers that a thread is not using, by dtype."""
 
     def __init__(self) -> None:
         self.free: Dict[np.dtype, List[np.ndarray]] = {}
@@ -43,7 +43,7 @@ _BUFFERS = _Buffers()
 
 @contextmanager
 def borrowed(count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
-    """A buffer for `count` elements of a chunk, which the next borrower gets: fresh memory is slow to touch."""
+    """A buffer for `count` elements of a chunk, which is used again afterwards: fresh memory is slow to touch."""
     free = _BUFFERS.free.setdefault(dtype, [])
     buffer = free.pop() if free and free[-1].size >= count else np.empty(max(count, CHUNK), dtype)
     try:
@@ -53,10 +53,10 @@ def borrowed(count: int, dtype: np.dtype) -> Iterator[np.ndarray]:
 
 
 class Blob:
-    """An array of numbers that is read in chunks. Immutable, hashed by identity.
+    """An array that is read in chunks. Immutable, hashed by identity.
 
     shape: as Caffe sees it, () for a scalar. count: number of elements. dtype: of the chunks.
-    legacy: its shape came as num, channels, height and width, which Caffe lets stand for shapes of fewer axes
+    legacy: its shape is stored as num, channels, height and width, which Caffe accepts for shapes of fewer axes, too
     (blob.cpp:411).
     """
 
@@ -69,26 +69,26 @@ class Blob:
     def chunks(self, read: Optional[Reader] = None) -> Iterator[np.ndarray]:
         """Flat arrays of 1 to CHUNK elements, in order; each is valid only until the next one is taken.
 
-        read: how a recipe reads its base, so that a caller can watch the base's numbers go by.
-        InputError when the numbers are missing or cannot be read.
+        read: how a derived blob reads its base, so that a caller can observe the base's values on the way.
+        Raises InputError if the values are missing or cannot be read.
         """
         return self._chunks(Blob.chunks if read is None else read)
 
     def array(self) -> np.ndarray:
-        """All numbers at once, in `dtype` and `shape`, not to be written to; for small blobs."""
+        """All values at once, in `dtype` and `shape`, not to be written to; for small blobs."""
         pieces = [chunk.copy() for chunk in self.chunks()]
         flat = np.concatenate(pieces) if pieces else np.empty(0, self.dtype)
         return flat.reshape(self.shape)
 
     def take(self, indices: np.ndarray, take: Optional[Taker] = None) -> np.ndarray:
-        """The elements at sorted flat indices (int64, 1-D) as float64; reads only the chunks they lie in.
+        """The elements at sorted flat indices (int64, 1-D) as float64; reads only the chunks that hold them.
 
-        take: how a recipe takes those of its base, for a caller that has them.
+        take: how a derived blob takes the elements of its base, for a caller that already has them.
         """
         return self._take(indices, Blob.take if take is None else take)
 
     def in_type(self, dtype: np.dtype) -> Blob:
-        """The same numbers as float16, float32 or float64; those of a recipe are rounded to it at once."""
+        """The same values as float16, float32 or float64; those of a derived blob are still rounded only once."""
         return self if dtype == self.dtype else CastBlob(self, dtype, self.shape)
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
@@ -99,7 +99,7 @@ class Blob:
 
 
 class Span(NamedTuple):
-    """Numbers in a source: the first at byte `start`, each `stride` bytes after the one before."""
+    """`length` elements in a source: the first at byte `start`, each `stride` bytes after the previous one."""
 
     start: int
     length: int
@@ -107,12 +107,11 @@ class Span(NamedTuple):
 
 
 class StoredBlob(Blob):
-    """A blob whose numbers lie in a source, in one or more spans (none of them empty).
+    """A blob whose values are in a source, in one or more spans (none of them empty).
 
-    missing: why there are no numbers to use, "" if there are. Only the use of such a blob raises InputError,
-    with `where` ("FILE: layer L, blob N"): its layer may be one that the net does not have.
-    unknown: fields of other dialects beside the numbers, for instance their quantization; new blobs lack
-    them.
+    missing: why it has no usable values, "" if it has. Only the use of such a blob raises InputError, with `where`
+    ("FILE: layer L, blob N"): its layer may be one that the net does not have.
+    unknown: the numbers of fields of other dialects, for instance of a quantization; new blobs lack them.
     """
 
     def __init__(
@@ -137,16 +136,16 @@ class StoredBlob(Blob):
         self._array: Optional[np.ndarray] = None
         if not missing and self._firsts[-1] != self.count:
             raise InputError(
-                f"holds {self._firsts[-1]} numbers, but its shape {list(self.shape)} needs {self.count}",
+                f"holds {self._firsts[-1]} elements, but its shape {list(self.shape)} needs {self.count}",
                 where=self._where,
                 remedy="the file is damaged: get it again",
             )
 
     def array(self) -> np.ndarray:
-        """A small one is kept: the statistics of a BatchNorm are looked at several times."""
+        """All values at once. A small array is kept: the statistics of a BatchNorm are read several times."""
         if self._array is not None:
             return self._array
-        self._require_numbers()
+        self._require_values()
         array = np.empty(self.count, self.dtype)
         self._fill(0, array)
         array.flags.writeable = False
@@ -155,7 +154,7 @@ class StoredBlob(Blob):
         return array.reshape(self.shape)
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
-        self._require_numbers()
+        self._require_values()
         if self._array is not None:
             yield self._array.reshape(-1)
             return
@@ -166,7 +165,7 @@ class StoredBlob(Blob):
                 yield chunk
 
     def _take(self, indices: np.ndarray, take: Taker) -> np.ndarray:
-        self._require_numbers()
+        self._require_values()
         result = np.empty(len(indices), FLOAT64)
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
             for first, wanted in zip(range(0, self.count, CHUNK), by_chunk(indices, self.count)):
@@ -176,7 +175,7 @@ class StoredBlob(Blob):
                     result[wanted] = chunk[indices[wanted] - first]
         return result
 
-    def _require_numbers(self) -> None:
+    def _require_values(self) -> None:
         if self.missing:
             raise InputError(self.missing, where=self._where)
 
@@ -202,14 +201,14 @@ class StoredBlob(Blob):
 
 
 class ArrayBlob(Blob):
-    """A blob in memory, of an array of float16, float32 or float64; copied unless it is read-only.
+    """A blob in memory, from an array of float16, float32 or float64; copied unless it is read-only.
 
-    dtype: what its numbers are rounded to, once, when they are read; the array's own without it.
+    dtype: the type to which its values are rounded, once, when they are read; by default the array's own.
     """
 
     def __init__(self, array: np.ndarray, dtype: Optional[np.dtype] = None) -> None:
         super().__init__(array.shape, dtype or array.dtype)
-        # One number broadcast to a shape stays one number: reshape gives a view of it.
+        # One value that is broadcast to a shape still takes no more memory: reshape returns a view.
         self._flat = (array.copy() if array.flags.writeable else array).reshape(-1)
         self._flat.flags.writeable = False
 
@@ -226,7 +225,7 @@ class ArrayBlob(Blob):
 
 
 class CastBlob(Blob):
-    """The numbers of another blob, in another type or shape."""
+    """The values of another blob, in another type or shape."""
 
     def __init__(self, base: Blob, dtype: np.dtype, shape: Sequence[int]) -> None:
         super().__init__(shape, dtype, legacy=base.legacy and tuple(shape) == base.shape)
@@ -242,13 +241,13 @@ class CastBlob(Blob):
 
 
 def by_chunk(indices: np.ndarray, count: int) -> List[slice]:
-    """Which of the sorted indices lie in each chunk of `count` elements."""
+    """For each chunk of a blob of `count` elements, the slice of the sorted indices that lie in it."""
     edges = np.searchsorted(indices, np.arange(0, count + CHUNK, CHUNK)).tolist()
     return [slice(*pair) for pair in zip(edges, edges[1:])]
 
 
-def cast(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The numbers in another type, each rounded to the nearest."""
-    # The half analysis tells of numbers that become infinite; numpy's warning would only repeat it.
+def cast(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The values in another type, each rounded to the nearest."""
+    # The fp16 analysis reports values that become infinite; numpy's warning would only repeat it.
     with np.errstate(all="ignore"):
-        return numbers.astype(dtype, copy=False)
+        return values.astype(dtype, copy=False)

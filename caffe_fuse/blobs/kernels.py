@@ -1,7 +1,7 @@
-"""The kernels of a layer's weights: the numbers that one output channel and one input channel have in common.
+"""The kernels of a layer's weights: a kernel is the weights between one input channel and one output channel.
 
-However a layer stores them, they form matrices of one size, one for each group. A line of a matrix is stored in one
-piece: it has all that one channel of one kind has in common with the channels of the other kind.
+However a layer stores them, the kernels form matrices of one size, one for each group. A line of a matrix is contiguous
+in the blob: it holds all kernels of one input channel or of one output channel.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from .scaled import Layout
 
 
 class Slab(NamedTuple):
-    """Some whole lines of a blob, and the number of the first of them. numbers: (lines, places * size)."""
+    """Some whole lines of a blob, and the index of the first. weights: (lines, places * size)."""
 
     first: int
-    numbers: np.ndarray
+    weights: np.ndarray
 
 
 class Kernels(NamedTuple):
-    """`groups` matrices of `lines` x `places` kernels of `size` numbers. rows_are_lines: or they are the places."""
+    """`groups` matrices of `lines` x `places` kernels of `size` weights.
+
+    rows_are_lines: whether the lines are the rows, or the places are.
+    """
 
     groups: int
     lines: int
@@ -32,7 +35,7 @@ class Kernels(NamedTuple):
 
     @classmethod
     def of(cls, rows: Layout, columns: Optional[Layout] = None) -> Kernels:
-        """Of a blob with output channels, and input channels if it has any, in these layouts."""
+        """The kernels of a blob with this layout of its output channels and, if it has any, of its input channels."""
         if columns is None:
             return cls(1, rows.channels, 1, rows.kernel, True)
         rows_are_lines = rows.groups == rows.inputs == 1 and rows.kernel >= columns.kernel
@@ -42,7 +45,7 @@ class Kernels(NamedTuple):
         return cls(groups, line.channels // groups, places, place.kernel, rows_are_lines)
 
     def slabs(self, blob: Blob) -> Iterator[Slab]:
-        """All lines of a blob, about a chunk at a time; each slab is valid only until the next one is taken."""
+        """All lines of a blob, about one chunk at a time; each slab is valid only until the next one is taken."""
         length = self.places * self.size
         first, rest = 0, np.empty(0, blob.dtype)
         for chunk in blob.chunks():
@@ -54,14 +57,14 @@ class Kernels(NamedTuple):
             rest = joined[count * length :].copy()
 
     def spread(self, of_rows: bool, values: np.ndarray, first: int, count: int) -> np.ndarray:
-        """The values of the rows, or of the columns, for each kernel of `count` lines; one axis may have length 1."""
+        """The values of the rows or of the columns, for each kernel of `count` lines; one axis may have length 1."""
         if of_rows == self.rows_are_lines:
             return values[first : first + count, np.newaxis]
         matrices = values.reshape(self.groups, self.places)
         return matrices if self.groups == 1 else matrices[self._group(first, count)]
 
     def reduce(self, operation: np.ufunc, to_rows: bool, kernels: np.ndarray, first: int, target: np.ndarray) -> None:
-        """Adds the kernels of some lines, or whatever the operation is, to what the rows, or the columns, have."""
+        """Combines the values of the kernels of some lines into `target`, by row or by column, with the operation."""
         count = len(kernels)
         if to_rows == self.rows_are_lines:
             lines = target[first : first + count]
@@ -75,13 +78,13 @@ class Kernels(NamedTuple):
     def channels(self, rows: bool) -> int:
         return self.groups * (self.lines if rows == self.rows_are_lines else self.places)
 
-    def combined(self, operation: np.ufunc, numbers: np.ndarray) -> np.ndarray:
-        """One number for each kernel of a slab."""
-        parts = numbers.reshape(len(numbers), self.places, self.size)
-        found = parts[:, :, 0].copy()
-        for place in range(1, self.size):  # faster than to reduce an axis as short as this
-            operation(found, parts[:, :, place], out=found)
-        return found
+    def combined(self, operation: np.ufunc, weights: np.ndarray) -> np.ndarray:
+        """One value for each kernel of a slab: its weights combined with the operation."""
+        kernels = weights.reshape(len(weights), self.places, self.size)
+        result = kernels[:, :, 0].copy()
+        for place in range(1, self.size):  # faster than reducing so short an axis
+            operation(result, kernels[:, :, place], out=result)
+        return result
 
     def _group(self, first: int, count: int) -> np.ndarray:
         groups: np.ndarray = np.arange(first, first + count) // self.lines

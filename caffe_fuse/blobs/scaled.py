@@ -1,4 +1,4 @@
-"""Blobs that are another one times a factor for each channel: what a fold and a repair make of weights."""
+"""Blobs that are another blob times one factor for each channel, as a fold and a range repair make of weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .blob import CHUNK, FLOAT32, FLOAT64, Blob, Reader, Taker, borrowed, cast
 
 
 class Layout(NamedTuple):
-    """Which weight belongs to which output channel: ((g*inputs + a)*outputs + j)*kernel + k to g*outputs + j.
+    """The output channel of each weight: index ((g*inputs + a)*outputs + j)*kernel + k belongs to g*outputs + j.
 
     Convolution (Co, C/G, k...): (1, 1, Co, C/G * k...). Deconvolution (Ci, Co/G, k...) with G groups:
     (G, Ci/G, Co/G, k...). InnerProduct (N, K): (1, 1, N, K), transposed (K, N): (1, K, N, 1).
@@ -40,7 +40,7 @@ class Layout(NamedTuple):
         return channels
 
     def simplified(self) -> Layout:
-        """The same channels with as few axes as possible: longer runs that one multiplication covers."""
+        """An equivalent layout with as few axes as possible, so that one multiplication covers longer runs."""
         groups, inputs, outputs, kernel = self
         if outputs == 1:
             inputs, kernel = 1, inputs * kernel
@@ -50,17 +50,17 @@ class Layout(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """One factor, float64, for each channel of a layout; a layout of the input channels serves as well."""
+    """One factor (float64) for each channel of a layout, which may also be a layout of the input channels."""
 
     layout: Layout
     factors: np.ndarray
 
 
 class ScaledBlob(Blob):
-    """A blob times one factor for each output channel: each the float64 product rounded once, to float32 or `dtype`.
+    """A blob times one factor for each output channel: float64 products, rounded once to float32 or `dtype`.
 
-    factors: float64 (layout.channels,). further: more factors, along other channels of the same blob. A product
-    beyond the type becomes inf.
+    factors: float64 (layout.channels,). further: more factors, along other channels of the same blob. A product out of
+    the range of the type becomes inf.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class ScaledBlob(Blob):
         further: Sequence[Scaling] = (),
     ) -> None:
         super().__init__(base.shape, dtype, legacy=base.legacy)
-        for each in (Scaling(layout, factors), *further):
-            if each.layout.size != base.count or each.factors.shape != (each.layout.channels,):
-                raise InternalError(f"{each.layout} does not fit a blob {base.shape} and factors {each.factors.shape}")
+        for along, values in (Scaling(layout, factors), *further):
+            if along.size != base.count or values.shape != (along.channels,):
+                raise InternalError(f"{along} does not fit a blob {base.shape} and factors {values.shape}")
         self.base = base
         self.layout = layout
         self.factors = np.array(factors, FLOAT64)
@@ -94,7 +94,7 @@ class ScaledBlob(Blob):
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
             for chunk in read(self.base):
                 target = buffer[: len(chunk)]
-                # The half analysis tells of inf and NaN; numpy's warnings would only repeat it.
+                # The fp16 analysis reports inf and NaN; numpy's warnings would only repeat it.
                 with np.errstate(all="ignore"):
                     self._scale(chunk, position, target)
                 position += len(chunk)
@@ -120,22 +120,22 @@ class ScaledBlob(Blob):
 
 
 def scaled(blob: Blob, scalings: Sequence[Scaling]) -> ScaledBlob:
-    """The blob times all these factors, still rounded once where it is itself such a product."""
+    """The blob times all these factors, rounded only once even if the blob is itself such a product."""
     if isinstance(blob, ScaledBlob):
         return ScaledBlob(blob.base, blob.layout, blob.factors, blob.dtype, (*blob.further, *scalings))
     return ScaledBlob(blob, *scalings[0], further=scalings[1:])
 
 
-def _multiply(layout: Layout, factors: np.ndarray, numbers: np.ndarray, position: int, target: np.ndarray) -> None:
-    """target = numbers * factors in float64; the numbers begin at a flat position of their blob."""
+def _multiply(layout: Layout, factors: np.ndarray, values: np.ndarray, position: int, target: np.ndarray) -> None:
+    """target = values * factors in float64; the values begin at a flat index of their blob, `position`."""
     layout = layout.simplified()
-    while len(numbers):
-        shape, part = _next_piece(layout, factors, position, len(numbers))
+    while len(values):
+        shape, part = _next_piece(layout, factors, position, len(values))
         length = math.prod(shape)
         product = target[:length].reshape(shape)
-        np.multiply(numbers[:length].reshape(shape), part, out=product, dtype=FLOAT64, casting="same_kind")
+        np.multiply(values[:length].reshape(shape), part, out=product, dtype=FLOAT64, casting="same_kind")
         position += length
-        numbers, target = numbers[length:], target[length:]
+        values, target = values[length:], target[length:]
 
 
 def _next_piece(

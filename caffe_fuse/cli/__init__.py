@@ -1,6 +1,6 @@
-"""The command `caffe-fuse`: its options, what each command calls, its exit status, and the only way to the terminal.
+"""The command `caffe-fuse`: its options, what each command calls, its exit status, and all output to the terminal.
 
-Imports everything; nothing imports it. No module is loaded before its command needs it: `--help` is quick.
+Imports every room; no room imports it. A module is loaded only when its command needs it: `--help` is fast.
 """
 
 from .process import console, main

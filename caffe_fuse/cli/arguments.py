@@ -1,4 +1,4 @@
-"""The command line of `caffe-fuse`. Nothing heavy is imported: `--help` is quick."""
+"""The command line of `caffe-fuse`. It imports nothing that loads slowly, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """Raises InputError for a command line that is none; it names the help of the command."""
+    """The parsed options. Raises InputError for an invalid command line; its remedy is the help of the command."""
     given = _with_strict_value(arguments)
     parser, commands = _parsers()
     if given and given[0] in commands:
-        # argparse itself hands a word that follows options, such as WEIGHTS, back as unknown to the program.
+        # By itself argparse takes a positional argument after options, such as WEIGHTS, for an unknown one.
         options = commands[given[0]].parse_intermixed_args(given[1:])
         options.words = given[1:]
         return options
@@ -27,7 +27,7 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
-    """That of the program, and that of each command."""
+    """The parser of the program, and those of the commands by name."""
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
@@ -46,29 +46,29 @@ def _add_fuse(commands: Any) -> None:
     fuse = _command(commands, "fuse", "write a net without BatchNorm and check its half range")
     _add_model(fuse, weights_needed=True)
     fuse.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
-    fuse.add_argument("--report", metavar="F.json", help="write what was done, as JSON")
-    fuse.add_argument("--html", metavar="F.html", help="write what was done as a page (needs the extra: report)")
-    fuse.add_argument("--dry-run", action="store_true", help="do everything but write the model")
+    fuse.add_argument("--report", metavar="F.json", help="write the report as JSON")
+    fuse.add_argument("--html", metavar="F.html", help="write the report as HTML (needs the extra: report)")
+    fuse.add_argument("--dry-run", action="store_true", help="do everything except write the model")
     fuse.add_argument("--force", action="store_true", help="write the model even if it is not safe")
-    fuse.add_argument("--allow-bn", action="store_true", help="a BatchNorm may remain; without this the status is 1")
+    fuse.add_argument("--allow-bn", action="store_true", help="BatchNorm layers may remain; otherwise the status is 1")
     fuse.add_argument(
         "--use-global-stats",
         action="store_true",
-        help="read layers with batch statistics by the statistics that they have stored",
+        help="use the stored statistics of layers with batch statistics",
     )
     fuse.add_argument("--prune", action="store_true", help="leave out weights of layers that the net does not have")
     fuse.add_argument(
         "--strict",
         metavar="WHAT",
         default="",
-        help="status 1 if this happens, too: refused (anything was), flush (a number becomes zero or subnormal in "
-        "half); several with commas, as --strict=refused,flush",
+        help="status 1 also for: refused (a layer was refused), flush (a value becomes zero or subnormal in half "
+        "precision); several with commas, as --strict=refused,flush",
     )
     fuse.add_argument(
-        "--weights-format", choices=("caffemodel", "hdf5"), help="how to write the weights (as they came)"
+        "--weights-format", choices=("caffemodel", "hdf5"), help="the format of the new weights (that of the input)"
     )
     fuse.add_argument(
-        "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as halves"
+        "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as fp16"
     )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
     fuse.add_argument(
@@ -81,14 +81,14 @@ def _add_fuse(commands: Any) -> None:
         "--rescale",
         choices=("needed", "always", "never"),
         default="needed",
-        help="move powers of two between layers: where half precision loses numbers (needed), always, or never",
+        help="move powers of two between layers: where half precision loses values (needed), always, or never",
     )
     fuse.add_argument(
         "--keep-blob",
         metavar="BLOB",
         action="append",
         default=[],
-        help="rescaling leaves the values of this blob alone",
+        help="rescaling does not change the values of this blob",
     )
     fuse.add_argument("--verify", action="store_true", help="run both nets; status 1 and no model if they differ")
     _add_min_snr(fuse)
@@ -99,9 +99,9 @@ def _add_fuse(commands: Any) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    check = _command(commands, "check", "what half precision makes of a model's weights")
+    check = _command(commands, "check", "what half precision does to a model's weights")
     _add_model(check, weights_needed=True)
-    check.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
+    check.add_argument("--report", metavar="F.json", help="write the report as JSON")
     _add_half_policy(check)
     _add_activations(check)
     _add_printing(check)
@@ -129,21 +129,21 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--precision", choices=("float32", "float64", "half"), default="float32", help="(float32)")
     _add_half_policy(run)
     run.add_argument("--blobs", default="outputs", metavar="A,B", help="which blobs: names, all, or outputs (default)")
-    run.add_argument("-o", "--output", metavar="OUT.npz", help="write the blobs, an array each")
+    run.add_argument("-o", "--output", metavar="OUT.npz", help="write each blob as an array")
     _add_quiet(run)
 
 
 def _add_verify(commands: Any) -> None:
-    verify = _command(commands, "verify", "whether two models are one net: both are run, and compared blob by blob")
-    for place, whose in (("A", "the model that is right"), ("B", "the model to be judged")):
+    verify = _command(commands, "verify", "whether two models are the same net: run both and compare them blob by blob")
+    for place, whose in (("A", "the reference model"), ("B", "the model to compare with it")):
         verify.add_argument(f"net_{place.lower()}", metavar=f"NET_{place}", help=whose)
         verify.add_argument(f"weights_{place.lower()}", metavar=f"WEIGHTS_{place}", help="its weights")
-    verify.add_argument("--report", metavar="F.json", help="write the findings, as JSON")
+    verify.add_argument("--report", metavar="F.json", help="write the report as JSON")
     verify.add_argument(
         "--precision",
         choices=("float32", "half"),
         default="half",
-        help="half (default): tell what both answer in half precision, too",
+        help="half (default): also report the outputs of both in half precision",
     )
     _add_min_snr(verify)
     _add_half_policy(verify)
@@ -152,7 +152,7 @@ def _add_verify(commands: Any) -> None:
         "--tolerance",
         type=float,
         metavar="R",
-        help="what share of a blob's largest magnitude the nets may be apart (else what rounding makes)",
+        help="how far the nets may differ, as a share of a blob's largest magnitude (default: by rounding noise)",
     )
     _add_state(verify)
     _add_inputs(verify)
@@ -164,20 +164,24 @@ def _add_min_snr(parser: argparse.ArgumentParser) -> None:
         "--min-snr",
         type=float,
         metavar="DB",
-        help="status 1 if an output in half has a smaller SNR, or another top class",
+        help="status 1 if an output in half precision has a smaller SNR, or a different top class",
     )
 
 
 def _add_inputs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--input", metavar="F", help="inputs: .npy, .npz, HDF5, or a folder of images (else seeded)")
+    parser.add_argument(
+        "--input", metavar="F", help="inputs: .npy, .npz, HDF5, or a folder of images (default: seeded)"
+    )
     parser.add_argument("--image", metavar="F", action="append", default=[], help="an image as input; may be repeated")
     _add_pixels(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the inputs where none are given (0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the inputs if none are given (0)")
 
 
 def _add_pixels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--mean", metavar="B,G,R", default="0", help="what images are less, one number or three")
-    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="what images are multiplied by then")
+    parser.add_argument(
+        "--mean", metavar="B,G,R", default="0", help="subtracted from images: one value, or one per channel"
+    )
+    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="then multiplies images")
     order = parser.add_mutually_exclusive_group()
     order.add_argument(
         "--bgr", action="store_false", dest="rgb", default=False, help="the channels of images are B, G, R (default)"
@@ -188,12 +192,14 @@ def _add_pixels(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_show(commands: Any) -> None:
-    show = _command(commands, "show", "layers, blobs, and what would fold and what would not, and why")
+    show = _command(
+        commands, "show", "the layers and blobs of a net, which layers would fold, and why others would not"
+    )
     _add_model(show, weights_needed=False)
 
 
 def _add_upgrade(commands: Any) -> None:
-    upgrade = _command(commands, "upgrade", "write a model of an old form (V0, V1) in today's")
+    upgrade = _command(commands, "upgrade", "write a model of an old form (V0, V1) in the current one")
     upgrade.add_argument("net", metavar="NET", help="the prototxt")
     upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
     upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
@@ -207,17 +213,17 @@ def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
 
 
 def _add_state(parser: argparse.ArgumentParser) -> None:
-    """How a net is read."""
+    """Adds the options that say how a net is read."""
     parser.add_argument("--phase", choices=("TEST", "TRAIN"), default="TEST", help="which layers take part (TEST)")
     parser.add_argument("--level", type=int, default=0, metavar="N", help="the level in the layers' rules (0)")
     parser.add_argument("--stage", action="append", default=[], metavar="S", help="a stage in the layers' rules")
-    parser.add_argument("--bn-dialect", metavar="NAME", help="whose BatchNorm it is, where the files do not tell")
+    parser.add_argument("--bn-dialect", metavar="NAME", help="whose BatchNorm it is, if the files do not determine it")
     parser.add_argument(
         "--input-shape",
         action="append",
         default=[],
         metavar="BLOB=1,3,224,224",
-        help="the shape of an input, where the net leaves it out",
+        help="the shape of an input, if the net does not say it",
     )
 
 
@@ -227,7 +233,7 @@ def _add_half_policy(parser: argparse.ArgumentParser) -> None:
         "--half-policy",
         default="ieee",
         metavar="NAME",
-        help="how the device treats halves: ieee (default), flush, truncate, saturate, a target's name, or off",
+        help="how the device rounds to half precision: ieee (default), flush, truncate, saturate, a target, or off",
     )
     device.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
 
@@ -241,10 +247,10 @@ def _add_activations(parser: argparse.ArgumentParser) -> None:
         metavar="RANGES.json",
         action="append",
         default=[],
-        help="what calibrate recorded, instead of predictions; may be repeated",
+        help="ranges that calibrate recorded, instead of predictions; may be repeated",
     )
     parser.add_argument(
-        "--half-sums", action="store_true", help="bound the sums of devices that add in halves, at the worst"
+        "--half-sums", action="store_true", help="bound the sums of devices that accumulate in half precision"
     )
 
 
@@ -258,5 +264,5 @@ def _add_quiet(parser: argparse.ArgumentParser) -> None:
 
 
 def _with_strict_value(arguments: Sequence[str]) -> List[str]:
-    """`--strict` alone means bn, which holds anyway; argparse would take the next word for its value."""
+    """The arguments with `--strict` alone as `--strict=bn`: argparse would take the next word for its value."""
     return ["--strict=bn" if argument == "--strict" else argument for argument in arguments]

@@ -1,4 +1,4 @@
-"""What each command of `caffe-fuse` does: the library is called, files are written, and what was found is printed."""
+"""What each command of `caffe-fuse` does: it calls the library, writes files, and prints the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def run_fuse(options: argparse.Namespace) -> int:
     from ..report.terminal import fold_report
 
     if options.min_snr is not None and not options.verify:
-        raise InputError("--min-snr is about the answers of --verify", remedy="give both")
+        raise InputError("--min-snr needs --verify", remedy="give both")
     model = given.loaded(options)
     prefix = given.prefix(options.output, model.document.path)
     reports = _reports(options)
@@ -48,7 +48,7 @@ def run_fuse(options: argparse.Namespace) -> int:
         try:
             written = result.save(prefix, force=options.force, reports=reports, inputs=given.also_read(options))
         except UnsafeResult:
-            pass  # the report says why, and its status is 1
+            pass  # the report has the reason, and its status is 1
     report = result.report
     warnings = [*report.warnings, *_boundless(options, report.activations), *_unused_inputs(options)]
     _print(options, fold_report(report, written, options.verbose), warnings)
@@ -58,7 +58,7 @@ def run_fuse(options: argparse.Namespace) -> int:
 def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
     if options.verify or not (options.input or options.image):
         return ()
-    return ("the inputs were not read: they are for --verify",)
+    return ("the inputs were not read: only --verify needs them",)
 
 
 def run_check(options: argparse.Namespace) -> int:
@@ -80,7 +80,7 @@ def run_check(options: argparse.Namespace) -> int:
 def _boundless(options: argparse.Namespace, activations: Any) -> Sequence[str]:
     if activations.sums or not options.half_sums:
         return ()
-    return ("--half-sums has no bound: nothing is known of what layers with weights read; give it with --ranges",)
+    return ("--half-sums found no bound: no range of a bottom of a layer with weights is known; give --ranges",)
 
 
 def run_calibrate(options: argparse.Namespace) -> int:
@@ -93,7 +93,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
     shapes = input_shapes(model.net)
     pixels = given.pixels(options)
     sets = [open_samples(path, shapes, pixels) for path in options.input]
-    # As many at a time as the net was made for.
+    # The batch size of the net.
     size = next((shape[0] for shape in shapes.values() if shape and shape[0]), 1)
     batches = [batch for samples in sets for batch in samples.batches(size)]
     watched = batches if options.quiet else _watched(batches)
@@ -105,7 +105,7 @@ def run_calibrate(options: argparse.Namespace) -> int:
 
 
 def _watched(items: Sequence[Any]) -> Iterable[Any]:
-    """With a progress bar on a terminal."""
+    """The items, with a progress bar on a terminal."""
     bar = _bar(len(items), "batch")
     if bar is None:
         return items
@@ -120,7 +120,7 @@ def _advancing(items: Sequence[Any], bar: Any) -> Iterable[Any]:
 
 
 def _bar(total: int, unit: str) -> Any:
-    """A progress bar; None if nobody sees it, or tqdm is not installed."""
+    """A progress bar; None if stderr is no terminal, or tqdm is not installed."""
     if not sys.stderr.isatty():
         return None
     try:
@@ -147,7 +147,7 @@ def run_run(options: argparse.Namespace) -> int:
     _check_folders(options.output)
     policy = policy_of(options.half_policy)
     model = given.loaded(options)
-    for warning in model.warnings:  # before a run that may end in an error: they explain it
+    for warning in model.warnings:  # before the run: they may explain its error
         printing.warn(warning)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
     bar = None if options.quiet else _bar(len(model.net.layers), "layer")
@@ -166,7 +166,7 @@ def run_run(options: argparse.Namespace) -> int:
     warnings = []
     if options.precision != "half" and options.half_policy != "ieee":
         warnings.append(
-            f"{options.half_policy} is about halves, and this was {options.precision}: give --precision half"
+            f"half policy {options.half_policy} had no effect in {options.precision}: give --precision half"
         )
     _print(options, run_report(found, options.output), warnings)
     return 0
@@ -195,20 +195,20 @@ def run_verify(options: argparse.Namespace) -> int:
     outputs = {value.blob for value in first.net.outputs}
     different = {row.blob for row in found.rows if not row.equal}
     if different and not options.rescaled and outputs.isdisjoint(different):
-        warnings.append("only blobs inside differ: if fuse rescaled the second net, give its report with --rescaled")
+        warnings.append("only inner blobs differ: if fuse rescaled the second net, give its report with --rescaled")
     if options.report:
         from ..report.json_report import verify_to_json
 
         paths = (*first.paths, *second.paths)
         _write_report(options.report, verify_to_json(paths, found, status), (*paths, *given.also_read(options)))
-    # A second net with BatchNorm is what to fold; ranges are recorded of the first one, which `fuse` reads with them.
+    # The next command folds a second net with BatchNorm, or records ranges of the first net, for its fold.
     next_files = second.paths if batch_norms(second.net) else first.paths
     _print(options, verify_report(found, given.typed(options, next_files)), warnings)
     return status
 
 
 def _write_arrays(path: str, arrays: Dict[str, Any], others: Sequence[str]) -> None:
-    """As numpy.savez, which takes no array of the name `file`."""
+    """Writes arrays as numpy.savez does, which accepts no array named `file`."""
     import io
     import zipfile
 
@@ -236,7 +236,7 @@ def run_upgrade(options: argparse.Namespace) -> int:
 
 
 def _check_folders(*outputs: Optional[str]) -> None:
-    """Before the work, which may be long; when a file is written it would be told as well."""
+    """Reports missing folders before the work, which may take long, and not only when a file is written."""
     from ..files.outputs import check_folder
 
     for output in outputs:
@@ -245,7 +245,7 @@ def _check_folders(*outputs: Optional[str]) -> None:
 
 
 def _reports(options: argparse.Namespace) -> Dict[str, Any]:
-    """What makes each report that was asked for, by its path."""
+    """The function that renders each requested report, by its path."""
     wanted: Dict[str, Any] = {}
     if options.report:
         from ..report.json_report import to_json
@@ -256,7 +256,7 @@ def _reports(options: argparse.Namespace) -> Dict[str, Any]:
 
         wanted[options.html] = to_html
     if options.report and options.html and len(wanted) < 2:
-        raise InputError(f"--report and --html both name {options.html}", remedy="give each a file of its own")
+        raise InputError(f"--report and --html both name {options.html}", remedy="give each its own file")
     return wanted
 
 

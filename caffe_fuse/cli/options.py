@@ -1,4 +1,4 @@
-"""What the options of a command stand for: the model, its inputs, what is known of it, and where to write."""
+"""Turns the options of a command into values: the model, its inputs, assumptions about it, and where to write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 from ..errors import InputError
 from ..wording import Typed
 
-# A net of one of these names says nothing about the model; its folder does.
+# File names that do not identify a model; its folder does.
 ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
 
 
@@ -19,7 +19,7 @@ def loaded(options: argparse.Namespace) -> Any:
 
 
 def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -> Any:
-    """The model of two files, read as the options say."""
+    """The model of two files, loaded with the options."""
     from ..net.load import load
 
     return load(
@@ -34,7 +34,7 @@ def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -
 
 
 def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:
-    """What a command that comes next repeats: of `fuse` and `check` all options, of others those about the net."""
+    """The words that the next command repeats: of `fuse` and `check` all options, of others those about the net."""
     about_net = [] if options.phase == "TEST" else ["--phase", options.phase]
     about_net += ["--level", str(options.level)] if options.level else []
     about_net += [word for stage in options.stage for word in ("--stage", stage)]
@@ -56,13 +56,13 @@ def input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
         except ValueError:
             shape = ()
         if not name or not shape or min(shape) < 1:
-            raise InputError(f"--input-shape {text} is not BLOB=N,N,...", remedy="for example data=1,3,224,224")
+            raise InputError(f"--input-shape {text} is not BLOB=N,N,...", remedy="give, for example, data=1,3,224,224")
         shapes[name] = shape
     return shapes
 
 
 def assumptions(options: argparse.Namespace) -> Dict[str, Any]:
-    """The options that expectations of activations rest on."""
+    """The options that expectations of activations are based on."""
     ranges = None
     for path in options.ranges:
         from ..ranges.calibrate import read_ranges
@@ -73,16 +73,16 @@ def assumptions(options: argparse.Namespace) -> Dict[str, Any]:
 
 
 def pixels(options: argparse.Namespace) -> Any:
-    """How images become numbers."""
+    """How images become arrays."""
     from .samples import Pixels
 
     if options.scale == 0 or not math.isfinite(options.scale):
-        raise InputError(f"--scale {options.scale:g} is no factor", remedy="for example 0.017")
+        raise InputError(f"--scale {options.scale:g} is not a valid factor", remedy="give, for example, 0.017")
     return Pixels(numbers("--mean", options.mean), options.scale, options.rgb)
 
 
 def inputs(options: argparse.Namespace, model: Any) -> Any:
-    """The inputs that the options name; None for seeded ones."""
+    """The inputs named by the options; None for seeded ones."""
     from ..execution.run import input_shapes as shapes_of
     from .samples import images, open_samples
 
@@ -97,7 +97,7 @@ def inputs(options: argparse.Namespace, model: Any) -> Any:
 
 
 def also_read(options: argparse.Namespace) -> Tuple[str, ...]:
-    """The files that a command reads besides its models: no output may be one of them."""
+    """The files that a command reads in addition to its models: no output may be one of them."""
     found = (vars(options).get(name) or [] for name in ("input", "image", "ranges", "rescaled"))
     return tuple(path for paths in found for path in ([paths] if isinstance(paths, str) else paths))
 
@@ -108,7 +108,7 @@ def numbers(option: str, given: str) -> Tuple[float, ...]:
     except ValueError:
         found = ()
     if not found or not all(map(math.isfinite, found)):
-        raise InputError(f"{option} {given} is not a row of numbers", remedy="for example 104,117,123")
+        raise InputError(f"{option} {given} is not a list of numbers", remedy="give, for example, 104,117,123")
     return found
 
 
@@ -124,12 +124,12 @@ def rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
         return {entry["blob"]: [int(exponent) for exponent in entry["channel_exponents"]] for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"is no JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"
+            f"is not a JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"
         ) from error
 
 
 def prefix(output: Optional[str], net: str, made: str = "fused") -> str:
-    """Where to write: PREFIX, or the default name in the folder that was given, or in the current one."""
+    """The output prefix: PREFIX, or the default name in the given folder, or in the current one."""
     stem = os.path.splitext(os.path.basename(net))[0]
     if stem in ANONYMOUS:
         stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem

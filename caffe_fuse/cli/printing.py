@@ -1,4 +1,4 @@
-"""The only way to the terminal: line by line, so that no name, path or text of a file ends a line or a colour."""
+"""All output to the terminal, line by line: no name, path or text of a file can end a line or set a colour."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from typing import Iterable, Optional, Sequence, TextIO
 from ..files import interrupts
 from ..wording import VERDICT, shown
 
-_COLOURS = {"safe": 32, "the same": 32, "NOT": 31, "the nets DIFFER": 31}  # of a verdict that begins so; others yellow
+_COLOURS = {
+    "safe": 32,
+    "the same": 32,
+    "NOT": 31,
+    "the nets DIFFER": 31,
+}  # by the start of the verdict; else yellow
 
 
 def report(lines: Sequence[str]) -> None:
-    """To stdout; on a terminal the verdict has a colour. Raises OSError unless an output is there already."""
+    """Prints to stdout, on a terminal with a coloured verdict. Raises OSError if no output has been written yet."""
     printed = [shown(line) for line in lines]
     if sys.stdout is not None and sys.stdout.isatty() and not _plain():
         printed = [_coloured(line) for line in printed]
     try:
         _write(sys.stdout, printed)
     except BrokenPipeError:
-        interrupts.hush()  # the reader has seen enough (`show | head`); Python would complain again at its end
+        interrupts.hush()  # the pipe was closed (`show | head`); Python would complain again at exit
     except OSError as error:
         if not interrupts.is_settled():
             raise
@@ -34,12 +39,12 @@ def warn(message: str) -> None:
 
 
 def complain(message: str, *more: str) -> None:
-    """An error; `more` are lines that show the place."""
+    """Prints an error; `more` are lines that show the place."""
     _to_stderr("error", [message, *more])
 
 
 def _to_stderr(kind: str, lines: Sequence[str]) -> None:
-    with suppress(OSError):  # there is no other place to tell it
+    with suppress(OSError):  # there is nowhere else to report it
         _write(sys.stderr, [shown(line) for line in (f"caffe-fuse: {kind}: {lines[0]}", *lines[1:])])
 
 
@@ -51,12 +56,12 @@ def _coloured(line: str) -> str:
     if not line.startswith(VERDICT):
         return line
     verdict = line[len(VERDICT) :]
-    colour = next((number for start, number in _COLOURS.items() if verdict.startswith(start)), 33)
+    colour = next((code for start, code in _COLOURS.items() if verdict.startswith(start)), 33)
     return f"{VERDICT}\033[{colour}m{verdict}\033[0m"
 
 
 def _write(stream: Optional[TextIO], lines: Iterable[str]) -> None:
-    """stream: None where the process was started without it (`2>&-`)."""
+    """Writes lines. stream: None if the process was started without it (`2>&-`)."""
     if stream is not None:
         stream.write("".join(f"{line}\n" for line in lines))
         stream.flush()

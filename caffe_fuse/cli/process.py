@@ -1,4 +1,4 @@
-"""The command `caffe-fuse`: its exit status, and what it says when it fails."""
+"""The process `caffe-fuse`: its exit status, and its messages when it fails."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ INTERRUPTED = 130
 
 
 def console() -> NoReturn:
-    """The process `caffe-fuse`. It ends without tearing the interpreter down: that takes as long as reading a net."""
+    """Runs the command and exits without finalizing the interpreter, which would take as long as reading a net."""
     interrupts.end_the_command()
-    gc.disable()  # for so short a process, looking for garbage costs more than it frees
+    gc.disable()  # in a short process, garbage collection costs more than it frees
     try:
         status = main()
-    except KeyboardInterrupt:  # a second one, while the first was told
+    except KeyboardInterrupt:  # a second one, while the first was reported
         status = INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            pass  # whoever read it is gone
+            pass  # the pipe was closed
     os._exit(status)
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one command. Returns the exit status: 0 done, 1 not safe, 2 unusable input, 3 failure, 130 interrupted."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal may not have the letters of a layer's name
+        sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack letters of a layer's name
     try:
         given = sys.argv[1:] if arguments is None else arguments
         options = parsed(given)
         command: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{options.command}")
         return command(options)
     except (Exception, KeyboardInterrupt) as error:
-        return _told(error)
+        return _reported(error)
     finally:
         interrupts.settled()
 
 
-def _told(error: BaseException) -> int:
-    """Says what went wrong, and gives its status."""
-    # A library may turn the interrupt into an error of its own: numpy, while it is imported, into ImportError.
+def _reported(error: BaseException) -> int:
+    """Prints the error, and returns its exit status."""
+    # A library may turn an interrupt into another error: numpy raises ImportError while it is imported.
     if isinstance(error, KeyboardInterrupt) or interrupts.came():
         complain("interrupted")
         return INTERRUPTED

@@ -1,4 +1,4 @@
-"""Sets of inputs for a net, read batch by batch: arrays (.npy, .npz, HDF5), or a folder of images."""
+"""Reads samples for a net batch by batch: arrays (.npy, .npz, HDF5), or a folder of images."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ Batch = Dict[str, "NDArray[Any]"]
 
 
 class Samples(NamedTuple):
-    """total: how many there are. read(first, end): the inputs of some of them, by blob name."""
+    """A set of samples. total: their count. read(first, end): the inputs of some of them, by blob name."""
 
     total: int
     read: Callable[[int, int], Batch]
 
     def batches(self, size: int) -> List[Callable[[], Batch]]:
-        """Each reads `size` samples, the last one what is left."""
+        """Functions that each read the next `size` samples, the last one the remaining ones."""
         firsts = range(0, self.total, size)
         return [partial(self.read, first, min(first + size, self.total)) for first in firsts]
 
 
 class Pixels(NamedTuple):
-    """How an image becomes numbers: its channels in the order B, G, R, less `mean` of each, times `scale`.
+    """How an image becomes an array: its channels in the order B, G, R, minus the `mean` of each, times `scale`.
 
     rgb: the channels, and with them the means, in the order R, G, B.
     """
@@ -43,7 +43,7 @@ class Pixels(NamedTuple):
 
 
 def open_samples(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
-    """inputs: those of the net, with their shapes. InputError for what cannot be read."""
+    """Opens a file or folder of samples. inputs: of the net, with their shapes. Raises InputError if unreadable."""
     if os.path.isdir(path):
         return _images(path, inputs, pixels)
     try:
@@ -58,23 +58,23 @@ def open_samples(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samp
             import h5py
 
             file5 = h5py.File(path, "r")
-            # Caffe's data files have labels beside the inputs.
+            # Caffe's data files contain labels in addition to the inputs.
             names = [name for name in file5 if name in inputs] or list(file5)
             return _of_arrays(path, {name: file5[name] for name in names}, inputs)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot be read: {error}", where=path) from error
     raise InputError(
-        "is neither .npy, .npz nor HDF5", where=path, remedy="images go in a folder, whose name is given instead"
+        "is neither .npy, .npz nor HDF5", where=path, remedy="for images, give the folder that contains them"
     )
 
 
 def _of_arrays(path: str, arrays: Mapping[str, Any], inputs: Mapping[str, Shape]) -> Samples:
-    """The arrays are sliced only when a batch is read. One array alone needs no name for a net with one input."""
+    """Samples of arrays, which are sliced when a batch is read. A single array needs no name for a single input."""
     if len(arrays) == len(inputs) == 1 and set(arrays) != set(inputs):
         arrays = dict(zip(inputs, arrays.values()))
     for name, array in arrays.items():
         if not hasattr(array, "shape") or not array.shape:
-            raise InputError(f"{name} is no array of samples", where=path)
+            raise InputError(f"{name} is not an array of samples", where=path)
     counts = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(counts.values())) != 1:
         found = ", ".join(f"{count} of {name}" for name, count in counts.items())
@@ -91,20 +91,20 @@ def _images(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
 
 
 def images(files: Sequence[str], inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
-    """Image files, each a sample of the net's one input, brought to its size. InputError where they do not fit."""
+    """Image files as samples of the net's only input, resized to it. Raises InputError where they do not fit."""
     path = files[0] if files else ""
     if len(inputs) != 1:
-        raise InputError(f"images are for a net with one input, this one has {len(inputs)}", where=path)
+        raise InputError(f"images need a net with one input, this one has {len(inputs)}", where=path)
     ((name, shape),) = inputs.items()
     if shape is None or len(shape) != 4 or None in shape[1:] or shape[1] not in (1, 3):
         raise InputError(
             f"images do not fit input {name} of shape {text(shape)}",
             where=path,
-            remedy=f"for example --input-shape {name}=1,3,224,224",
+            remedy=f"give, for example, --input-shape {name}=1,3,224,224",
         )
     channels, height, width = (dim or 0 for dim in shape[1:])
     if len(pixels.mean) not in (1, channels):
-        raise InputError(f"--mean has {len(pixels.mean)} numbers for {channels} channels")
+        raise InputError(f"--mean has {len(pixels.mean)} values for {channels} channels")
 
     def read(first: int, end: int) -> Batch:
         return {name: np.stack([_image(Path(file), channels, height, width, pixels) for file in files[first:end]])}
@@ -121,9 +121,11 @@ def _image(file: Path, channels: int, height: int, width: int, pixels: Pixels) -
         with Image.open(file) as image:
             sized = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
     except (OSError, ValueError) as error:
-        raise InputError(f"is no image: {error}", where=str(file), remedy="leave only images in the folder") from error
-    numbers = np.asarray(sized, np.float32).reshape(height, width, channels).transpose(2, 0, 1)
-    numbers = numbers if pixels.rgb else numbers[::-1]
+        raise InputError(
+            f"is not an image: {error}", where=str(file), remedy="keep only images in the folder"
+        ) from error
+    planes = np.asarray(sized, np.float32).reshape(height, width, channels).transpose(2, 0, 1)
+    planes = planes if pixels.rgb else planes[::-1]
     mean = np.asarray(pixels.mean, np.float32).reshape(-1, 1, 1)
-    scaled: NDArray[np.float32] = (numbers - mean) * np.float32(pixels.scale)
+    scaled: NDArray[np.float32] = (planes - mean) * np.float32(pixels.scale)
     return scaled

@@ -1,7 +1,7 @@
 """The difference of two nets as edits of the text and as a plan for the weight file.
 
-Imports `passes`, `weights`, `generations` and what is below. It never prints a message anew: a field that changed is an
-edit, everything else stays byte for byte.
+Imports `passes`, `weights`, `generations` and their imports. It never prints a whole message again: a field that
+changed is an edit, everything else stays byte for byte.
 """
 
 from .dropped import dropped_layers

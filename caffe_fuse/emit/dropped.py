@@ -1,6 +1,6 @@
-"""Layers of another phase that a fold leaves without sense.
+"""Layers of another phase that a fold makes meaningless.
 
-They touch a blob whose value inside the chain is gone, or have the name, and with it the weights, of a layer that is.
+They use a blob whose value inside the chain is gone, or have the name, and so the weights, of a layer that is gone.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def dropped_layers(source: Net, excluded: Sequence[Layer], progress: Progress) -
 
 
 def _value_at(net: Net, name: str, index: int) -> Value:
-    """What `name` means at a place in the text: the newest version that stands before it."""
+    """The value that `name` has at the layer of this index in the text: its newest version before it."""
     version = -1
     for layer in net.layers:
         if layer.index >= index:

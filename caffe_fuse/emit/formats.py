@@ -1,4 +1,4 @@
-"""The plan of a weight file in the format and in the type of numbers that were asked for."""
+"""The plan of a weight file in the requested format and blob type."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NET_NAME = 1  # of NetParameter
 def planned(
     model: Model, weights: WeightFile, *, prune: bool, format: str, blob_type: str
 ) -> Tuple[WeightFile, List[Entry]]:
-    """The file that the new one is made from, and what becomes of it.
+    """The file that the new one is based on, and the entries of the new one.
 
-    format: the name of the new file's. blob_type: "float16" makes halves of the weights that `in_half` names.
-    InputError for what the format cannot hold.
+    format: the name of the new file's format. blob_type: "float16" stores the layers that `in_half` selects as fp16.
+    Raises InputError for blobs that the format cannot hold.
     """
     entries = plan(model, weights, prune)
     half = {layer.index for layer in model.net.layers if blob_type == "float16" and in_half(layer)}
@@ -40,15 +40,15 @@ def planned(
 
 
 def in_half(layer: Layer) -> bool:
-    """Whether blob_type="float16" is for this layer: one with weights, as for OpenCV's shrinkCaffeModel.
+    """Whether blob_type="float16" applies to this layer: to layers with weights, as in OpenCV's shrinkCaffeModel.
 
-    A BatchNorm's variance, for one, would not survive.
+    The variance of a BatchNorm, for example, would lose too much.
     """
     return layer.layer_type is not None and layer.layer_type.absorb is not None
 
 
 def stored(net: Net, blob_type: str) -> Net:
-    """The net with the numbers that a file has where `planned` was given this type."""
+    """The net with the values that a file has if it was `planned` with this blob type."""
     if blob_type != "float16":
         return net
     return net.with_layers(
@@ -71,7 +71,7 @@ def _halved(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entr
 
 
 def _in_half(blobs: Sequence[Blob]) -> Tuple[Blob, ...]:
-    """A blob that holds nothing, or beside its numbers what only another Caffe knows, stays as it is."""
+    """The blobs as fp16; a blob without values, or with fields of another Caffe, stays as it is."""
     return tuple(blob if _is_special(blob) else blob.in_type(FLOAT16) for blob in blobs)
 
 
@@ -80,10 +80,10 @@ def _is_special(blob: Blob) -> bool:
 
 
 def _as_hdf5(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entry]:
-    """A group for each layer; shared numbers are written once, by the first layer that has them (net.cpp:892)."""
+    """A group for each layer; shared blobs are written once, in the first layer that has them (net.cpp:892)."""
     net = model.net
     sharing = {(layer.index, place) for pairs in net.sharers.values() for layer, place in pairs[1:]}
-    found: List[Entry] = _strangers(model, entries)
+    found: List[Entry] = _records_without_layer(model, entries)
     for layer in net.layers:
         blobs = _in_half(layer.blobs) if layer.index in half else layer.blobs
         exact = [
@@ -92,11 +92,11 @@ def _as_hdf5(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Ent
         ]
         found.append(Rewritten(layer.record, layer.name, tuple(exact)))
     for entry in found:
-        for place, blob in enumerate(_blobs(entry)):
+        for index, blob in enumerate(_blobs(entry)):
             if isinstance(blob, StoredBlob) and blob.unknown:
                 fields = ", ".join(map(str, blob.unknown))
                 raise InputError(
-                    f"blob {place} of layer {_name(entry)} has field {fields} of another Caffe, which HDF5 cannot hold",
+                    f"blob {index} of layer {_name(entry)} has field {fields} of another Caffe, which HDF5 cannot hold",
                     where=model.paths[-1],
                     remedy="use --weights-format caffemodel",
                 )
@@ -108,8 +108,8 @@ def _in_shape(blob: Blob, shape: Tuple[int, ...]) -> Blob:
 
 
 def _as_caffemodel(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entry]:
-    """All layers of the net with their parameters (Caffe: net.cpp ToProto), and those of other phases with weights."""
-    others = {_name(entry): entry for entry in _strangers(model, entries) if _blobs(entry)}
+    """All layers of the net with their parameters (Caffe: net.cpp ToProto), and layers of other phases with weights."""
+    others = {_name(entry): entry for entry in _records_without_layer(model, entries) if _blobs(entry)}
     found: List[Entry] = _inputs(model)
     taking_part = {layer.index for layer in model.net.layers}
     for layer in sorted((*model.net.layers, *model.excluded), key=lambda layer: layer.order):
@@ -122,7 +122,7 @@ def _as_caffemodel(model: Model, entries: Sequence[Entry], half: Set[int]) -> Li
 
 
 def _readable(blobs: Sequence[Blob]) -> Tuple[Blob, ...]:
-    """Every Caffe reads halves from HDF5, but few from a caffemodel."""
+    """The blobs with fp16 converted to float32: every Caffe reads fp16 from HDF5, but few from a caffemodel."""
     return tuple(blob.in_type(FLOAT32) if blob.dtype == FLOAT16 else blob for blob in blobs)
 
 
@@ -139,20 +139,20 @@ def _inputs(model: Model) -> List[Entry]:
 
 
 def _bare(model: Model, weights: WeightFile) -> WeightFile:
-    """A caffemodel that holds nothing but the net's name."""
+    """A caffemodel that contains only the net's name."""
     found = [value.string() for value in model.document.root.all("name") if isinstance(value, Scalar)]
     content = b"".join(wire.delimited(_NET_NAME, name) for name in found[-1:])
     return WeightFile(weights.path, "caffemodel", Source(content, weights.path), "V2", ())
 
 
-def _strangers(model: Model, entries: Sequence[Entry]) -> List[Entry]:
-    """What becomes of records that are no layer's of the net."""
+def _records_without_layer(model: Model, entries: Sequence[Entry]) -> List[Entry]:
+    """The entries of records that belong to no layer of the net."""
     bound = _bound(model)
     return [entry for entry in entries if _name(entry) not in bound]
 
 
 def _bound(model: Model) -> Dict[str, Layer]:
-    """The layers of the net by name; of several, the one that has the file's numbers."""
+    """The layers of the net by name; of several with one name, the one bound to the record."""
     layers = sorted(model.net.layers, key=lambda layer: layer.record is not None)
     return {layer.name: layer for layer in layers}
 
@@ -166,7 +166,10 @@ def _blobs(entry: Entry) -> Tuple[Blob, ...]:
 
 
 def _check_duplicates(model: Model, last: bool) -> None:
-    """Of several layers with one name a caffemodel gives its numbers to the first, HDF5 to the last (net.cpp:253)."""
+    """Raises InputError where layers with one name would get other weights in this format.
+
+    A caffemodel gives the weights to the first layer of a name, HDF5 to the last (net.cpp:253).
+    """
     by_name: Dict[str, List[Layer]] = {}
     for layer in model.net.layers:
         by_name.setdefault(layer.name, []).append(layer)
@@ -174,7 +177,7 @@ def _check_duplicates(model: Model, last: bool) -> None:
         without = layers[:-1] if last else layers[1:]
         if any(layer.blobs for layer in without):
             raise InputError(
-                f"{len(layers)} layers are called {name}, and this format would give the weights to the "
+                f"{len(layers)} layers are named {name}, and this format would give the weights to the "
                 f"{'last' if last else 'first'} of them",
                 where=layers[-1].where,
                 remedy="give each its own name, or keep the format of the weights",

@@ -1,4 +1,4 @@
-"""The difference of two nets as a plan for the weight file: what is kept, rewritten, and left out."""
+"""The difference of two nets as a plan for the weight file: which records are kept, rewritten, or left out."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Entry = Union[Kept, Rewritten]
 
 
 def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
-    """What to write for each record of the file, and for changed layers that had none, behind the layer before them.
+    """The entries for the records of the file, and for changed layers without one, each after the preceding layer.
 
-    Layers that are gone take their records with them, as do Splits of blobs that are gone. Records of layers that
-    the net does not have stay, unless `prune`.
+    Records of removed layers, and of Splits of removed blobs, are left out. Records of layers that the net does not
+    have stay, unless `prune`.
     """
     changed = _changed(model, weights)
     by_record = {now.record.index: (was, now) for was, now in changed if now.record is not None}
@@ -31,7 +31,7 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
         if record.index in by_record:
             found.append(_rewritten(model, *by_record[record.index]))
         elif not (
-            record.name in taken  # a second record of a layer that changed: Caffe would load it over the first
+            record.name in taken  # a second record of a changed layer: Caffe would load it over the first
             or record.name in gone
             or _is_split_of(record, vanished)
             # Without it Caffe stops at the layer that reads it (upgrade_proto.cpp UpgradeV0PaddingLayers).
@@ -39,17 +39,17 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
         ):
             found.append(Kept(record))
     added = [now for _, now in changed if now.record is None]
-    added += [layer for layer in model.net.layers if layer.behind is not None]
+    added += [layer for layer in model.net.layers if layer.follows is not None]
     for layer in added:
         if weights.generation == "V2":
-            found.insert(_behind(found, model, layer), new_record(layer, layer.blobs))
+            found.insert(_place_after(found, model, layer), new_record(layer, layer.blobs))
         elif layer.blobs:  # V1 has other fields; Caffe binds weights by name alone (net.cpp:735)
-            found.insert(_behind(found, model, layer), Rewritten(None, layer.name, layer.blobs))
+            found.insert(_place_after(found, model, layer), Rewritten(None, layer.name, layer.blobs))
     return found
 
 
 def new_record(layer: Layer, blobs: Tuple[Blob, ...]) -> Rewritten:
-    """A record for a layer that has none: with it the file alone says what the prototxt says."""
+    """A record for a layer that has none, with its parameters, so that the file agrees with the prototxt."""
     rest = schema.without_foreign(layer.parameter)
     for field in ("name", "type", "bottom", "top", "blobs"):
         rest.ClearField(field)
@@ -57,8 +57,8 @@ def new_record(layer: Layer, blobs: Tuple[Blob, ...]) -> Rewritten:
     return Rewritten(None, layer.name, blobs, layer.type, layer.bottoms, layer.tops, parameters=parameters)
 
 
-def _behind(entries: Sequence[Entry], model: Model, layer: Layer) -> int:
-    """The place behind the last entry of a layer that stands before this one in the net."""
+def _place_after(entries: Sequence[Entry], model: Model, layer: Layer) -> int:
+    """The place after the last entry of a layer that precedes this one in the net."""
     before = {other.name for other in model.net.layers if other.order < layer.order}
     places = [place for place, entry in enumerate(entries) if _name(entry) in before]
     return places[-1] + 1 if places else 0
@@ -69,9 +69,9 @@ def _name(entry: Entry) -> str:
 
 
 def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
-    """Layers whose record has to change, each with what it was."""
+    """Layers whose record has to change: each before and after."""
     source = {layer.index: layer for layer in model.source.layers}
-    pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.behind is None]
+    pairs = [(source[layer.index], layer) for layer in model.net.layers if layer.follows is None]
     different = [(was, now) for was, now in pairs if now is not was and _differs(was, now)]
     rewritten = {now.index for _, now in different}
     unchanged = {now.record.index for now in model.net.layers if now.record is not None and now.index not in rewritten}
@@ -87,7 +87,7 @@ def _differs(was: Layer, now: Layer) -> bool:
 
 
 def _orphaned(layer: Layer, owners: Dict[Blob, int], unchanged: AbstractSet[int]) -> bool:
-    """Whether the layer shares numbers whose record is going to change or go, so that its own must hold them now."""
+    """Whether the layer shares blobs whose record changes or is removed, so that its own record must hold them now."""
     own = layer.record.blobs if layer.record is not None else ()
     stored = [blob.base if isinstance(blob, CastBlob) else blob for blob in layer.blobs]
     return any(blob not in own and blob in owners and owners[blob] not in unchanged for blob in stored)
@@ -110,7 +110,7 @@ def _rewritten(model: Model, was: Layer, now: Layer) -> Rewritten:
 
 
 def _bottoms(model: Model, was: Layer, now: Layer) -> Optional[Tuple[str, ...]]:
-    """The bottoms that the file has for them: the names of a Split's tops, where Caffe has put a Split in."""
+    """The layer's new bottoms as the file names them: by a Split's tops, where Caffe inserted a Split."""
     if now.bottoms == was.bottoms:
         return None
     for layer in model.source.layers:

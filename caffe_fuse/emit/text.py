@@ -21,9 +21,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
-    """Edits that turn the text of `before` into that of `after`; `dropped` layers go as well."""
+    """Edits that turn the text of `before` into that of `after`, without the `dropped` layers."""
     final = {layer.index: layer for layer in after.layers}
-    new = {layer.behind: _new_layer(document, layer) for layer in after.layers if layer.behind is not None}
+    new = {layer.follows: _new_layer(document, layer) for layer in after.layers if layer.follows is not None}
     found = [remove(document, layer.field) for layer in dropped]
     for layer in before.layers:
         now = final.get(layer.index)
@@ -49,25 +49,25 @@ def _layer_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
 
 
 def _new_layer(document: Document, layer: Layer) -> List[bytes]:
-    """Its lines, or one line if the layer that it stands behind is on one."""
+    """The lines of the layer, or one line if the layer before it is on one."""
     lines = _line(b"layer", None, layer.parameter).split(b"\n")
     on_one_line = b"\n" not in document.source[layer.field.start : layer.field.end]
     return [b" ".join(line.strip() for line in lines)] if on_one_line else lines
 
 
 def message_edits(document: Document, nodes: Sequence[Message], before: Any, after: Any) -> List[Edit]:
-    """nodes: where the message stands; one that stands several times is merged, as protobuf does."""
+    """Edits that turn message `before` into `after`. nodes: its occurrences, merged as protobuf does."""
     old: Dict[str, Any] = {field.name: value for field, value in before.ListFields()}
     new = {field.name for field, _ in after.ListFields()}
     gone = [field for node in nodes for field in node.fields if field.name in old and field.name not in new]
     added = [rendered(field, value) for field, value in after.ListFields() if field.name not in old]
-    # What is new takes the place of what goes, if anything does: a parameter message for a parameter message.
+    # New fields take the places of removed ones, if there are any: a message first that of a message.
     places = sorted(gone, key=lambda field: (not _is_message(old[field.name]), -field.start))
     return changes(document, nodes, old, after) + exchanged(document, nodes[-1], places, added)
 
 
 def changes(document: Document, nodes: Sequence[Message], old: Mapping[str, Any], after: Any) -> List[Edit]:
-    """Edits of the fields that were there before, too."""
+    """Edits of the fields that exist before and after."""
     found: List[Edit] = []
     for field, value in after.ListFields():
         if field.name in old and old[field.name] != value:
@@ -76,7 +76,7 @@ def changes(document: Document, nodes: Sequence[Message], old: Mapping[str, Any]
 
 
 def exchanged(document: Document, node: Message, gone: Sequence[Field], added: Sequence[bytes]) -> List[Edit]:
-    """Takes fields out of a message; those that are added, one or more lines each, stand in their places first."""
+    """Edits that remove fields of a message and add others, of one or more lines each, in their places first."""
     found = [remove(document, field) for field in _runs(document, gone[len(added) :])]
     for lines, place in zip_longest(added, gone[: len(added)]):
         split = lines.split(b"\n")
@@ -85,7 +85,7 @@ def exchanged(document: Document, node: Message, gone: Sequence[Field], added: S
 
 
 def _runs(document: Document, fields: Sequence[Field]) -> List[Field]:
-    """Neighbours on one line as one field: where all of a line goes, nothing of it stays."""
+    """Adjacent fields on one line joined to one field, so that a line without fields is removed as a whole."""
     found: List[Field] = []
     for field in sorted(fields, key=lambda field: field.start):
         if found and not document.source[found[-1].end : field.start].strip(b" \t;,"):
@@ -104,7 +104,7 @@ def _change(document: Document, nodes: Sequence[Message], field: Any, old: Any, 
     if messages:
         each = [message_edits(document, [node], was, now) for node, was, now in zip(messages, old, new)]
         return [edit for found in each for edit in found]
-    # Of several values of one that is not repeated the last counts.
+    # If a field that is not repeated occurs several times, the last one counts.
     pairs = list(zip(old, new)) if _is_list(new) else [(old, new)]
     return [
         replace(value, _spelled(field, now, value.text[:1]))
@@ -114,7 +114,7 @@ def _change(document: Document, nodes: Sequence[Message], field: Any, old: Any, 
 
 
 def rendered(field: Any, value: Any) -> bytes:
-    """A field with its descriptor as lines, one field each; what is in a message stands one level deeper."""
+    """The lines of a field with this descriptor, one per field; those in a message are indented."""
     name = field.name.encode()
     if _is_list(value):
         return b"\n".join(_line(name, field, item) for item in value)
@@ -132,7 +132,7 @@ def _spelled(field: Any, value: Any, quote: str = '"') -> bytes:
     if field.type == field.TYPE_ENUM:
         return str(field.enum_type.values_by_number[value].name).encode()
     if field.type == field.TYPE_FLOAT:
-        text = str(np.float32(value))  # the shortest that is this number
+        text = str(np.float32(value))  # the shortest text of this value
         return text[: -len(".0")].encode() if text.endswith(".0") else text.encode()
     return _scalar(value, quote)
 
@@ -149,7 +149,7 @@ def _scalar(value: Any, quote: str) -> bytes:
 
 
 def _escaped(text: str) -> str:
-    """A byte that names.decode escaped is that byte again. Control characters would end the string, or worse."""
+    """The text of a string literal: bytes that names.decode escaped as they were, control characters escaped."""
     escaped = _BACKSLASH.sub(r"\\\\", text).replace("\n", "\\n")
     return _CONTROL.sub(lambda match: f"\\{ord(match.group()):03o}", escaped)
 

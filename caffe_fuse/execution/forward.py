@@ -1,7 +1,7 @@
-"""Runs a net by the forward functions of its layers, in float32 as Caffe, in float64, or as a device with halves.
+"""Runs a net by the forward functions of its layers, in float32 as Caffe, in float64, or in half precision.
 
-A value is freed when nobody is left to read it. What cannot be run is named, with all that depends on it; the rest of
-the net runs.
+A value is freed after its last consumer. Layers that cannot be run are reported, with all that depends on them; the
+rest of the net runs.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Precision:
-    """The numbers a net is run with.
+    """The precision that a net is run in.
 
-    half: None for float32 and float64, in which everything is kept and computed. With a policy the inputs, the weights
-    and every layer's result are rounded to half; inside a layer all is float32.
-    block: for layers with weights, how many products are summed up in float32 before they are added to a sum that is
-    rounded to half each time, as on a device that adds in halves. The products are taken in the order of the
-    weights: channels, then places of the kernel. The bias comes last, in float32. A Deconvolution does so for
-    the channels; what its overlapping windows give is added in float32. None: one sum in float32.
+    half: None for float32 and float64, in which everything is stored and computed. With a policy the inputs, the
+    weights and the tops of every layer are rounded to fp16; inside a layer all is float32.
+    block: for layers with weights, how many products are summed in float32 before they are added to a sum that is
+    rounded to fp16 each time, as on a device that accumulates in fp16. The products are taken in the order of the
+    weights: channels, then kernel positions. The bias comes last, in float32. A Deconvolution does so for the channels;
+    its overlapping windows are added in float32. None: one sum in float32.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Precision:
     block: Optional[int] = None
 
     def kept(self, array: Array) -> Array:
-        """The array as a blob holds it."""
+        """The array as it is stored in a blob."""
         return array if self.half is None else rounded(array, self.half)
 
 
@@ -78,7 +78,7 @@ Computed = Union["Array", Unavailable]
 
 
 class Outcome(NamedTuple):
-    """What a run gives: the last values of the wanted blobs, and why the others of them are missing."""
+    """The result of a run: the last values of the wanted blobs, and the reasons why others of them are missing."""
 
     values: Dict[str, Array]
     unavailable: Dict[str, str]
@@ -99,13 +99,13 @@ def run_net(
     wanted: Collection[str],
     watch: Optional[Callable[[], object]] = None,
 ) -> Outcome:
-    """The last values of the wanted blobs; `watch` is called for each value that is computed.
+    """The last values of the wanted blobs; `watch` is called for each computed value.
 
-    InputError where an input or the weights do not fit a layer.
+    Raises InputError where an input or the weights do not fit a layer.
     """
     outcome = Outcome({}, {})
     homes: Dict[str, Value] = {}
-    written: Dict[Value, Computed] = {}  # what a layer in place has left in a memory of several blobs
+    written: Dict[Value, Computed] = {}  # by home, what an in-place layer wrote to shared memory
     for value, computed in compute(net, inputs, precision, wanted):
         if watch is not None:
             watch()
@@ -123,9 +123,9 @@ def run_net(
 def compute(
     net: Net, inputs: Arrays, precision: Precision, wanted: Optional[Collection[str]] = None
 ) -> Iterator[Tuple[Value, Computed]]:
-    """Each value as soon as it is known: the inputs, then the tops of each layer; nothing is kept for the caller.
+    """Yields each value once it is computed: the inputs, then the tops of each layer. Nothing is kept for the caller.
 
-    wanted: only the layers that these blobs depend on are run; None: all. Arrays are not to be written to.
+    wanted: only the layers that these blobs depend on are run; None: all. The arrays must not be modified.
     """
     needed = _needed(net, wanted)
     waiting: Dict[Value, int] = {}
@@ -148,26 +148,26 @@ def compute(
             tops = _run(layer, bottoms, precision, layer.index in net.sizes.doubts)
         del bottoms
         written.update(
-            {net.memory.homes[top]: each for top, each in zip(net.tops(layer), tops) if top in net.memory.overwritten}
+            {net.memory.homes[top]: new for top, new in zip(net.tops(layer), tops) if top in net.memory.overwritten}
         )
         yield from _keep(zip(net.tops(layer), tops), alive, waiting)
 
 
 def _now(net: Net, value: Value, computed: Computed, written: Mapping[Value, Computed]) -> Computed:
-    """What a value is at the time when it is read."""
+    """The content of a value when it is read."""
     home = net.memory.homes.get(value, value)
     return _seen_as(computed, written[home]) if home in written else computed
 
 
 def _seen_as(before: Computed, changed: Computed) -> Computed:
-    """What a blob holds after a layer in place has changed its memory under another name (see memory.py)."""
+    """The content of a blob after an in-place layer has changed its memory under another name (see memory.py)."""
     if isinstance(before, Unavailable) or isinstance(changed, Unavailable):
         return changed if isinstance(changed, Unavailable) else before
     return changed.reshape(before.shape)
 
 
 def is_source(layer: Layer) -> bool:
-    """Whether the layer's tops are inputs of the net: it reads nothing, and what it makes is not known here."""
+    """Whether the layer's tops are inputs of the net: it has no bottoms and no forward function."""
     return not layer.bottoms and (layer.layer_type is None or layer.layer_type.forward is None)
 
 
@@ -179,32 +179,32 @@ def _keep(pairs: Any, alive: Dict[Value, Computed], waiting: Mapping[Value, int]
 
 
 def _needed(net: Net, wanted: Optional[Collection[str]]) -> List[Layer]:
-    """The layers that the last values of the wanted blobs depend on, in their order."""
+    """The layers that the last values of the wanted blobs depend on, in the order of the net."""
     if wanted is None:
         return list(net.layers)
     last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
     sought = {value for name, value in last.items() if name in wanted}
     homes = net.memory.homes
     memories = {homes.get(value, value) for value in sought}
-    found: List[Layer] = []
+    needed: List[Layer] = []
     for layer in reversed(net.layers):
         tops = net.tops(layer)
         changed = {homes[top] for top in tops if top in net.memory.overwritten}
         if sought.intersection(tops) or changed.intersection(memories):
             sought.update(net.bottoms(layer))
             memories.update(homes.get(value, value) for value in net.bottoms(layer))
-            found.append(layer)
-    return found[::-1]
+            needed.append(layer)
+    return needed[::-1]
 
 
 def _input(name: str, inputs: Arrays, precision: Precision) -> Computed:
     if name not in inputs:
-        return Unavailable(f"input {name} is not given, nor is its shape (--input-shape {name}=1,3,224,224)")
+        return Unavailable(f"input {name} is not given, and neither is its shape (--input-shape {name}=1,3,224,224)")
     return precision.kept(np.ascontiguousarray(inputs[name], precision.dtype))
 
 
 def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: bool) -> List[Computed]:
-    """The tops of one layer. in_doubt: sizes that do not fit are no error."""
+    """The tops of one layer. in_doubt: bottoms that do not fit make the tops unavailable and are not an error."""
     known: List[Array] = []
     for bottom in bottoms:
         if isinstance(bottom, Unavailable):
@@ -215,7 +215,7 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
         reason = "the type is not known" if layer_type is None else "the type cannot be run"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     if layer_type.most is not None and len(known) > layer_type.most:
-        reason = f"it takes {counted(layer_type.most, 'bottom')}, has {len(known)}"
+        reason = f"it has {len(known)} bottoms, but takes {layer_type.most}"
         return [Unavailable(f"layer {layer.name} ({layer.type}): {reason}")] * len(layer.tops)
     try:
         require_fitting(layer, layer_type, [bottom.shape for bottom in known])
@@ -227,14 +227,14 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
         tops = _tops(layer, layer_type, known, precision)
     except InputError as error:
         return [Unavailable(f"layer {layer.name} ({layer.type}): {error}")] * len(layer.tops)
-    made = counted(len(tops), "top")
-    missing = Unavailable(f"layer {layer.name} ({layer.type}): it makes {made}, not {len(layer.tops)}")
+    written = counted(len(tops), "top")
+    missing = Unavailable(f"layer {layer.name} ({layer.type}): it writes {written}, not {len(layer.tops)}")
     return [*tops, *[missing] * (len(layer.tops) - len(tops))]
 
 
 def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
-    blobs = [precision.kept(_numbers(blob, precision.dtype)) for blob in layer.blobs]
-    # What overflows shows in the result.
+    blobs = [precision.kept(_values_of(blob, precision.dtype)) for blob in layer.blobs]
+    # Overflow is visible in the result.
     with np.errstate(all="ignore"):
         if layer_type.sums is not None and precision.block is not None:
             tops = layer_type.sums(layer.parameter, blobs, bottoms, partial(_blockwise, precision))
@@ -246,17 +246,17 @@ def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: 
     return [precision.kept(top) for top in tops]
 
 
-@np.errstate(all="ignore")  # a NaN that signals does so when its type changes
-def _numbers(blob: Blob, dtype: str) -> Array:
-    numbers, done = np.empty(blob.count, dtype), 0
+@np.errstate(all="ignore")  # converting a signalling NaN sets the invalid flag
+def _values_of(blob: Blob, dtype: str) -> Array:
+    values, done = np.empty(blob.count, dtype), 0
     for chunk in blob.chunks():
-        numbers[done : done + len(chunk)] = chunk
+        values[done : done + len(chunk)] = chunk
         done += len(chunk)
-    return numbers.reshape(blob.shape)
+    return values.reshape(blob.shape)
 
 
 def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = None) -> Array:
-    """The matrix product of a device that adds in halves: see `Precision.block`."""
+    """The matrix product of a device that accumulates in fp16: see `Precision.block`."""
     assert precision.block is not None
     total = np.zeros(1, precision.dtype)
     for first in range(0, a.shape[-1], precision.block):
@@ -268,17 +268,17 @@ def _blockwise(precision: Precision, a: Array, b: Array, out: Optional[Array] = 
 
 
 def require_fitting(layer: Layer, layer_type: LayerType, shapes: List[Shape]) -> None:
-    """InputError where the layer cannot take bottoms of these shapes, with the weights that it has."""
+    """Raises InputError if the layer, with the weights that it has, cannot take bottoms of these shapes."""
     try:
         for top in layer_type.shapes(layer.parameter, shapes, [blob.shape for blob in layer.blobs]):
             require_possible(top)
         expected = layer_type.blobs(layer.parameter, shapes) if layer_type.blobs is not None else ()
     except InputError as error:
         raise InputError(f"layer {layer.name} ({layer.type}): {error.what}", where=layer.where) from error
-    for place, (dims, blob) in enumerate(zip(expected, layer.blobs)):
+    for index, (dims, blob) in enumerate(zip(expected, layer.blobs)):
         if size(dims) != blob.count:
             raise InputError(
-                f"blob {place} of layer {layer.name} ({layer.type}) is {text(blob.shape)}, bottoms of "
+                f"blob {index} of layer {layer.name} ({layer.type}) is {text(blob.shape)}, but bottoms of "
                 f"{', '.join(map(text, shapes))} need {text(dims)}",
                 where=layer.where,
                 remedy="give inputs of the shapes that the net was made for",

@@ -1,4 +1,4 @@
-"""The run of a model as a library call: which inputs, which blobs, and in which numbers."""
+"""Runs a model as a library call: checks the inputs, the blobs asked for and the precision."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def run(
 ) -> Dict[str, NDArray[Any]]:
     """The blobs of the net, by name: the last value of each, as in Caffe's `net.blobs`.
 
-    inputs: an array for each input of the net, of any size that its layers can take; without them `seeded` ones.
-    precision: "float32" as Caffe, "float64", "half", or a Precision of one's own; the result is float32, or float64.
+    inputs: an array for each input of the net, of any size that its layers can take; None: `seeded` ones.
+    precision: "float32" as Caffe, "float64", "half", or a Precision; arrays are float64 for "float64", else float32.
     blobs: "outputs", "all", or names. Of "outputs" and "all" those that cannot be computed are left out.
-    watch: called for each value that is computed, to show progress.
-    Raises InputError for inputs that do not fit, for a name that cannot be computed, and if nothing can;
-    SystemFailure where the memory is too small.
+    watch: called for each computed value, to show progress.
+    Raises InputError for inputs that do not fit, for a named blob that cannot be computed, and if none can be;
+    SystemFailure if there is not enough memory.
     """
     require_weights(model)
     chosen = precision if isinstance(precision, Precision) else PRECISIONS.get(precision)
     if chosen is None:
-        raise InputError(f"precision {precision!r} is not known", remedy=f"it can be {', '.join(PRECISIONS)}")
+        raise InputError(f"precision {precision!r} is not known", remedy=f"choose from {', '.join(PRECISIONS)}")
     wanted = _wanted(model.net, blobs)
     try:
         values = seeded(model.net, seed) if inputs is None else checked(model.net, inputs)
@@ -54,7 +54,7 @@ def run(
 
 def require_weights(model: Model) -> None:
     if model.weights is None and any(layer.blobs for layer in model.net.layers):
-        raise InputError("it has no weights to run with", where=model.document.path, remedy="load the net with them")
+        raise InputError("no weights to run with", where=model.document.path, remedy="load the net with its weights")
 
 
 def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
@@ -71,52 +71,52 @@ def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
 
 def input_shapes(net: Net) -> Dict[str, Shape]:
     """The inputs of the net in its order, with their shapes as far as they are known."""
-    found = dict(net.inputs)
+    shapes = dict(net.inputs)
     for layer in net.layers:
         if is_source(layer):
-            found.update({value.blob: net.shapes[value] for value in net.tops(layer)})
-    return found
+            shapes.update({value.blob: net.shapes[value] for value in net.tops(layer)})
+    return shapes
 
 
 def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
-    """Random numbers from -120 to 135, like a picture less its mean: `RandomState(seed).rand(*shape) * 255 - 120`.
+    """Random inputs from -120 to 135, as of an image less its mean: `RandomState(seed).rand(*shape) * 255 - 120`.
 
-    One generator serves the inputs in their order. Inputs whose shape is not known get none.
+    One generator fills the inputs in their order. Inputs whose shape is not known are left out.
     """
     try:
         random = np.random.RandomState(seed)
     except (TypeError, ValueError):
-        raise InputError(f"{seed!r} is no seed", remedy="give a whole number from 0 to 4294967295") from None
+        raise InputError(f"seed {seed!r} is not valid", remedy="give a whole number from 0 to 4294967295") from None
     known = {name: shape for name, shape in input_shapes(net).items() if shape is not None and None not in shape}
     for name, shape in known.items():
         if 0 in shape:
             raise InputError(
-                f"input {name} is {text(shape)}, which has no numbers",
+                f"input {name} is {text(shape)}, which has no elements",
                 remedy=f"give another shape with --input-shape {name}=1,3,224,224",
             )
     return {name: np.asarray(random.rand(*shape) * 255 - 120, np.float32) for name, shape in known.items()}
 
 
 def checked(net: Net, inputs: Mapping[str, Any]) -> Dict[str, NDArray[Any]]:
-    """The inputs as arrays. InputError for a name that is no input, and for numbers that cannot be one."""
+    """The inputs as arrays. Raises InputError for an unknown name, and for values that do not fit the input."""
     shapes = input_shapes(net)
     if not isinstance(inputs, Mapping):
         kind = type(inputs).__name__
         raise InputError(
-            f"inputs are arrays by name, not {kind}", remedy=f"give a dict; its keys are: {', '.join(shapes)}"
+            f"inputs must be arrays by name, not {kind}", remedy=f"give a dict with the keys: {', '.join(shapes)}"
         )
-    found = {}
-    for name, numbers in inputs.items():
+    arrays = {}
+    for name, values in inputs.items():
         if name not in shapes:
             raise InputError(f"the net has no input {name}", remedy=f"its inputs are: {', '.join(shapes) or 'none'}")
         try:
-            array = np.asarray(numbers)
+            array = np.asarray(values)
         except ValueError as error:
-            raise InputError(f"input {name} is no array: {error}", remedy="give rows of one length") from error
+            raise InputError(f"input {name} is not an array: {error}", remedy="give rows of equal length") from error
         if array.dtype.kind not in "fiub":
             raise InputError(f"input {name} is of type {array.dtype}, expected numbers")
         declared = shapes[name]
         if array.size == 0 or (declared is not None and len(declared) != array.ndim):
-            raise InputError(f"input {name} is {text(array.shape)}, the net has {text(declared)}")
-        found[name] = array
-    return found
+            raise InputError(f"input {name} is {text(array.shape)}, the net expects {text(declared)}")
+        arrays[name] = array
+    return arrays

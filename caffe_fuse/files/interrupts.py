@@ -1,4 +1,4 @@
-"""Signals that end a run: at any moment, but not in the middle of a step that is whole or not at all."""
+"""Signals that end a run: at any moment, except within a step that must be atomic."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _came, _settled = threading.Event(), threading.Event()
 
 
 def end_the_command() -> None:
-    """From now on a signal raises KeyboardInterrupt until `settled`; then it ends only what is still printed.
+    """From now on a signal raises KeyboardInterrupt until `settled`; after that it only ends the printing.
 
-    For the process of a command, not for a library: signals that were ignored (nohup) stay so.
+    For the process of a command, not for a library. Signals that were ignored (nohup) stay ignored.
     """
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -28,7 +28,7 @@ def came() -> bool:
 
 
 def settled() -> None:
-    """The outputs are there, or what went wrong is told: no interrupt changes the status any more."""
+    """The outputs are in place, or the error is reported: no interrupt changes the status any more."""
     _settled.set()
 
 
@@ -37,16 +37,16 @@ def is_settled() -> bool:
 
 
 def hush() -> None:
-    """What is still printed goes nowhere."""
+    """Discards what is still printed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """A signal that comes meanwhile takes effect at the end. Only the main thread is ever interrupted by one."""
+    """A signal that arrives meanwhile takes effect at the end. Signals only ever interrupt the main thread."""
     before: Dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        # None: a handler that is not Python's, and could not be set again.
+        # None: a handler that was not set from Python and could not be restored.
         before = {number: signal.getsignal(number) for number in _SIGNALS if signal.getsignal(number) is not None}
     late: List[int] = []
     try:
@@ -64,4 +64,4 @@ def _interrupt(number: int, frame: Any) -> None:
     if not _settled.is_set():
         _came.set()
         raise KeyboardInterrupt
-    hush()  # whoever reads our pipe may keep us waiting; the status tells what was done
+    hush()  # the process that reads our pipe may keep us waiting; the status says what was done

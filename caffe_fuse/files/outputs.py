@@ -1,9 +1,9 @@
 """Files that appear complete and together, or not at all.
 
-Each output is written to a file without a name in its own folder (O_TMPFILE), of which a kill leaves nothing; where the
-system has none, to one with a temporary name. `commit` brings all to the disk, sets old files aside, the last one
-first, and gives the new ones their names in order: a kill at any moment never leaves a new net beside old weights.
-If the system refuses on the way, the old files get their names back. A signal takes effect before that, or after.
+Each output is written to an unnamed file in its folder (O_TMPFILE), of which a kill leaves nothing; where the system
+has none, to a file with a temporary name. `commit` syncs all files to the disk, renames old files out of the way, the
+last one first, and gives the new ones their names in order: a kill at any moment never leaves a new net next to old
+weights. If the system refuses meanwhile, the old files get their names back. A signal takes effect before or after.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
 from ..errors import InputError, SystemFailure
 from . import interrupts
 
-# For a run that gives names in the same folder, which takes it milliseconds. Who holds the folder for longer is none of
-# us, but may be waiting for us: `flock DIR caffe-fuse fuse ... -o DIR/`.
+# Waits for another run that names its files in the same folder, which takes milliseconds. A process that locks the
+# folder for longer is not one of ours, but may be waiting for us: `flock DIR caffe-fuse fuse ... -o DIR/`.
 _TRIES = 600
 
 
 class Pending(NamedTuple):
-    """An output on its way, open for reading and writing. name: its temporary path, None while it has no name."""
+    """An output not yet committed, open for reading and writing. name: its temporary path; None if it is unnamed."""
 
     file: FileIO
     target: str
@@ -33,38 +33,38 @@ class Pending(NamedTuple):
 
     @property
     def temporary(self) -> str:
-        """Where its bytes can be read until `commit`."""
+        """A path at which its bytes can be read until `commit`."""
         return self.name or f"/proc/self/fd/{self.file.fileno()}"
 
     def sync_soon(self) -> None:
-        """Begins to bring what is written to the disk; `commit` waits for the rest, and tells of failures."""
-        # Opened anew: each opening is told of a failure once (fsync(2), since Linux 4.13), so `commit` is told too.
+        """Starts to sync what is written to the disk; `commit` waits for the rest, and reports failures."""
+        # Opened again: each open file sees a failure once (fsync(2), since Linux 4.13), so `commit` sees it, too.
         handle = os.open(self.temporary, os.O_RDWR)
         threading.Thread(target=_sync_quietly, args=(handle,), daemon=True).start()
 
     def write_all(self, content: bytes) -> None:
-        """The whole file at once. Raises SystemFailure."""
+        """Writes the whole file at once. Raises SystemFailure."""
         try:
             self.write(0, memoryview(content))
         except OSError as error:
             raise failure(error, self.target) from error
 
     def write(self, offset: int, data: memoryview) -> None:
-        """Puts bytes at their place; several threads may. Raises OSError."""
+        """Writes bytes at an offset; several threads may do so at once. Raises OSError."""
         while len(data):
             done = os.pwrite(self.file.fileno(), data, offset)
             data, offset = data[done:], offset + done
 
 
 class Written(NamedTuple):
-    """A file that is going to be called `path`; until then its bytes are at `temporary`."""
+    """A file that will be called `path`; until then its bytes are at `temporary`."""
 
     path: str
     temporary: str
 
 
 class Outputs:
-    """Context manager: what was created and not committed is gone when it ends.
+    """Context manager that removes, at its end, the files that were created but not committed.
 
     inputs: paths that no output may be, not even through a link.
     """
@@ -74,12 +74,15 @@ class Outputs:
         self._pending: List[Pending] = []
 
     def create(self, target: str) -> Pending:
-        """Raises InputError for a target that is an input or no regular file, SystemFailure if the system refuses."""
+        """A new output file.
+
+        Raises InputError for a target that is an input or not a regular file, SystemFailure if the system refuses.
+        """
         self._check(target)
-        # Through links, or the link would be replaced: /dev/stdout is one, too.
+        # Resolved, or a link would be replaced: /dev/stdout is one, too.
         place = os.path.realpath(target)
         if place in {pending.target for pending in self._pending}:
-            raise InputError("two outputs would be this file", where=target, remedy="give each a name of its own")
+            raise InputError("two outputs are the same file", where=target, remedy="give each a name of its own")
         with interrupts.deferred():
             try:
                 handle, name = _opened(place)
@@ -89,7 +92,7 @@ class Outputs:
         return self._pending[-1]
 
     def discard(self, unwanted: Sequence[Pending]) -> None:
-        """These do not appear."""
+        """Removes these outputs before they appear."""
         with interrupts.deferred():
             for pending in unwanted:
                 pending.file.close()
@@ -98,10 +101,10 @@ class Outputs:
                 self._pending.remove(pending)
 
     def commit(self) -> None:
-        """Gives all outputs their names, the last one last. Raises SystemFailure, and all is as before then.
+        """Gives all outputs their names, in order. Raises SystemFailure, and then all files are as before.
 
-        A signal that comes before it raises what its handler raises, and nothing appears; one that comes meanwhile
-        takes effect when everything is there.
+        A signal that arrives before that raises what its handler raises, and nothing appears; one that arrives
+        meanwhile takes effect when all files are in place.
         """
         if not self._pending:
             return
@@ -136,7 +139,7 @@ class Outputs:
     def _check(self, target: str) -> None:
         check_folder(target)
         if os.path.exists(target) and not os.path.isfile(target):
-            kind = "a folder" if os.path.isdir(target) else "no regular file"
+            kind = "a folder" if os.path.isdir(target) else "not a regular file"
             raise InputError(f"this output is {kind}", where=target, remedy="choose another name")
         for path in self._inputs:
             if os.path.exists(target) and os.path.exists(path) and os.path.samefile(target, path):
@@ -145,7 +148,7 @@ class Outputs:
 
 def check_folder(target: str) -> None:
     """Raises InputError for an output whose folder does not exist."""
-    # Of the name as it is given, too: realpath takes `new/` for a file called `new`.
+    # Also the folder of the name as given: realpath takes `new/` for a file called `new`.
     for folder in (os.path.join(os.getcwd(), os.path.dirname(target)), os.path.dirname(os.path.realpath(target))):
         if not os.path.isdir(folder):
             raise InputError(
@@ -154,7 +157,7 @@ def check_folder(target: str) -> None:
 
 
 def failure(error: OSError, path: str) -> SystemFailure:
-    """The system's refusal as one of our errors."""
+    """The SystemFailure for an OSError."""
     return SystemFailure(
         f"cannot write: {error.strerror or error}",
         where=path,
@@ -163,32 +166,32 @@ def failure(error: OSError, path: str) -> SystemFailure:
 
 
 def _opened(target: str) -> Tuple[int, Optional[str]]:
-    """A new file in the folder of `target`, and its name if it must have one. Raises OSError."""
-    with suppress(OSError, AttributeError):  # a system, a file system or a /proc without it
+    """A new file in the folder of `target`, and its temporary name if it needs one. Raises OSError."""
+    with suppress(OSError, AttributeError):  # without O_TMPFILE or /proc
         handle = os.open(os.path.dirname(target), os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             os.stat(f"/proc/self/fd/{handle}")
             return handle, None
         except OSError:
             os.close(handle)
-    name = _beside(target)
+    name = _temporary_name(target)
     return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), name
 
 
-def _beside(target: str) -> str:
+def _temporary_name(target: str) -> str:
     """A free name in the folder of `target`. Importing tempfile takes longer than folding a small net."""
     return os.path.join(os.path.dirname(target), f".caffe_fuse.{os.getpid()}.{os.urandom(4).hex()}.tmp")
 
 
 def _give_names(files: Sequence[Pending]) -> None:
-    """All or none. Raises SystemFailure."""
+    """Gives all files their names, or none. Raises SystemFailure."""
     aside: List[Tuple[str, str]] = []
     named: List[str] = []
     target = ""
     try:
         for target in [pending.target for pending in reversed(files) if len(files) > 1]:
             if os.path.lexists(target):
-                kept = _beside(target)
+                kept = _temporary_name(target)
                 os.rename(target, kept)
                 aside.append((kept, target))
         for pending in files:
@@ -207,14 +210,14 @@ def _give_names(files: Sequence[Pending]) -> None:
 
 
 def _give_name(pending: Pending) -> None:
-    """In one step, also where there is a file of that name. Raises OSError."""
+    """Gives a file its name atomically, even if another file has it. Raises OSError."""
     name = pending.name
     if name is None:
         try:
             _link(pending.temporary, pending.target)
             return
         except FileExistsError:
-            name = _beside(pending.target)
+            name = _temporary_name(pending.target)
             _link(pending.temporary, name)
     try:
         os.replace(name, pending.target)
@@ -224,7 +227,7 @@ def _give_name(pending: Pending) -> None:
 
 
 def _link(path: str, name: str) -> None:
-    """linkat(2) follows what /proc gives for a file without a name; os.link asks for that only with an open folder."""
+    """Links an open file to a name: linkat(2) follows its /proc link, but os.link only asks for that with dir_fd."""
     folder = os.open(os.path.dirname(name), os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.link(path, os.path.basename(name), dst_dir_fd=folder)
@@ -233,14 +236,14 @@ def _link(path: str, name: str) -> None:
 
 
 def _unlink(path: str) -> None:
-    """The folder itself may be gone; the first error is the one to tell."""
+    """Removes a name if it can: the folder may be gone, and the first error is the one to report."""
     with suppress(OSError):
         os.unlink(path)
 
 
 @contextmanager
 def _alone(folder: str) -> Iterator[None]:
-    """Of runs that write the same files at once, one gives names after the other: no pair is mixed."""
+    """Runs that write the same files name them one after another, so that no pair is mixed."""
     import fcntl
 
     try:
@@ -278,7 +281,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: str) -> None:
-    """All is there and complete: that a name could still be lost with the power is no reason to say otherwise."""
+    """Syncs a folder if it can: the files are complete, and a name that a power cut could lose is no failure."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

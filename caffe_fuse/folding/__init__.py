@@ -1,4 +1,4 @@
-"""The stages of a fold in their order; its options, its facts, the report of them, and the way to the files.
+"""The stages of a fold in their order; its options, its facts, the report on them, and the writing of the files.
 
-Imports all rooms but `report`, `upgrading` and `cli`. Reads like the README; what a stage does is in the stage's room.
+Imports all rooms except `report`, `upgrading` and `cli`. What a stage does is in the stage's own room.
 """

@@ -1,4 +1,4 @@
-"""Which channels of a net half precision treats badly: how badly, whether it matters, and what made them so."""
+"""Which channels of a net lose in half precision: how much, whether it matters, and why."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
     Lost = Union[Loss, Unrepaired]
 
-Place = Tuple[int, int]  # the index of a layer, and which of its blobs
-# The worst first. Below 40 dB a channel is lost, below 60 dB weak; dead is what matters to no layer that reads it.
+Place = Tuple[int, int]  # the index of a layer, and that of a blob in it
+# The worst first. A channel is lost below 40 dB, weak below 60 dB, and dead if no layer that reads it depends on it.
 STATES = ("overflow", "lost", "weak", "dead")
 
 
 class Cause(NamedTuple):
-    """What a fold did to the channels of a chain: one number each. gain: the magnitude of the factor of the weights.
+    """What a fold did to the channels of a chain. gain: the magnitudes of the factors of the weights, by channel.
 
-    batch_norm: the first one of the chain, None without one. variance: of what that reads, as it was measured.
+    batch_norm: the first one of the chain, None without one. variance: the stored variance of its bottom, by channel.
     """
 
     gain: np.ndarray
@@ -48,7 +48,7 @@ class Cause(NamedTuple):
 class Channel(NamedTuple):
     """One channel of a blob. state: one of STATES. The counts are those of ChannelStats.
 
-    gain, batch_norm, variance: of its Cause, None where there is none.
+    gain, batch_norm, variance: of its Cause, None if there is none.
     """
 
     channel: int
@@ -70,7 +70,7 @@ class Channel(NamedTuple):
 
 
 class BlobChannels(NamedTuple):
-    """One blob. layer: its index. row: what is known of it as a whole. channels: those that are in one of STATES."""
+    """One blob. layer: the layer's index. row: stats of the whole blob. channels: those that are in one of STATES."""
 
     layer: int
     row: HalfRow
@@ -80,31 +80,31 @@ class BlobChannels(NamedTuple):
 
 
 def analyse_net(net: Net, policy: HalfPolicy, measures: Measures) -> HalfReport:
-    """What half precision makes of each blob of a net, in the order of `Diagnosis.rows`."""
+    """The half-range report on each blob of a net, in the order of `Diagnosis.rows`."""
     entries = [
-        (layer.name, number, blob, channels_of(layer, number))
+        (layer.name, index, blob, channels_of(layer, index))
         for layer in net.layers
-        for number, blob in enumerate(layer.blobs)
+        for index, blob in enumerate(layer.blobs)
     ]
     return half.analyse(entries, policy, measures)
 
 
 def counted_states(channels: Iterable[Tuple[Any, Channel]]) -> Counter[str]:
-    """How many channels are in each state. channels: with their layer, whose blobs they are in: it counts once."""
-    found = dict.fromkeys((layer, each.channel, each.state) for layer, each in channels)
-    return Counter(state for _, _, state in found)
+    """How many channels are in each state. channels: with their layers; one in several blobs of a layer counts once."""
+    distinct = dict.fromkeys((layer, each.channel, each.state) for layer, each in channels)
+    return Counter(state for _, _, state in distinct)
 
 
 def causes(rewrites: Iterable[Rewrite]) -> Dict[int, Cause]:
-    """By the index of each layer that took part in a fold."""
-    found: Dict[int, Cause] = {}
+    """The causes by the index of each layer that took part in a fold."""
+    by_layer: Dict[int, Cause] = {}
     for rewrite in rewrites:
         weights = rewrite.after.blobs[0]
         gain = np.abs(weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1))
         norm = next((layer for layer in rewrite.before if layer.is_batch_norm), None)
         cause = Cause(gain, None, None) if norm is None else Cause(gain, norm.name, _variance(norm))
-        found.update({layer.index: cause for layer in rewrite.before})
-    return found
+        by_layer.update({layer.index: cause for layer in rewrite.before})
+    return by_layer
 
 
 def _variance(norm: Layer) -> Optional[np.ndarray]:
@@ -112,16 +112,15 @@ def _variance(norm: Layer) -> Optional[np.ndarray]:
         return None
     parted = None if norm.layer_type.parted is None else norm.layer_type.parted(norm.parameter)
     parameter = norm.parameter if parted is None else parted[0]
-    found = norm.layer_type.statistics(parameter, [blob.array() for blob in norm.blobs])
-    return None if isinstance(found, Refusal) else found.variance
+    statistics = norm.layer_type.statistics(parameter, [blob.array() for blob in norm.blobs])
+    return None if isinstance(statistics, Refusal) else statistics.variance
 
 
 class Diagnosis:
-    """Of one net. Nothing is read before it is asked for, and then once.
+    """The diagnosis of one net. Blobs are read on first use, and once.
 
-    report: the net as `analyse_net` sees it. measures: what is known of its blobs. why: what made its channels, by the
-    index of the layer. lost: what half precision loses beside the numbers that are not finite, for `worst`; None where
-    nobody has looked.
+    report: that of `analyse_net`. measures: of the blobs, as far as known. why: the causes by layer index. lost: what
+    half precision loses in addition to values that are not finite, for `worst`; None if not determined yet.
     """
 
     def __init__(
@@ -138,20 +137,20 @@ class Diagnosis:
         self._measures = measures
         self._why = why
         self._lost = lost
-        places = [(layer.index, number) for layer in net.layers for number in range(len(layer.blobs))]
+        places = [(layer.index, index) for layer in net.layers for index in range(len(layer.blobs))]
         self._places: Dict[Place, HalfRow] = dict(zip(places, report.rows))
 
     @cached_property
     def rows(self) -> Tuple[BlobChannels, ...]:
-        """All blobs, in the order of the net; reads those in which not every number is a half already."""
-        found: Dict[Place, ChannelStats] = {}
+        """All blobs, in the order of the net; reads those in which not every value is an fp16 value already."""
+        stats: Dict[Place, ChannelStats] = {}
 
         def look(place: Place) -> None:
-            found[place] = self.stats(self._layers[place[0]], place[1])
+            stats[place] = self.stats(self._layers[place[0]], place[1])
 
         inexact = [place for place, row in self._places.items() if row.stats.worst is not None or row.stats.zeros]
         parallel.each(look, sorted(inexact, key=lambda place: -self._places[place].stats.count))
-        return tuple(self._blob(place, found.get(place)) for place in self._places)
+        return tuple(self._blob(place, stats.get(place)) for place in self._places)
 
     @cached_property
     def states(self) -> Counter[str]:
@@ -159,30 +158,30 @@ class Diagnosis:
         return counted_states((blob.row.layer, channel) for blob in self.rows for channel in blob.channels)
 
     def weights(self, index: int) -> Optional[ChannelStats]:
-        """The weights of a layer by channel; None where they have none that are known."""
+        """The stats of a layer's weights by channel; None if its channels are not known."""
         layer = self._layers.get(index)
         if layer is None or not layer.blobs or layout_of(layer, 0) is None:
             return None
         return self.stats(layer, 0)
 
-    def stats(self, layer: Layer, number: int, chosen: Optional[np.ndarray] = None) -> ChannelStats:
-        """A blob by channel; as one channel where nobody knows them."""
-        blob, policy = layer.blobs[number], self._report.policy
-        return by_channel(blob, channels_of(layer, number) or Layout(1, 1, 1, blob.count), policy, chosen)
+    def stats(self, layer: Layer, index: int, chosen: Optional[np.ndarray] = None) -> ChannelStats:
+        """The stats of a blob by channel; as one channel if they are not known."""
+        blob, policy = layer.blobs[index], self._report.policy
+        return by_channel(blob, channels_of(layer, index) or Layout(1, 1, 1, blob.count), policy, chosen)
 
     @cached_property
     def worst(self) -> Tuple[Tuple[HalfRow, Channel], ...]:
-        """The channels that overflow or are lost, the worst first; reads little where nothing is."""
-        found: List[Tuple[HalfRow, Channel]] = []
+        """The channels that overflow or are lost, the worst first; reads little if there are none."""
+        suspects: List[Tuple[HalfRow, Channel]] = []
         for place, channels in self._suspects().items():
-            layer, number = self._layers[place[0]], place[1]
-            layout = channels_of(layer, number)
+            layer, index = self._layers[place[0]], place[1]
+            layout = channels_of(layer, index)
             if layout is not None and len(channels):
                 chosen = np.zeros(layout.channels, bool)
                 chosen[list(channels)] = True
-                told = self._told(layer, number, self.stats(layer, number, chosen), chosen)
-                found += [(self._places[place], channel) for channel in told]
-        bad = [(row, channel) for row, channel in found if channel.state in ("overflow", "lost")]
+                listed = self._listed(layer, index, self.stats(layer, index, chosen), chosen)
+                suspects += [(self._places[place], channel) for channel in listed]
+        bad = [(row, channel) for row, channel in suspects if channel.state in ("overflow", "lost")]
         return tuple(sorted(bad, key=lambda each: (STATES.index(each[1].state), each[1].snr, -each[1].max_abs)))
 
     def _suspects(self) -> Dict[Place, Sequence[int]]:
@@ -203,40 +202,40 @@ class Diagnosis:
         return found
 
     def _blob(self, place: Place, stats: Optional[ChannelStats]) -> BlobChannels:
-        layer, number, row = self._layers[place[0]], place[1], self._places[place]
+        layer, index, row = self._layers[place[0]], place[1], self._places[place]
         with np.errstate(divide="ignore"):
             margin = float(np.floor(np.log2(np.float64(LARGEST) / row.stats.max_abs)))
         if stats is None:
             return BlobChannels(layer.index, row, margin, np.inf, ())
         noise = np.array(np.inf if row.stats.nan + row.stats.inf else stats.noise.sum())
-        known = channels_of(layer, number) is not None
-        told = self._told(layer, number, stats) if known else ()
-        return BlobChannels(layer.index, row, margin, float(decibels(stats.signal.sum(), noise)), told)
+        known = channels_of(layer, index) is not None
+        listed = self._listed(layer, index, stats) if known else ()
+        return BlobChannels(layer.index, row, margin, float(decibels(stats.signal.sum(), noise)), listed)
 
-    def _told(
-        self, layer: Layer, number: int, stats: ChannelStats, chosen: Optional[np.ndarray] = None
+    def _listed(
+        self, layer: Layer, index: int, stats: ChannelStats, chosen: Optional[np.ndarray] = None
     ) -> Tuple[Channel, ...]:
-        states = self._states(layer, number, stats, chosen)
+        states = self._states(layer, index, stats, chosen)
         why = self._why.get(layer.index)
-        numbers = {name: getattr(stats, name) for name in (*CLASSES, "max_abs", "margin", "snr", "max_relative_error")}
-        told: List[Channel] = []
+        arrays = {name: getattr(stats, name) for name in (*CLASSES, "max_abs", "margin", "snr", "max_relative_error")}
+        listed: List[Channel] = []
         for channel in np.flatnonzero(states != "").tolist():
-            found = {name: each[channel].item() for name, each in numbers.items()}
+            fields = {name: array[channel].item() for name, array in arrays.items()}
             gain, variance = (None, None) if why is None else (_at(why.gain, channel), _at(why.variance, channel))
             norm = None if why is None else why.batch_norm
-            told.append(Channel(channel, states[channel], **found, gain=gain, batch_norm=norm, variance=variance))
-        return tuple(told)
+            listed.append(Channel(channel, states[channel], **fields, gain=gain, batch_norm=norm, variance=variance))
+        return tuple(listed)
 
-    def _states(self, layer: Layer, number: int, stats: ChannelStats, chosen: Optional[np.ndarray]) -> np.ndarray:
-        """One of STATES for each channel, "" for those that nothing is to be told of."""
+    def _states(self, layer: Layer, index: int, stats: ChannelStats, chosen: Optional[np.ndarray]) -> np.ndarray:
+        """The state of each channel, "" for those that are not listed."""
         states = np.full(stats.count.size, "", object)
-        states[self._zeros(layer, number, stats)] = "dead"
+        states[self._zeros(layer, index, stats)] = "dead"
         own = layout_of(layer, 0)
         is_known = own is not None and own.channels == stats.count.size
         broken = stats.overflow + stats.nan + stats.inf > 0
         quality = decibels(stats.signal, stats.noise)
         doubtful = (quality < GOOD) & ~broken
-        if number and is_known and doubtful.any():  # a bias is added to what the weights make
+        if index and is_known and doubtful.any():  # a bias is judged together with the weights
             quality = decibels(stats.signal + self.stats(layer, 0, doubtful).signal, stats.noise)
         weak = np.flatnonzero((quality < GOOD) & ~broken)
         states[weak] = "weak"
@@ -251,9 +250,9 @@ class Diagnosis:
         return states
 
     @staticmethod
-    def _zeros(layer: Layer, number: int, stats: ChannelStats) -> np.ndarray:
-        """Which channels of a layer's weights are 0 altogether, with their bias."""
-        if number or layout_of(layer, number) is None:
+    def _zeros(layer: Layer, index: int, stats: ChannelStats) -> np.ndarray:
+        """Which channels of a layer have only zeros, in the weights and in the bias."""
+        if index or layout_of(layer, index) is None:
             return np.zeros(stats.count.size, bool)
         zeros = stats.empty
         for bias in layer.blobs[1:]:
@@ -267,8 +266,8 @@ class Diagnosis:
         return Effects(self._net.layers, groups, self._report.policy)
 
 
-def _at(numbers: Optional[np.ndarray], channel: int) -> Optional[float]:
-    """The number of a channel; one may serve all."""
-    if numbers is None or (numbers.size != 1 and channel >= numbers.size):
+def _at(values: Optional[np.ndarray], channel: int) -> Optional[float]:
+    """The value of a channel; a single one applies to all."""
+    if values is None or (values.size != 1 and channel >= values.size):
         return None
-    return float(numbers[channel if numbers.size > 1 else 0])
+    return float(values[channel if values.size > 1 else 0])

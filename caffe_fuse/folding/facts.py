@@ -1,4 +1,4 @@
-"""What a fold did, as the stages left it; reports and files are made from this."""
+"""The results of the stages of a fold, from which reports and files are made."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..rescale.rescale import Repair
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Facts:
-    """model: the new one. original: the net before, and before: its half range. repair: None where nothing moved."""
+    """model: the folded one. original: the net before; before: its half range. repair: None if nothing moved."""
 
     model: Model
     original: Net

@@ -1,4 +1,4 @@
-"""The stages of a fold in their order: half range before, passes, range repair. What comes in and out is a Model."""
+"""The stages of a fold in their order: half range before, passes, range repair. Each takes and returns a Model."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ def fuse(
     use_global_stats: bool = False,
     folds: str = "all",
 ) -> Result:
-    """Folds what can be folded; changes nothing in `model` and writes nothing.
+    """Folds what can be folded; does not change `model` and writes nothing.
 
-    keep: names of layers that stay exactly as they are. half_policy: a name, or a policy of one's own; "off" for no
-    verdict on the half range. strict: what else makes the result unsafe: "refused" anything was refused, "flush" a
-    number becomes zero or subnormal; "bn", a BatchNorm remains, always does unless `allow_bn`. use_global_stats:
-    whether layers with batch statistics are read by what they have stored; where one remains the new net says so.
+    keep: names of layers that stay exactly as they are. half_policy: a name, or a HalfPolicy; "off" for no verdict on
+    the half range. strict: what else makes the result unsafe: "refused", a layer was refused; "flush", a value becomes
+    zero or subnormal; "bn", a BatchNorm remains, which always does unless `allow_bn`. use_global_stats: whether layers
+    with batch statistics use the stored ones; a layer that remains then has use_global_stats in the new net.
     folds: "direct" folds only into the layer before; "all" also carries scales and shifts through layers that let them
     pass, such as Concat, and into the layer after.
     prune: `save` leaves out weights of layers that the net does not have.
-    weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all numbers of
-    Convolution, Deconvolution and InnerProduct layers as halves; "float32" leaves what is not new in its type.
-    bn_dialect: how BatchNorm's blobs are read, where the files do not tell; `load` takes it as well.
-    rescale: whether powers of two move between layers: "needed" if half precision loses a number otherwise, "always" or
-    "never"; without a verdict on the half range nothing is needed. keep_blobs: names of blobs that keep their values.
-    sigmas: how many deviations from its mean the bottom of a BatchNorm is taken to go, to predict activations. ranges:
-    what was recorded of this model, which goes before predictions. half_sums: whether to bound the sums of devices that
-    add in halves; it reads all weights once more.
+    weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all blobs of
+    Convolution, Deconvolution and InnerProduct layers as fp16; "float32" keeps the type of blobs that are not new.
+    bn_dialect: how BatchNorm's blobs are read if the files do not determine it; `load` takes it as well.
+    rescale: whether powers of two move between layers: "needed" if half precision would lose a value otherwise,
+    "always" or "never"; with half_policy "off" nothing is needed. keep_blobs: names of blobs that keep their values.
+    sigmas: by how many deviations the bottom of a BatchNorm is assumed to differ from its mean, to predict activations.
+    ranges: recorded ranges of this model, which take precedence over predictions. half_sums: whether to bound the sums
+    of devices that accumulate in fp16; this reads all weights once more.
     Raises InputError for options that do not fit the model.
     """
     keep = listed(keep)
@@ -93,9 +93,9 @@ def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optiona
     changed = (new.parameter is not old.parameter for new, old in zip(net.layers, model.net.layers))
     if ranges is not None and any(changed):
         raise InputError(
-            "the ranges were recorded with batch statistics, and use_global_stats takes the stored ones",
+            "the ranges were recorded with batch statistics, but use_global_stats uses the stored ones",
             where=model.document.path,
-            remedy="write use_global_stats: true into the net, and record them anew",
+            remedy="write use_global_stats: true into the net, and record them again",
         )
     return replace(model, net=net)
 
@@ -117,7 +117,7 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
 
 
 def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
-    """What half precision makes of each weight blob of the net."""
+    """The half-range report on each weight blob of the net."""
     require_weights(model)
     return analyse_net(model.net, policy_of(half_policy), Measures())
 
@@ -130,7 +130,7 @@ def check(
     ranges: Optional[Calibration] = None,
     half_sums: bool = False,
 ) -> Checked:
-    """What the command `check` tells of a model; what a fold would do to its channels is told as their cause."""
+    """The results of the command `check`. The causes of bad channels are those that a fold would have."""
     policy, measures = policy_of(half_policy), Measures()
     require_weights(model)
     found = analyse_net(model.net, policy, measures)
@@ -150,7 +150,7 @@ def check(
 
 
 def _read_as(model: Model, bn_dialect: str) -> Model:
-    said = decide(model.net).warnings
+    earlier = decide(model.net).warnings
     decided = decide(model.net, bn_dialect)
-    others = tuple(warning for warning in model.warnings if warning not in said)
+    others = tuple(warning for warning in model.warnings if warning not in earlier)
     return replace(model, net=decided.net, warnings=others + decided.warnings)

@@ -1,4 +1,4 @@
-"""How a model is to be folded: the options of `fuse`, checked against the model."""
+"""The options of `fuse`, checked against the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOB_TYPES = ("float32", "float16")
 
 @dataclass(frozen=True)
 class Options:
-    """As `fuse` documents them; weights_format is never None here."""
+    """The options as documented in `fuse`; weights_format is never None here."""
 
     keep: FrozenSet[str]
     policy: HalfPolicy
@@ -33,7 +33,7 @@ class Options:
 
     @property
     def repairs(self) -> Optional[str]:
-        """Whether powers of two are to move: "always", where they are "needed", or None."""
+        """When powers of two move: "always", if "needed", or never: None."""
         is_off = self.rescale == "never" or (self.rescale == "needed" and not self.policy.checked)
         return None if is_off else self.rescale
 
@@ -52,19 +52,19 @@ def options_for(
     keep_blobs: Collection[str],
     folds: str,
 ) -> Options:
-    """Raises InputError for options that do not fit the model, or each other."""
+    """The checked options. Raises InputError for options that do not fit the model, or each other."""
     stored = require_weights(model)
     _check_names(model, "keep", keep, "layer", {layer.name for layer in model.net.layers})
     _check_names(model, "keep_blobs", keep_blobs, "blob", model.net.blob_names)
     for name in strict:
         if name not in STRICT:
-            raise InputError(f"strict does not know {name}", remedy=f"choose from {', '.join(STRICT)}")
+            raise InputError(f"strict {name} is not known", remedy=f"choose from {', '.join(STRICT)}")
     if "flush" in strict and not policy.checked:
         raise InputError(
-            "strict flush needs the half range, which this half policy leaves out", remedy="choose another"
+            "strict flush needs the half range, which half policy off does not check", remedy="choose another policy"
         )
     if allow_bn and "bn" in strict:
-        raise InputError("strict bn and allow_bn contradict each other", remedy="leave one of them out")
+        raise InputError("strict bn and allow_bn contradict each other", remedy="omit one of them")
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, BLOB_TYPES)
     _check_choice("mode of rescale", rescale, MODES)
@@ -84,7 +84,7 @@ def options_for(
 
 
 def require_weights(model: Model) -> str:
-    """The format of the model's weights. Raises InputError for a model without."""
+    """The format of the model's weights. Raises InputError for a model without weights."""
     if model.weights is None:
         raise InputError("the model has no weights", where=model.document.path, remedy="give the .caffemodel as well")
     return model.weights.format
@@ -94,7 +94,7 @@ def _check_names(model: Model, option: str, names: Iterable[str], what: str, kno
     for name in names:
         if name not in known:
             raise InputError(
-                f"{option} names {name}, which is no {what} of the net",
+                f"{option} names {name}, which is not a {what} of the net",
                 where=model.document.path,
                 remedy="caffe-fuse show lists them",
             )
@@ -103,4 +103,4 @@ def _check_names(model: Model, option: str, names: Iterable[str], what: str, kno
 def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str]]) -> None:
     if chosen not in known:
         names = ", ".join(name for name in known if name)
-        raise InputError(f"there is no {what} {chosen}", remedy=f"choose from {names}")
+        raise InputError(f"{what} {chosen} is not known", remedy=f"choose from {names}")

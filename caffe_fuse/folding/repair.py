@@ -1,4 +1,4 @@
-"""Range repair as a stage of a fold: with the options of `fuse`, and what is expected of the activations."""
+"""Range repair as a stage of a fold, with the options of `fuse` and the expected activations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def repaired(
     *,
     needed: bool,
 ) -> Optional[Repair]:
-    """As `rescale`; None where nothing asks for it."""
+    """The result of `rescale` with these options; None if no repair is needed."""
     return rescale(
         progress.net,
         excluded,

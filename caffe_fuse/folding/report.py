@@ -1,4 +1,4 @@
-"""Report: the facts of one fold, as data. Its forms are in report/: terminal, JSON, page."""
+"""The report on one fold, as data. Its forms are in report/: terminal, JSON, HTML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Flushed(NamedTuple):
-    """How many numbers half precision makes 0, before and after, and how many channels keep less than 40 dB."""
+    """How many values half precision makes 0, before and after, and how many channels keep less than 40 dB."""
 
     before: int
     after: int
@@ -26,14 +26,14 @@ class Flushed(NamedTuple):
 
     @property
     def harm(self) -> str:
-        """Whether it matters."""
+        """A sentence that says whether the zeros matter."""
         if self.lost_channels:
             return f"it matters: {counted(self.lost_channels, 'channel')} below 40 dB"
         return "it does no harm: every channel keeps 40 dB or more"
 
 
 class Checked(NamedTuple):
-    """What `check` finds. typed: the files of the net, and with which options."""
+    """The results of `check`. typed: the files of the net, and the options."""
 
     typed: Typed
     half: HalfReport
@@ -56,12 +56,12 @@ class Checked(NamedTuple):
 
 
 class Report(NamedTuple):
-    """typed: the files as they were named, and the options. folded, converted: what was rewritten, in the net's order.
+    """typed: the files as they were named, and the options. folded, converted: the rewrites, in the order of the net.
 
-    vanished_blobs: blob name -> the blob that holds its value now, or None. dropped: layers of other phases, and
-    records of the weight file, that went with a fold. before_channels, after_channels: the channels of
-    `before` and `after`, read when they are asked for. rescaled: blob name -> the exponents of two that its channels
-    are multiplied with. unrepaired: what rescaling could not help. activations: predicted or recorded. problems: why
+    vanished_blobs: blob name -> the blob that now holds its value, or None. dropped: layers of other phases, and
+    records of the weight file, that a fold removed. before_channels, after_channels: the channels of
+    `before` and `after`, read on first use. rescaled: blob name -> the exponents of two by which its channels
+    are multiplied. unrepaired: what rescaling could not repair. activations: predicted or recorded. problems: why
     the result is not safe; empty if it is. remaining: BatchNorm layers.
     """
 
@@ -95,7 +95,7 @@ class Report(NamedTuple):
 
     @property
     def flushed(self) -> Optional[Flushed]:
-        """None where there is no verdict on the half range."""
+        """The counts of zeros; None if the half range was not checked."""
         if not self.after.policy.checked:
             return None
         before, after = (sum(row.stats.underflow for row in found.rows) for found in (self.before, self.after))

@@ -1,4 +1,4 @@
-"""What a fold gives: the new model, the facts about it, and the safe way to its files."""
+"""The result of a fold: the new model, the facts about it, and `save`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What `fuse` gives: the new model, what was done and under which options, and `save`."""
+    """The result of `fuse`: the new model, the facts of the fold and its options, and `save`."""
 
     facts: Facts
     options: Options
@@ -45,12 +45,12 @@ class Result:
 
     @property
     def safe(self) -> bool:
-        """Whether no BatchNorm remains, every value rounds to a half near it, and nothing in `strict` has happened."""
+        """Whether no BatchNorm remains, every value rounds to an fp16 value near it, and `strict` is satisfied."""
         return not self.report.problems
 
     @cached_property
     def report(self) -> Report:
-        """What was folded, converted and refused, and what half precision makes of it."""
+        """What was folded, converted and refused, and what half precision does to the result."""
         facts, net = self.facts, self.model.net
         after = analyse_net(net, self.options.policy, facts.measures)
         rewrites = sorted(facts.progress.rewrites, key=lambda rewrite: rewrite.after.index)
@@ -96,7 +96,7 @@ class Result:
         )
 
     def _flush_remedy(self, flushed: int) -> Remedy:
-        """Whether `--rescale always` would leave fewer of these numbers is tried."""
+        """The remedy for flushed values; whether `--rescale always` would reduce their count is tried."""
         facts, options = self.facts, self.options
         if options.rescale == "always":
             return verdict.TOO_WIDE
@@ -109,10 +109,10 @@ class Result:
     def verified(
         self, inputs: Optional[Mapping[str, Any]] = None, *, min_snr: Optional[float] = None, seed: int = 0
     ) -> Result:
-        """The same with the two nets compared on inputs, as `verify` does, the new one as it will be stored.
+        """The result with a comparison of the two nets on inputs, as by `verify`; the new one as it will be stored.
 
-        It is not safe where they differ, where an output in half has numbers that are not finite, though in float32
-        they are, and, if `min_snr` is given, where one has fewer dB than that or another top class.
+        It is not safe if they differ, if an output has values that are finite in float32 but not in half precision,
+        and, with `min_snr`, if the SNR of an output is less than that or its top class is different.
         """
         from ..judging.compare import verify
 
@@ -138,13 +138,13 @@ class Result:
     ) -> Tuple[str, str]:
         """Writes PREFIX.prototxt and the weight file, both or neither. Returns the paths of the weights and of the net.
 
-        reports: path -> what makes the text of a report from the facts and the files written; they appear together
-        with the model, or alone where it is unsafe. inputs: files that no output may be, besides those of the model.
-        Every rewritten layer is proved on the numbers as they are read back. Raises UnsafeResult if not `safe`,
-        unless `force`, and for a number that blob_type="float16" would make infinite; InputError for an output that is
-        an input, or what the format cannot hold; SystemFailure when the system refuses; InternalError when a proof
-        fails. Nothing is left behind then. Of the main thread's signals, one that comes while the files get their names
-        takes effect when all have them.
+        reports: path -> a function that renders a report from the facts and the files written; they appear together
+        with the model, or alone if it is unsafe. inputs: files that no output may be, in addition to those of the
+        model. Every rewritten layer is proved on the weights as read back from the file. Raises UnsafeResult if not
+        `safe`, unless `force`, and for a weight that blob_type="float16" would make infinite; InputError for an output
+        that is an input, or for blobs that the format cannot hold; SystemFailure when the system refuses; InternalError
+        when a proof fails. No file remains then. A signal to the main thread that arrives while the files are renamed
+        takes effect when all have their names.
         """
         return saving.save(
             self.facts, self.options, self.report, prefix, force=force, reports=reports or {}, inputs=inputs
@@ -162,7 +162,7 @@ class Result:
 def _new_layers(model: Model) -> List[str]:
     origins = {layer.index: layer for layer in model.source.layers}
     return [
-        f"{layer.where}: {origins[layer.behind].name} ended in a {layer.type}, which is now layer {layer.name}"
+        f"{layer.where}: {origins[layer.follows].name} ended in a {layer.type}, which is now layer {layer.name}"
         for layer in model.net.layers
-        if layer.behind is not None
+        if layer.follows is not None
     ]

@@ -1,4 +1,4 @@
-"""Writes what a fold gave, the two files and the reports, together or not at all, and proves what was written."""
+"""Writes the result of a fold, the two files and the reports, all or none, and proves what was written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def save(
     reports: Reports,
     inputs: Sequence[str],
 ) -> Tuple[str, str]:
-    """What `Result.save` does."""
+    """Implements `Result.save`."""
     targets = targets_of(options, prefix)
     unstorable = layers_beyond_half(facts, options)
     with Outputs((*facts.model.paths, *inputs)) as outputs:
@@ -50,13 +50,13 @@ def save(
             page.write_all(render(report, written).encode())
         outputs.commit()
     if refused:
-        remedy = "save it as float32" if unstorable else "save it with force=True if you must"
+        remedy = "save it as float32" if unstorable else "save it with force=True to override"
         raise UnsafeResult("; ".join(map(str, report.problems)), remedy=remedy)
     return targets
 
 
 def save_reports(facts: Facts, report: Report, reports: Reports, *, inputs: Sequence[str]) -> None:
-    """Only the reports, all or none."""
+    """Writes only the reports, all or none."""
     with Outputs((*facts.model.paths, *inputs)) as outputs:
         pages = [outputs.create(path) for path in reports]
         for page, render in zip(pages, reports.values()):
@@ -65,8 +65,8 @@ def save_reports(facts: Facts, report: Report, reports: Reports, *, inputs: Sequ
 
 
 def _write(facts: Facts, options: Options, files: Sequence[Pending], proved: bool) -> None:
-    """The weights, then the net."""
-    numbers, text = files
+    """Writes the weights, then the net."""
+    binary, text = files
     weights = facts.model.weights
     assert weights is not None
     format = _format_of(options.weights_format)
@@ -74,17 +74,17 @@ def _write(facts: Facts, options: Options, files: Sequence[Pending], proved: boo
         facts.model, weights, prune=options.prune, format=format.name, blob_type=options.blob_type
     )
     try:
-        format.write(original, entries, numbers.write, facts.measures.watched)
-        numbers.sync_soon()
+        format.write(original, entries, binary.write, facts.measures.watched)
+        binary.sync_soon()
     except OSError as error:
-        raise failure(error, numbers.target) from error
+        raise failure(error, binary.target) from error
     text.write_all(rendered(facts.model))
     if proved:
-        prove_written(facts, options, numbers.temporary)
+        prove_written(facts, options, binary.temporary)
 
 
 def targets_of(options: Options, prefix: PathLike) -> Tuple[str, str]:
-    """The weights and the net. Raises InputError for a prefix without a name."""
+    """The paths of the weights and of the net. Raises InputError for a prefix without a name."""
     stem = stem_of(prefix)
     return stem + _format_of(options.weights_format).suffix, stem + ".prototxt"
 
@@ -95,31 +95,33 @@ def rendered(model: Model) -> bytes:
 
 
 def layers_beyond_half(facts: Facts, options: Options) -> List[Layer]:
-    """The layers because of which blob_type="float16" cannot be had."""
+    """The layers whose weights blob_type="float16" cannot hold."""
     layers = [layer for layer in facts.model.net.layers if options.blob_type == "float16" and in_half(layer)]
     return [layer for layer in layers if not all(facts.measures.of(blob).safe for blob in layer.blobs)]
 
 
 def prove_written(facts: Facts, options: Options, path: str) -> None:
-    """Proves each rewritten layer on the numbers of a weight file."""
+    """Proves each rewritten layer on the weights in a file."""
     written = read_weights(Source(path))
     stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
-    if options.weights_format == "hdf5":  # which holds shared numbers once
+    if options.weights_format == "hdf5":  # which has shared blobs once
         bound = bind(facts.model.net, written, None).net
         stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
     powers = {} if facts.repair is None else facts.repair.powers
     rewrites = facts.progress.rewrites
     for rewrite in (*rewrites, *rescaled_alone(facts.model.source, powers, rewrites)):
         if rewrite.after.name not in stored:
-            raise InternalError(f"layer {rewrite.after.name} is missing in the file that was written")
+            raise InternalError(f"layer {rewrite.after.name} is missing from the file that was written")
         prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index), facts.measures)
 
 
 def stem_of(prefix: PathLike) -> str:
-    """PREFIX without an ending that `save` adds itself. Raises InputError for one without a name."""
+    """PREFIX without a suffix that `save` adds itself. Raises InputError for one without a name."""
     prefix = os.fspath(prefix)
     if os.path.basename(prefix) in ("", os.curdir, os.pardir):
-        raise InputError(f"the output prefix {prefix!r} has no name in it", remedy="for example -o resnet50_fused")
+        raise InputError(
+            f"the output prefix {prefix!r} has no file name", remedy="give, for example, -o resnet50_fused"
+        )
     for ending in (".prototxt", *(format.suffix for format in FORMATS)):
         if prefix.endswith(ending) and os.path.basename(prefix) != ending:
             return prefix[: -len(ending)]

@@ -1,4 +1,4 @@
-"""The names of layer types in the old forms, and the V2 types that they are."""
+"""The names of layer types in the old generations, and their V2 types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Dict, Mapping, Union
 from .. import layers
 from ..schema import messages as schema
 
-# Caffe: upgrade_proto.cpp UpgradeV1LayerType. The place is the number in V1LayerParameter.LayerType.
+# Caffe: upgrade_proto.cpp UpgradeV1LayerType. The index is the value in V1LayerParameter.LayerType.
 _V1_TYPES = (
     *("", "Accuracy", "BNLL", "Concat", "Convolution", "Data", "Dropout", "EuclideanLoss", "Flatten"),
     *("HDF5Data", "HDF5Output", "Im2col", "ImageData", "InfogainLoss", "InnerProduct", "LRN"),
@@ -48,23 +48,23 @@ _V0_TYPES: Mapping[str, str] = {
 
 
 def from_v1(v1_type: Union[str, int]) -> str:
-    """Today's type of a V1 layer, by the enum's identifier or number.
+    """The V2 type of a V1 layer, given by the enum's identifier or value.
 
-    Forks have added to the enum, each its own numbers: a number that BVLC Caffe does not have reads as "V1:40".
+    Forks have added to the enum, each with its own values: a value that BVLC Caffe does not have reads as "V1:40".
     """
     if isinstance(v1_type, int):
         return _V1_TYPES[v1_type] if 0 <= v1_type < len(_V1_TYPES) else f"V1:{v1_type}"
-    number = _v1_numbers().get(v1_type)
-    return _by_spelling(v1_type) if number is None else _V1_TYPES[number]
+    value = _v1_values().get(v1_type)
+    return _by_spelling(v1_type) if value is None else _V1_TYPES[value]
 
 
 def from_v0(v0_type: str) -> str:
-    """Today's type of a V0 layer. "padding" stays: it becomes a part of the next layer."""
+    """The V2 type of a V0 layer. "padding" is kept: such a layer becomes a part of the next one."""
     return _V0_TYPES.get(v0_type) or _by_spelling(v0_type)
 
 
 def _by_spelling(name: str) -> str:
-    """A type of a fork: BATCH_NORM is BatchNorm, and what is like no type that is known stays as it is."""
+    """A fork's type: BATCH_NORM is BatchNorm; a name that resembles no known type is kept."""
     return _spellings().get(_letters(name), name)
 
 
@@ -78,6 +78,6 @@ def _spellings() -> Dict[str, str]:
 
 
 @lru_cache(maxsize=None)
-def _v1_numbers() -> Dict[str, int]:
+def _v1_values() -> Dict[str, int]:
     layer_type = schema.new("V1LayerParameter").DESCRIPTOR.enum_types_by_name["LayerType"]
     return {value.name: value.number for value in layer_type.values}

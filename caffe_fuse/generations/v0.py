@@ -1,4 +1,4 @@
-"""The V0 form, `layers { layer { } }`: one message has the parameters of all types, and padding is a layer."""
+"""Generation V0, `layers { layer { } }`: one message has the parameters of all types, and padding is a layer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _WEIGHTS = {
 _WINDOW = {"pad": "pad", "kernelsize": "kernel_size", "stride": "stride"}
 _BATCHES = {"source": "source", "batchsize": "batch_size"}
 
-# By a V0 layer's type: the V2 message of its parameters, and what its fields are called there (Caffe: upgrade_proto.cpp
-# UpgradeV0LayerParameter). A field that is none of its type's means nothing.
+# By a V0 layer's type: the V2 message of its parameters, and the names of its fields there (Caffe: upgrade_proto.cpp
+# UpgradeV0LayerParameter). Fields of other types are ignored.
 _PARAMETERS: Mapping[str, Tuple[str, Mapping[str, str]]] = {
     "conv": ("convolution_param", {**_WEIGHTS, **_WINDOW, "group": "group"}),
     "innerproduct": ("inner_product_param", _WEIGHTS),
@@ -59,7 +59,7 @@ _PADDED = ("conv", "pool")
 
 
 def upgraded(message: Any) -> Any:
-    """The V2 LayerParameter that a V1LayerParameter with a `layer` in it becomes."""
+    """The V2 LayerParameter of a V0 layer, which is a V1LayerParameter with a `layer` in it."""
     old = message.layer
     parameter = schema.new("LayerParameter")
     if old.HasField("name"):
@@ -82,20 +82,20 @@ def upgraded(message: Any) -> Any:
 
 
 def without_padding(layers: Mapping[int, Any], path: str) -> Dict[int, Any]:
-    """The layers of a V0 net, by their place, without its padding layers: their consumers pad themselves.
+    """The layers of a V0 net, by index, without its padding layers: their consumers pad instead.
 
-    Caffe: upgrade_proto.cpp UpgradeV0PaddingLayers. Raises InputError where it stops.
+    Caffe: upgrade_proto.cpp UpgradeV0PaddingLayers. Raises InputError where that function fails.
     """
-    makers: Dict[str, Any] = {}
-    found: Dict[int, Any] = {}
+    producers: Dict[str, Any] = {}
+    kept: Dict[int, Any] = {}
     for place, layer in layers.items():
-        padding = next((makers[name] for name in layer.bottom if _is_padding(makers.get(name))), None)
+        padding = next((producers[name] for name in layer.bottom if _is_padding(producers.get(name))), None)
         if padding is not None:
             layer = _padded(layer, padding, path)
         if not _is_padding(layer):
-            found[place] = layer
-        makers.update(dict.fromkeys(layer.top, layer))
-    return found
+            kept[place] = layer
+        producers.update(dict.fromkeys(layer.top, layer))
+    return kept
 
 
 def _is_padding(layer: Optional[Any]) -> bool:
@@ -106,7 +106,7 @@ def _padded(layer: Any, padding: Any, path: str) -> Any:
     if layer.layer.type not in _PADDED or (len(layer.bottom), len(padding.bottom), len(padding.top)) != (1, 1, 1):
         raise InputError(
             f"layer {layer.layer.name} reads the padding layer {padding.layer.name}, "
-            "which only a conv or pool layer with one bottom can",
+            "but only a conv or pool layer with one bottom can",
             where=path,
         )
     result = schema.copy_of(layer)
@@ -116,12 +116,12 @@ def _padded(layer: Any, padding: Any, path: str) -> Any:
 
 
 def changed(message: Any, before: Any, after: Any) -> Any:
-    """`message`, a V0 layer that means the V2 LayerParameter `before`, with what `after` has otherwise."""
+    """A copy of `message`, the V0 form of the V2 LayerParameter `before`, changed so that it means `after`."""
     result, explained = schema.copy_of(message), schema.copy_of(before)
     if before.top != after.top:
-        for each in (result, explained):
-            del each.top[:]
-            each.top.extend(after.top)
+        for changing in (result, explained):
+            del changing.top[:]
+            changing.top.extend(after.top)
     if before.blobs and not after.blobs:
         del result.layer.blobs[:], explained.blobs[:]
     settings, known = _PARAMETERS.get(message.layer.type, ("", {}))
@@ -131,5 +131,5 @@ def changed(message: Any, before: Any, after: Any) -> Any:
             setattr(result.layer, old, value)
             setattr(getattr(explained, settings), new, value)
     if explained != after:
-        raise InternalError(f"layer {before.name} of the V0 form cannot say what has changed in it")
+        raise InternalError(f"the change of layer {before.name} cannot be expressed in generation V0")
     return result

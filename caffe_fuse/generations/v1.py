@@ -1,4 +1,4 @@
-"""The V1 form, `layers { }`: everything but the type and the learning rates is as in V2."""
+"""Generation V1, `layers { }`: everything but the type and the learning rates is as in V2."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .type_names import from_v1
 # What V2 writes as `param { name share_mode lr_mult decay_mult }`.
 _PARAM_FIELDS = ("param", "blob_share_mode", "blobs_lr", "weight_decay")
 
-# The layers whose `scale`, `mean_file`, `crop_size` and `mirror` have moved to transform_param.
+# The layer types whose `scale`, `mean_file`, `crop_size` and `mirror` have moved to transform_param.
 _DATA_FIELDS = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
 _MOVED = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def read(document: Document, tree: Message) -> Typed:
-    """The V2 LayerParameter of a V1 layer in a text. Its type may be a word, also one of a fork, text or a number."""
+    """The V2 LayerParameter of a V1 layer in a text. Its type may be an identifier, a string or an enum value."""
     plain = read_plain(document, tree)
     parameter = schema.copy_of(plain.message)
     own = tree._replace(fields=tuple(param_fields(tree)))
@@ -30,22 +30,22 @@ def read(document: Document, tree: Message) -> Typed:
 
 
 def param_fields(tree: Message) -> List[Field]:
-    """The fields of a V1 layer that V2 writes as `param`; some nets have that already."""
-    found = [field for field in tree.fields if field.name in _PARAM_FIELDS]
-    return [field for field in found if not any(isinstance(value, Message) for value in field.values)]
+    """The fields of a V1 layer that V2 writes as `param { }`; some V1 layers already have that, which is not listed."""
+    fields = [field for field in tree.fields if field.name in _PARAM_FIELDS]
+    return [field for field in fields if not any(isinstance(value, Message) for value in field.values)]
 
 
 def read_plain(document: Document, tree: Message) -> Typed:
-    """What V1 and V2 spell alike, with the fields that forks have in V2 only, as a LayerParameter."""
+    """The fields that V1 and V2 have in common, and those that forks added to V2 only, as a LayerParameter."""
     own = param_fields(tree)
     fields = tuple(field for field in tree.fields if field not in own and field.name != "type")
     return schema.read(document, tree._replace(fields=fields), "LayerParameter")
 
 
 def upgraded(message: Any, type_name: Optional[str] = None) -> Any:
-    """The V2 LayerParameter that a V1LayerParameter becomes (Caffe: upgrade_proto.cpp UpgradeV1LayerParameter).
+    """The V2 LayerParameter of a V1LayerParameter (Caffe: upgrade_proto.cpp UpgradeV1LayerParameter).
 
-    type_name: for a type that BVLC Caffe does not have. The data parameters stay where they are.
+    type_name: for a type that BVLC Caffe does not have. The data parameters are not moved.
     """
     parameter = schema.new("LayerParameter")
     for field, value in message.ListFields():
@@ -65,7 +65,7 @@ def _finish(parameter: Any, old: Any, type_name: Optional[str]) -> None:
 
 
 def set_specs(parameter: Any, name: str, values: Iterable[Any]) -> None:
-    """Gives each `param` of a LayerParameter, in turn, its field of this name."""
+    """Sets the field of this name in each `param` of a LayerParameter, in order."""
     for place, value in enumerate(values):
         spec = parameter.param[place] if place < len(parameter.param) else parameter.param.add()
         setattr(spec, name, value)
@@ -81,13 +81,13 @@ def _type_name(tree: Message) -> Optional[str]:
 
 
 def has_old_transform(parameter: Any) -> bool:
-    """Whether a layer says in its data parameters what belongs into transform_param (Caffe: NetNeedsDataUpgrade)."""
+    """Whether the data parameters of a layer have fields that belong in transform_param (NetNeedsDataUpgrade)."""
     settings = getattr(parameter, _DATA_FIELDS.get(parameter.type, ""), None)
     return settings is not None and any(settings.HasField(name) for name in _MOVED)
 
 
 def move_transform(parameter: Any) -> None:
-    """Moves it there (Caffe: upgrade_proto.cpp UpgradeNetDataTransformation); both messages are present then."""
+    """Moves those fields (Caffe: upgrade_proto.cpp UpgradeNetDataTransformation); both messages are present then."""
     if parameter.type not in _DATA_FIELDS:
         return
     settings = getattr(parameter, _DATA_FIELDS[parameter.type])

@@ -1,4 +1,4 @@
-"""What old nets of the V2 form have, and Caffe upgrades as well."""
+"""Features of old V2 nets that Caffe upgrades, too."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ INPUT_FIELDS = ("input", "input_shape", "input_dim")
 
 
 def input_layer(net: Any) -> Optional[Any]:
-    """The Input layer that the `input` fields of a NetParameter become; None if they say no shape.
+    """The Input layer for the `input` fields of a NetParameter; None if the net has no shapes for them.
 
-    Caffe: upgrade_proto.cpp:968-1003 UpgradeNetInput. Raises InputError where not every input has a shape.
+    Caffe: upgrade_proto.cpp:968-1003 UpgradeNetInput. Raises InputError if only some inputs have a shape.
     """
     if not net.input_shape and not net.input_dim:
         return None
@@ -27,15 +27,15 @@ def input_layer(net: Any) -> Optional[Any]:
         else:
             dims = net.input_dim[4 * place : 4 * place + 4]
         if not dims or (not net.input_shape and len(dims) < 4):
-            raise InputError(f"input {name} has no shape, though the net gives some", remedy="give each input its own")
+            raise InputError(f"input {name} has no shape, but other inputs have one", remedy="give each input its own")
         shape.dim.extend(dims)
     return parameter
 
 
 def without_learning(parameter: Any) -> Any:
-    """A BatchNorm with a `param` for each of its three blobs, which must not be learned; any other layer as it is.
+    """A BatchNorm that has a `param` for each of its three blobs, with learning rate 0; any other layer unchanged.
 
-    Caffe: upgrade_proto.cpp:1005-1032 UpgradeNetBatchNorm; its batch_norm_layer.cpp:39-48 stops at other values.
+    Caffe: upgrade_proto.cpp:1005-1032 UpgradeNetBatchNorm; batch_norm_layer.cpp:39-48 rejects other values.
     """
     if parameter.type != "BatchNorm" or len(parameter.param) != 3:
         return parameter

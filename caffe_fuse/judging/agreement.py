@@ -1,7 +1,7 @@
-"""How near two arrays of one blob are: what is compared with what, and in which measures.
+"""How close two arrays of one blob are: which elements are compared, and by which measures.
 
-Detections are compared thing by thing, all else place by place. Only what makes a blob tells whether its rows are
-classes, for a row of numbers may as well be a face.
+Detections are compared object by object, all other blobs element by element. Whether rows are scores of classes follows
+from the layer that writes the blob: a row of values may as well be a face descriptor.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-Ranking = Tuple[Tuple[int, float], ...]  # the classes with the largest numbers, and these
+Ranking = Tuple[Tuple[int, float], ...]  # the classes with the largest scores, and these scores
 RANKED = 5
 
 
 class Kind(NamedTuple):
-    """What the last value of a blob is. layer: that makes it."""
+    """What the last value of a blob holds. layer: the one that writes it."""
 
     blob: str
     layer: Layer
     is_detections: bool
     is_classes: bool
 
-    def beside(self, found: Array, truth: Array) -> Matched:
-        """The numbers that belong together. InputError where the shapes differ, but for detections."""
+    def aligned(self, found: Array, truth: Array) -> Matched:
+        """The two arrays with corresponding elements. Raises InputError if the shapes differ, except for detections."""
         if self.is_detections:
             return matched(found, truth)
         if found.shape != truth.shape:
-            raise InputError(f"blob {self.blob} is {text(found.shape)} in one net and {text(truth.shape)} in the other")
+            raise InputError(f"blob {self.blob} is {text(found.shape)} in one net, {text(truth.shape)} in the other")
         return Matched(found.astype(np.float64), truth.astype(np.float64), 0)
 
-    def rows(self, numbers: Array) -> Optional[Array]:
-        """Rows (N, C) of several classes, of a blob (N, C) or (N, C, 1, 1); None where it has none."""
-        if not self.is_classes or numbers.ndim < 2 or not 1 < numbers.shape[1] == numbers.size / len(numbers):
+    def rows(self, values: Array) -> Optional[Array]:
+        """Rows (N, C) of several classes, of a blob (N, C) or (N, C, 1, 1); None if it has none."""
+        if not self.is_classes or values.ndim < 2 or not 1 < values.shape[1] == values.size / len(values):
             return None
-        return numbers.reshape(len(numbers), -1)
+        return values.reshape(len(values), -1)
 
     def same_top_class(self, found: Array, truth: Array) -> Optional[bool]:
-        """Whether the largest number of each row is at the same place; None where there are no classes."""
+        """Whether the largest value of each row is at the same index; None if there are no classes."""
         here, there = self.rows(found), self.rows(truth)
         if here is None or there is None or here.shape != there.shape:
             return None
@@ -56,7 +56,7 @@ class Kind(NamedTuple):
 
 
 def kinds(net: Net) -> Dict[str, Kind]:
-    """Of each blob that a layer makes."""
+    """The kind of each blob that a layer writes, by name."""
     last = {value.blob: (value, layer) for layer in net.layers for value in net.tops(layer)}
     return {
         name: Kind(name, layer, _answer(layer) == DETECTIONS, _is_classes(net, value))
@@ -65,13 +65,13 @@ def kinds(net: Net) -> Dict[str, Kind]:
 
 
 def _is_classes(net: Net, value: Value) -> bool:
-    """A Softmax gives classes, and an InnerProduct that nothing reads."""
-    maker = net.producer(value)
+    """Whether the rows are classes: those of a Softmax, and of an InnerProduct without consumers."""
+    producer = net.producer(value)
     is_output = not net.consumers(value)
-    while maker is not None and maker.layer_type is not None and maker.layer_type.keeps and maker.bottoms:
-        maker = net.producer(net.bottoms(maker)[0])
-    found = None if maker is None else _answer(maker)
-    return found == CLASSES or (is_output and found == SCORES)
+    while producer is not None and producer.layer_type is not None and producer.layer_type.keeps and producer.bottoms:
+        producer = net.producer(net.bottoms(producer)[0])
+    answer = None if producer is None else _answer(producer)
+    return answer == CLASSES or (is_output and answer == SCORES)
 
 
 def _answer(layer: Layer) -> Optional[str]:
@@ -83,9 +83,9 @@ def ranking(row: Array) -> Ranking:
     return tuple((int(place), float(row[place])) for place in best)
 
 
-@np.errstate(all="ignore")  # what overflowed or is NaN has its own verdict
+@np.errstate(all="ignore")  # overflows and NaN are judged separately
 def apart(found: Array, truth: Array) -> float:
-    """The largest difference; inf where only one of two numbers is finite, 0 where both are NaN or one infinity."""
+    """The largest difference; inf if only one of two elements is finite, 0 if both are NaN or the same infinity."""
     away = np.abs(found - truth)
     unknown = np.isnan(away)
     if unknown.any():
@@ -94,9 +94,9 @@ def apart(found: Array, truth: Array) -> float:
     return float(np.max(away, initial=0.0))
 
 
-def largest(numbers: Array) -> float:
-    """The largest magnitude of the finite numbers."""
-    return float(np.max(np.abs(numbers), initial=0.0, where=np.isfinite(numbers)))
+def largest(values: Array) -> float:
+    """The largest magnitude of the finite elements; 0 if there is none."""
+    return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
 
 
 @np.errstate(all="ignore")
@@ -107,7 +107,7 @@ def cosine(found: Array, truth: Array) -> float:
 
 @np.errstate(all="ignore")
 def snr(found: Array, truth: Array) -> float:
-    """10 log10 of the energy of `truth` over that of the difference; -inf where a number is not finite."""
+    """10 log10 of the energy of `truth` over that of the difference; -inf if an element is not finite."""
     if not np.isfinite(found).all():
         return -np.inf
     noise = float(np.sum(np.square(found - truth)))

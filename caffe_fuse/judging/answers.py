@@ -1,4 +1,4 @@
-"""What the outputs of a net are in half precision, beside those of the first net in float64 and in float32."""
+"""The outputs of a net in half precision, compared with those of the first net in float64 and in float32."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """An output of the first net. names: what it is called in the first and in the second."""
+    """An output of the first net. names: its name in the first net and in the second."""
 
     names: Tuple[str, str]
     kind: Kind
@@ -27,20 +27,20 @@ class Output(NamedTuple):
 
 
 class TopClasses(NamedTuple):
-    """Of one row of classes: the largest five in half, and in float32."""
+    """The five top classes of a row in half precision, and in float32."""
 
     half: Ranking
     float32: Ranking
 
 
 class HalfAnswer(NamedTuple):
-    """An output of one net in half against the first net in float64. snr: in dB; numbers: the first few.
+    """An output of one net in half precision against the first net in float64.
 
-    not_finite: how many numbers are NaN or infinite; lost: how many of these the first net has finite in float32. Where
-    the device saturates, lost are those that would be infinite or NaN if it did not: what they rest on was clipped.
-    max_abs: the largest difference. unmatched: of detections, how many only one of the two has; the others are compared
-    with the one of the same class that is nearest. top5: a pair for each row of classes. Where there are more or fewer
-    numbers and they are no detections, snr and max_abs are NaN.
+    snr: in dB. numbers: the first few values. not_finite: how many values are NaN or infinite. lost: how many of these
+    are finite in the first net in float32; on a device that saturates, how many would be NaN or infinite without it,
+    because they were computed from clipped values. max_abs: the largest difference. unmatched: how many detections only
+    one of the two has; the others are compared with the nearest one of the same class. top5: a pair for each row of
+    classes. snr and max_abs are NaN where the shapes differ, except for detections.
     """
 
     blob: str
@@ -57,7 +57,7 @@ class HalfAnswer(NamedTuple):
 def half_answers(
     net: Net, place: int, precision: Precision, inputs: Mapping[str, Array], outputs: Sequence[Output]
 ) -> Tuple[HalfAnswer, ...]:
-    """place: 0 where the outputs have their names of the first net, 1 for those of the second."""
+    """The outputs of a net in half precision. place: 0 for the first net, whose names the outputs then have, or 1."""
     names = [output.names[place] for output in outputs]
     values = unclipped = run_net(net, inputs, precision, names).values
     if precision.half is not None and precision.half.saturates:
@@ -69,7 +69,7 @@ def half_answers(
 
 
 def _answer(output: Output, found: Array, unclipped: Array) -> HalfAnswer:
-    """unclipped: what a device gives that does the same, but makes infinite what is too large."""
+    """The comparison of one output. unclipped: the output of the same device if it did not saturate."""
     kind = output.kind
     broken = ~np.isfinite(unclipped)
     answer = HalfAnswer(
@@ -77,16 +77,16 @@ def _answer(output: Output, found: Array, unclipped: Array) -> HalfAnswer:
         np.nan,
         kind.same_top_class(found, output.float64),
         int(np.count_nonzero(~np.isfinite(found))),
-        tuple(float(number) for number in found.reshape(-1)[:5]),
+        tuple(float(value) for value in found.reshape(-1)[:5]),
         lost=int(np.count_nonzero(broken & (np.isfinite(output.float32) if _fits(unclipped, output) else True))),
     )
     if not _fits(found, output) and not kind.is_detections:
         return answer
-    beside = kind.beside(found, output.float64)
+    aligned = kind.aligned(found, output.float64)
     return answer._replace(
-        snr=snr(beside.found, beside.truth),
-        max_abs=apart(beside.found, beside.truth),
-        unmatched=beside.unmatched,
+        snr=snr(aligned.found, aligned.truth),
+        max_abs=apart(aligned.found, aligned.truth),
+        unmatched=aligned.unmatched,
         top5=_top_classes(kind, found, output.float32),
     )
 

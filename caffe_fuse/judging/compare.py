@@ -1,19 +1,19 @@
-"""Two nets on the same inputs, blob by blob: are they one net, and what does half precision make of each?
+"""Compares two nets on the same inputs, blob by blob: are they the same net, and what are their outputs in fp16?
 
-The judge is the first net in float64. Its own float32 run shows how much noise the net makes by itself; the second net
-may make four times as much, and four units in the last place of the largest magnitude that the blob had before the ReLU
-that ends in it:
+The reference is the first net in float64. Its own float32 run shows the noise of rounding; the second net may differ by
+four times as much, plus four units in the last place of the largest magnitude that the blob had before the ReLU that
+writes it:
 
     max |second32 - first64|  <=  4 max |first32 - first64| + 4 ulp(size)
 
-That noise is one of many that rounding could have made, and where a blob is small it may be next to nothing by luck. So
-a blob that is farther off is in doubt only. Then the second net runs again with other weights: each is one unit in the
-last place of its type larger or smaller, at random. And it may be as far off as this:
+That noise is one sample of many, and for a small blob it may be almost 0 by chance. So a blob that differs by more is
+only in doubt. Then the second net runs again with other weights: each is one unit in the last place of its type larger
+or smaller, at random. The blob may differ by four times what this changes:
 
     max |second32 - first64|  <=  4 max |moved32 - second32|
 
-If the first net has a number that is NaN or the same infinity, the second one may. What a half Caffe or a device would
-answer is told beside it.
+The second net may have NaN, or the same infinity, where the first one has it. The outputs of both nets on a device with
+half precision are reported too.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ def verify(
     tolerance: Optional[float] = None,
     seed: int = 0,
 ) -> Verification:
-    """Compares every blob whose name both nets have, its last value; nets without such a blob by their outputs in turn.
+    """Compares the last value of every blob whose name both nets have; without such names, the outputs in their order.
 
-    inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a repair has multiplied, with
-    the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: how the device
-    treats halves for which the answers are told; "off" for no answers. min_snr: in dB, what each answer of the second
-    net in half has to have, and its top class. tolerance: what share of a blob's largest magnitude the nets may be
-    apart, instead of what rounding makes.
-    Raises InputError for inputs or exponents that do not fit, for a policy or a number that is none, where a net has
-    no weights, and where nothing can be compared.
+    inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a range repair multiplied,
+    with the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: of the device
+    for which outputs in half precision are reported; "off" for none. min_snr: in dB, the least SNR that each output of
+    the second net must have in half precision; its top class must then be the same, too. tolerance: how far the nets
+    may differ, as a share of a blob's largest magnitude, instead of the noise of rounding.
+    Raises InputError for inputs or exponents that do not fit, for an invalid policy, min_snr or tolerance, for a net
+    without weights, and where nothing can be compared.
     """
     for model in (first, second):
         require_weights(model)
@@ -99,17 +99,19 @@ def verify(
 def _check(policy: HalfPolicy, min_snr: Optional[float], tolerance: Optional[float]) -> None:
     if min_snr is not None and not policy.checked:
         raise InputError(
-            "a least SNR is about answers in half precision",
-            remedy="name a half policy, and leave --precision float32 out",
+            "a least SNR needs outputs in half precision",
+            remedy="name a half policy, and omit --precision float32",
         )
     if min_snr is not None and np.isnan(min_snr):
-        raise InputError("a least SNR of nan is none", remedy="for example 40")
+        raise InputError("a least SNR of nan is not valid", remedy="give, for example, 40")
     if tolerance is not None and not 0 <= tolerance < np.inf:
-        raise InputError(f"a tolerance of {tolerance:g} is none", remedy="for example 1e-3, of the largest magnitude")
+        raise InputError(
+            f"a tolerance of {tolerance:g} is not valid", remedy="give a share of the largest magnitude, such as 1e-3"
+        )
 
 
 class _Pair(NamedTuple):
-    """names: what each blob of the first net is called in the second. rescaled: by the names of the second."""
+    """The nets to compare. names: of each blob of the first net, in the second. rescaled: by names of the second."""
 
     first: Net
     second: Net
@@ -125,7 +127,7 @@ class _Compared(NamedTuple):
 
 
 def _names(first: Net, second: Net) -> Dict[str, str]:
-    """What each blob of the first net is called in the second."""
+    """The name in the second net of each blob of the first that is compared."""
     names = {name: name for name in first.blob_names if name in set(second.blob_names) and name not in first.inputs}
     made = [value.blob for layer in first.layers if layer.bottoms for value in first.tops(layer)]
     common = {name: name for name in names if name in made}
@@ -136,14 +138,14 @@ def _names(first: Net, second: Net) -> Dict[str, str]:
 
 
 def _exponents(net: Net, rescaled: Mapping[str, Sequence[int]]) -> Dict[str, Exponents]:
-    """With the axis of the channels: behind a Permute, for one, it is another."""
+    """The exponents with the axis of the channels, which is not always 1: a Permute, for example, moves it."""
     places = grouped(net, (), frozenset(), frozenset()).values if rescaled else {}
     axes = {value.blob: channels.axis for value, channels in places.items()}
-    return {name: Exponents(axes.get(name, 1), tuple(found)) for name, found in rescaled.items()}
+    return {name: Exponents(axes.get(name, 1), tuple(exponents)) for name, exponents in rescaled.items()}
 
 
 def _compared(pair: _Pair, tolerance: Optional[float]) -> _Compared:
-    """A blob is kept only until all three runs have made it; those of outputs for what half makes of them."""
+    """The comparison of the blobs. Each is kept only until all three runs have computed it; outputs are kept longer."""
     first, kind_of = pair.first, kinds(pair.first)
     exact = _last_values(first, pair.inputs, "float64", pair.names)
     own = _last_values(first, pair.inputs, "float32", pair.names)
@@ -161,14 +163,14 @@ def _compared(pair: _Pair, tolerance: Optional[float]) -> _Compared:
             waiting[key] = (truth, noisy, size)
         truth, noisy, size = waiting.pop(name)
         computed, kind = (truth, noisy, other), kind_of[name]
-        reason = next((each.reason for each in computed if isinstance(each, Unavailable)), None)
+        reason = next((blob.reason for blob in computed if isinstance(blob, Unavailable)), None)
         if reason is None and name in ends:
             outputs[name] = Output((name, other_name), kind, truth, noisy)
         if reason is not None:
             unavailable[name] = reason
-        elif not kind.is_detections and _is_open(first, name) and len({each.shape for each in computed}) > 1:
-            shapes = ", ".join(text(each.shape) for each in computed)
-            unavailable[name] = f"how many numbers it has depends on rounding: {shapes}"
+        elif not kind.is_detections and _is_open(first, name) and len({blob.shape for blob in computed}) > 1:
+            shapes = ", ".join(text(blob.shape) for blob in computed)
+            unavailable[name] = f"its size depends on rounding: {shapes}"
         else:
             found = _unscaled(pair, other_name, other)
             row = _difference(kind, truth, noisy, found, size)
@@ -182,7 +184,7 @@ def _compared(pair: _Pair, tolerance: Optional[float]) -> _Compared:
 
 
 def _is_open(net: Net, name: str) -> bool:
-    """Whether only the numbers tell the shape: how many detections there are."""
+    """Whether the shape depends on the values, like the count of detections."""
     shape = next(net.shapes[value] for layer in reversed(net.layers) for value in net.tops(layer) if value.blob == name)
     return shape is None or None in shape
 
@@ -190,7 +192,7 @@ def _is_open(net: Net, name: str) -> bool:
 def _last_values(
     net: Net, inputs: Mapping[str, Array], precision: str, wanted: Mapping[str, str]
 ) -> Iterator[Tuple[str, Any, float]]:
-    """The last value of each wanted blob, and the largest magnitude that its numbers had on their way."""
+    """The last value of each wanted blob, with its largest magnitude, that before a ReLU included."""
     last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
     sizes: Dict[Value, float] = {}
     for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
@@ -203,45 +205,43 @@ def _last_values(
             yield value.blob, computed, size
 
 
-def _unscaled(pair: _Pair, name: str, numbers: Array) -> Array:
-    """The numbers of a blob of the second net as they were before its repair."""
+def _unscaled(pair: _Pair, name: str, values: Array) -> Array:
+    """The values of a blob of the second net as they would be without its repair."""
     exponents = pair.rescaled.get(name)
     if exponents is None:
-        return numbers
+        return values
     axis, powers = exponents
-    if len(powers) not in numbers.shape[axis : axis + 1]:
+    if len(powers) not in values.shape[axis : axis + 1]:
         raise InputError(
-            f"blob {name} is {text(numbers.shape)}, and {len(powers)} channels of it are said to be rescaled",
+            f"blob {name} is {text(values.shape)}, but the report rescales {len(powers)} channels of it",
             remedy="give the report of the fuse that made the second net",
         )
-    unscaled: Array = np.ldexp(
-        numbers.astype(np.float64), -np.expand_dims(powers, tuple(range(1, numbers.ndim - axis)))
-    )
+    unscaled: Array = np.ldexp(values.astype(np.float64), -np.expand_dims(powers, tuple(range(1, values.ndim - axis))))
     return unscaled
 
 
 def _difference(kind: Kind, truth: Array, noisy: Array, found: Array, size: float) -> BlobDifference:
-    beside, own = kind.beside(found, truth), kind.beside(noisy, truth)
-    held: Any = True  # what overflows in float32 as such is asked of no other net
+    aligned, own = kind.aligned(found, truth), kind.aligned(noisy, truth)
+    held: Any = True  # where the first net overflows in float32, the second one may too
     if not kind.is_detections:
         held = np.isfinite(own.found) == np.isfinite(own.truth)
-    max_abs, noise = (apart(each.found, np.where(held, each.truth, each.found)) for each in (beside, own))
-    magnitude = largest(beside.truth)
+    max_abs, noise = (apart(both.found, np.where(held, both.truth, both.found)) for both in (aligned, own))
+    magnitude = largest(aligned.truth)
     return BlobDifference(
         kind.blob,
         kind.layer.name,
         max_abs,
         max_abs / magnitude if magnitude else 0.0,
         NOISE * noise + UNITS * float(np.spacing(np.float32(min(size, LARGEST)))),
-        cosine(beside.found, beside.truth),
-        snr(beside.found, beside.truth),
+        cosine(aligned.found, aligned.truth),
+        snr(aligned.found, aligned.truth),
         kind.same_top_class(found, truth),
-        beside.unmatched,
+        aligned.unmatched,
     )
 
 
 def _settled(pair: _Pair, rows: List[BlobDifference]) -> List[BlobDifference]:
-    """With wider bounds for blobs in doubt: weights move until none is left, or the runs are done."""
+    """The rows with wider bounds for blobs in doubt: weights move until none is left, or all runs are done."""
     for seeds in MOVED:
         if all(row.equal for row in rows):
             break
@@ -251,15 +251,15 @@ def _settled(pair: _Pair, rows: List[BlobDifference]) -> List[BlobDifference]:
 
 
 def _moved_noise(pair: _Pair, doubted: Mapping[str, str], seeds: Sequence[int]) -> Dict[str, float]:
-    """How far each blob goes at most when the weights of the second net move; by its name in the first."""
+    """The largest change of each blob when the weights of the second net move, by its name in the first."""
     kind_of = kinds(pair.first)
     nets = [pair.second, *(moved(pair.second, seed) for seed in seeds)]
-    found: Dict[str, float] = {}
+    noise: Dict[str, float] = {}
     for (name, still, _), *others in zip(*(_last_values(net, pair.inputs, "float32", doubted) for net in nets)):
         kind = kind_of[doubted[name]]
         for _, other, _ in others:
             if not isinstance(other, Unavailable) and (kind.is_detections or other.shape == still.shape):
-                both = kind.beside(_unscaled(pair, name, other), _unscaled(pair, name, still))
+                both = kind.aligned(_unscaled(pair, name, other), _unscaled(pair, name, still))
                 finite = np.isfinite(both.found) & np.isfinite(both.truth)
-                found[kind.blob] = max(found.get(kind.blob, 0.0), apart(both.found[finite], both.truth[finite]))
-    return found
+                noise[kind.blob] = max(noise.get(kind.blob, 0.0), apart(both.found[finite], both.truth[finite]))
+    return noise

@@ -1,4 +1,4 @@
-"""The rows of two detectors beside each other: a thing that both found, wherever it stands in their lists."""
+"""Matches the rows of two detectors: the objects that both found, wherever they are in their lists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _IMAGE, _LABEL, _SCORE = 0, 1, 2  # of a row of DetectionOutput; then left, top,
 
 
 class Matched(NamedTuple):
-    """found, truth: (things, 5), score and box of each. unmatched: how many of them only one of the two has."""
+    """found, truth: (objects, 5), score and box of each. unmatched: how many of them only one of the two has."""
 
     found: Array
     truth: Array
@@ -25,10 +25,10 @@ class Matched(NamedTuple):
 def matched(found: Array, truth: Array) -> Matched:
     """Rows (..., 7) of DetectionOutput, matched by image, class and nearest box, if its sides are near enough.
 
-    What only one of the two has is a thing with the score 0 and the same box in the other: next to the threshold that
-    is nearly so. Rows of class -1 say that nothing was found (SSD: detection_output_layer.cpp Forward_cpu).
+    An object that only one of the two has counts in the other as one of score 0 with the same box: near the threshold
+    that is almost true. Rows of class -1 mean that nothing was found (SSD: detection_output_layer.cpp Forward_cpu).
     """
-    rows, others = (_things(each) for each in (found, truth))
+    rows, others = (_objects(each) for each in (found, truth))
     pairs: List[Tuple[Array, Array]] = []
     unmatched: List[Tuple[Array, Array]] = []
     for kind in np.unique(np.concatenate([rows, others])[:, :_SCORE], axis=0):
@@ -43,17 +43,17 @@ def matched(found: Array, truth: Array) -> Matched:
     return Matched(both[:, 0], both[:, 1], len(unmatched))
 
 
-def _things(rows: Array) -> Array:
-    things = rows.astype(np.float64).reshape(-1, 7)
-    seen: Array = things[things[:, _LABEL] != -1]
+def _objects(rows: Array) -> Array:
+    objects = rows.astype(np.float64).reshape(-1, 7)
+    seen: Array = objects[objects[:, _LABEL] != -1]
     return seen
 
 
-@np.errstate(all="ignore")  # what is not finite is nobody's nearest
+@np.errstate(all="ignore")  # a row that is not finite is never the nearest
 def _nearest(here: List[Array], there: List[Array]) -> Tuple[int, int, float]:
-    """The two rows that are least apart, boxes and scores together: without suppression a box may come twice.
+    """The two nearest rows by box and score together (without suppression a box may occur twice), and their distance.
 
-    How far they are; infinite where a side is off by more than half of the larger box: that is another thing.
+    It is infinite where a side differs by more than half of the larger box: then the objects are different.
     """
     rows, others = np.array(here)[:, np.newaxis], np.array(there)
     apart = np.abs(rows - others)

@@ -1,7 +1,7 @@
-"""What rounding alone does to a net: each of its weights goes to a neighbour in the type that it is stored in.
+"""The noise that rounding alone causes in a net: each weight moves to a neighbour in the type that it is stored in.
 
-One run of a net tells little of its noise: where a blob is small, such as two probabilities, its error may be next to
-nothing by luck. Runs with moved weights make other errors of the same kind.
+One run of a net says little about its noise: the error of a small blob, such as two probabilities, may be almost 0 by
+chance. Runs with moved weights have other errors of the same kind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SMALLEST = np.finfo(FLOAT32).tiny
 
 
 class _MovedBlob(Blob):
-    """The numbers of another blob, each one unit in the last place away: of halves as halves, else of float32."""
+    """The values of another blob, each moved by one unit in the last place: of fp16 if stored so, else of float32."""
 
     def __init__(self, base: Blob, seed: int) -> None:
         super().__init__(base.shape, FLOAT32, legacy=base.legacy)
@@ -29,16 +29,16 @@ class _MovedBlob(Blob):
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         random = np.random.RandomState(self._seed)
         for chunk in read(self.base):
-            numbers = cast(chunk, self._type)
+            values = cast(chunk, self._type)
             with np.errstate(all="ignore"):
-                steps = np.spacing(numbers).astype(FLOAT32) * (2 * random.randint(0, 2, chunk.size, np.int8) - 1)
-                moved = (numbers + steps).astype(FLOAT32)
-            # A float32 0 stays: beside it are subnormal numbers, with which processors are slow.
-            yield np.where(np.isfinite(moved) & (np.abs(moved) >= _SMALLEST), moved, numbers)
+                steps = np.spacing(values).astype(FLOAT32) * (2 * random.randint(0, 2, chunk.size, np.int8) - 1)
+                moved = (values + steps).astype(FLOAT32)
+            # A float32 0 stays: its neighbours are subnormal, which is slow on many processors.
+            yield np.where(np.isfinite(moved) & (np.abs(moved) >= _SMALLEST), moved, values)
 
 
 def moved(net: Net, seed: int) -> Net:
-    """The net with other numbers for each seed; blobs that layers share stay shared."""
+    """The net with moved weights, different for each seed; blobs that layers share stay shared."""
     made: Dict[Blob, Blob] = {}
     layers = []
     for layer in net.layers:

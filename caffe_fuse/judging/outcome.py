@@ -1,4 +1,4 @@
-"""What came of a comparison: how far two nets are apart, what both answer in half, and whether that will do."""
+"""The result of a comparison: how far two nets differ, their outputs in half precision, and the verdict."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from .problems import CALIBRATE, Problem, answering, differing
 
 
 class BlobDifference(NamedTuple):
-    """One blob of both nets. layer: of the first net, that makes it. max_abs: the largest difference in float32.
+    """One blob of both nets. layer: the one of the first net that writes it.
 
-    relative: max_abs over the blob's largest magnitude. bound: how large max_abs may be. snr: in dB, inf where nothing
-    differs. top1: whether the largest number of each row is at the same place; None where the rows have no classes.
-    unmatched: of detections, how many only one of the nets has; they count as ones of score 0 in the other.
+    max_abs: the largest difference in float32. relative: max_abs over the blob's largest magnitude. bound: how large
+    max_abs may be. snr: in dB, inf where nothing differs. top1: whether the largest value of each row is at the
+    same index; None if the rows have no classes. unmatched: how many detections only one of the nets has; in the other
+    they count as ones of score 0.
     """
 
     blob: str
@@ -35,7 +36,7 @@ class BlobDifference(NamedTuple):
 
     @property
     def share(self) -> float:
-        """max_abs as a share of the bound; where that is 0 or infinite, 1 or 0 says whether it is beyond."""
+        """max_abs as a share of the bound; if that is 0 or infinite, 1 where it is exceeded, else 0."""
         return self.max_abs / self.bound if 0 < self.bound < np.inf else float(self.max_abs > self.bound)
 
     def __str__(self) -> str:
@@ -46,9 +47,9 @@ class BlobDifference(NamedTuple):
 class Verification(NamedTuple):
     """rows: in the order of the first net. unavailable: common blobs that were not compared, with the reason.
 
-    before, after: what the two nets answer in half precision; unrepaired: the second one without its range repair.
-    min_snr: in dB, what was asked of `after`. tolerance: what was allowed instead of rounding. remedy: for answers that
-    will not do.
+    before, after: outputs of the two nets in half precision; unrepaired: of the second one without its range repair.
+    min_snr: in dB, what `after` must have. tolerance: what was allowed instead of rounding. remedy: for bad outputs in
+    half precision.
     """
 
     rows: Tuple[BlobDifference, ...]
@@ -66,7 +67,7 @@ class Verification(NamedTuple):
 
     @property
     def problems(self) -> Tuple[Problem, ...]:
-        """Why the second net cannot stand for the first; none where all is well."""
+        """Why the second net cannot replace the first; empty if it can."""
         return (*differing(self.first_difference), *answering(self.after, self.min_snr, self.remedy))
 
     @property
@@ -77,15 +78,15 @@ class Verification(NamedTuple):
 
     @property
     def in_half(self) -> Tuple[Tuple[HalfAnswer, ...], ...]:
-        """What is told in half precision: of the first net, of the second one before its repair, and of the second."""
+        """The outputs in half precision: of the first net, of the second one without its repair, and of the second."""
         return self.before, self.unrepaired, self.after
 
     @property
     def first_difference(self) -> Optional[BlobDifference]:
-        """Where the nets part."""
+        """The first blob that differs."""
         return next((row for row in self.rows if not row.equal), None)
 
     @property
     def worst(self) -> BlobDifference:
-        """The blob that is nearest to its bound, or farthest beyond."""
+        """The blob that is nearest to its bound, or exceeds it most."""
         return max(self.rows, key=lambda row: row.share)

@@ -1,4 +1,4 @@
-"""Why a result is not safe to run in half precision, each reason with what to do about it."""
+"""Why a result is not safe to run in half precision, each reason with its remedies."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 BATCH_NORM, DIFFERENT, REFUSED = "bn", "different", "refused"
 ACCEPT = Remedy("accept it as it is", ("fuse", "--allow-bn"))
-DAMAGED = Remedy("the weights are NaN or infinite in float32 already: give those that they were made from")
-ALWAYS = Remedy("lift what is small by powers of two", ("fuse", "--rescale", "always"))
-TOO_WIDE = Remedy("--rescale always has moved what powers of two can move: small weights beside large ones stay small")
-NO_LIFT = Remedy("--rescale always would not help: no power of two lifts small weights beside large ones")
+DAMAGED = Remedy("the weights are NaN or infinite in float32 already: give the undamaged ones")
+ALWAYS = Remedy("lift small weights by powers of two", ("fuse", "--rescale", "always"))
+TOO_WIDE = Remedy("--rescale always has moved all that powers of two can: small weights among large ones stay small")
+NO_LIFT = Remedy("--rescale always would not help: no power of two lifts small weights among large ones")
 CALIBRATE = Remedy(
     "record the ranges on samples, and give them to fuse with --ranges RANGES.json",
     ("calibrate", "--input", "SAMPLES", "-o", "RANGES.json"),
@@ -30,7 +30,7 @@ CALIBRATE = Remedy(
 
 
 class Problem(NamedTuple):
-    """One reason. kind: one of the three above, or "" for what half precision does. `str()` is what is wrong."""
+    """One reason. kind: one of the three above, or "" for an effect of half precision. `str()` is what is wrong."""
 
     what: str
     remedies: Tuple[Remedy, ...] = ()
@@ -41,7 +41,7 @@ class Problem(NamedTuple):
 
 
 def sentence(problems: Sequence[Problem], checked: bool, remaining: int = 0) -> str:
-    """The verdict. checked: whether there is one on the half range. remaining: how many BatchNorm layers do."""
+    """The verdict. checked: whether the half range was checked. remaining: how many BatchNorm layers remain."""
     words = {
         BATCH_NORM: f"NOT BN-free: {_that_remain(remaining)}",
         DIFFERENT: "NOT the same net",
@@ -50,14 +50,14 @@ def sentence(problems: Sequence[Problem], checked: bool, remaining: int = 0) -> 
     }
     kinds = {problem.kind for problem in problems}
     if kinds:
-        return ", and ".join(said for kind, said in words.items() if kind in kinds)
-    said = "safe: every value rounds to a half near it" if checked else "done; half range not checked"
-    return f"{said}; {counted(remaining, 'BatchNorm layer')} accepted (--allow-bn)" if remaining else said
+        return ", and ".join(phrase for kind, phrase in words.items() if kind in kinds)
+    phrase = "safe: every value rounds to an fp16 value near it" if checked else "done; half range not checked"
+    return f"{phrase}; {counted(remaining, 'BatchNorm layer')} accepted (--allow-bn)" if remaining else phrase
 
 
 def steps(problems: Iterable[Problem], typed: Typed) -> Tuple[str, ...]:
     """What to do next, each step once."""
-    return tuple(dict.fromkeys(remedy.told(typed) for problem in problems for remedy in problem.remedies))
+    return tuple(dict.fromkeys(remedy.in_full(typed) for problem in problems for remedy in problem.remedies))
 
 
 def batch_norms(net: Net) -> List[Layer]:
@@ -65,14 +65,14 @@ def batch_norms(net: Net) -> List[Layer]:
 
 
 def advised(refused: Refused) -> Refused:
-    """With something to do where it is a BatchNorm: that it stays is not what was asked for."""
+    """The refusal, with a remedy if it is one of a BatchNorm: those are expected to be folded."""
     if refused.remedy is not None or not refused.layer.is_batch_norm:
         return refused
     return refused._replace(remedy=ACCEPT)
 
 
 def remaining(net: Net, refusals: Iterable[Refused]) -> List[Problem]:
-    """That a BatchNorm is left, whatever the reason: the refusals tell it."""
+    """The problem that BatchNorm layers are left; the reasons are in the refusals."""
     left = batch_norms(net)
     if not left:
         return []
@@ -87,10 +87,10 @@ def _that_remain(count: int) -> str:
 
 
 def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]:
-    """Numbers without a half near them. remedies: for those that are too large."""
+    """Weights without an fp16 value near them. remedies: for those that are too large."""
     large, broken = ([row for row in found.rows if bad(row)] for bad in (_overflows, _is_broken))
     problems: List[Problem] = []
-    if broken:  # first: what is lost already no device brings back
+    if broken:  # first: no device can undo this loss
         count, first = sum(row.stats.nan + row.stats.inf for row in broken), broken[0]
         problems.append(Problem(f"{_place(count, broken)} NaN or infinite ({_first(first)})", (DAMAGED,)))
     if large:
@@ -101,25 +101,25 @@ def out_of_range(found: HalfReport, remedies: Sequence[Remedy]) -> List[Problem]
 
 
 def _fate(policy: HalfPolicy) -> str:
-    """Of numbers that are too large."""
+    """What becomes of values that are too large."""
     if policy.saturates:
-        return f"beyond the largest half, to which {policy.name} clips"
+        return f"beyond 65504, to which {policy.name} clips"
     return "not finite in half precision"
 
 
 def folding(net: Net, policy: HalfPolicy) -> Remedy:
-    """What `fuse` does for a net whose numbers are too large."""
+    """The remedy by `fuse` for a net whose weights are too large."""
     option = "--target" if policy.name in TARGETS else "--half-policy"
     command = ("fuse",) if policy.name == "ieee" else ("fuse", option, policy.name)
     if batch_norms(net):
-        return Remedy("fold the BatchNorm layers, whose numbers half precision cannot hold", command)
+        return Remedy("fold the BatchNorm layers, whose values half precision cannot hold", command)
     return Remedy("let range repair bring them into range by powers of two", command)
 
 
 def repairing(mode: str, left: Sequence[Unrepaired]) -> Remedy:
-    """What is left to do for numbers that are too large after a fold. mode: of `--rescale`."""
+    """The remedy for weights that are too large after a fold. mode: of `--rescale`."""
     if mode == "never":
-        return Remedy("let range repair bring them into range by powers of two: leave --rescale never out")
+        return Remedy("let range repair bring them into range by powers of two: omit --rescale never")
     names = dict.fromkeys(each.layer.name for each in left if each.overflow)
     return Remedy(f"no power of two helps: have the device keep these layers in float32: {few(names)}")
 
@@ -133,7 +133,7 @@ def _is_broken(row: HalfRow) -> bool:
 
 
 def _place(count: int, rows: Sequence[HalfRow]) -> str:
-    return f"{counted(count, 'number')} in {counted(len(rows), 'blob')} {'is' if count == 1 else 'are'}"
+    return f"{counted(count, 'value')} in {counted(len(rows), 'blob')} {'is' if count == 1 else 'are'}"
 
 
 def _first(row: HalfRow) -> str:
@@ -143,56 +143,56 @@ def _first(row: HalfRow) -> str:
 def demanded(
     strict: Iterable[str], found: HalfReport, refused: int, remedy_of: Callable[[int], Remedy]
 ) -> List[Problem]:
-    """What `--strict` names and has happened. remedy_of: for so many numbers that are subnormal or zero."""
+    """The problems that `--strict` names. remedy_of: takes the count of values that become subnormal or zero."""
     problems: List[Problem] = []
     if "refused" in strict and refused:
-        remedy = Remedy("accept what was refused: leave it out of --strict")
+        remedy = Remedy("accept the refusals: omit refused from --strict")
         problems.append(Problem(f"{counted(refused, 'layer')} refused", (remedy,), REFUSED))
     flushed = flushed_in(found)
     if "flush" in strict and flushed:
-        what = f"{counted(flushed, 'number')} subnormal or zero in half precision"
+        what = f"{counted(flushed, 'value')} subnormal or zero in half precision"
         problems.append(Problem(what, (remedy_of(flushed),)))
     return problems
 
 
 def flushed_in(found: HalfReport) -> int:
-    """How many numbers become subnormal or zero."""
+    """How many weights become subnormal or zero."""
     return sum(row.stats.subnormal + row.stats.underflow for row in found.rows)
 
 
 def seen_to_overflow(found: Activations, policy: HalfPolicy, remedy: Remedy) -> List[Problem]:
-    """Activations that were recorded, and do not fit."""
+    """The problem that recorded activations overflow."""
     bad = found.unsafe if policy.checked else []
     if not bad:
         return []
-    what = f"{counted(len(bad), 'blob')} seen to hold numbers that are {_fate(policy)}"
+    what = f"{counted(len(bad), 'blob')} with recorded values that are {_fate(policy)}"
     return [Problem(f"{what} (first: {bad[0].blob} of layer {bad[0].layer})", (remedy,))]
 
 
 def unstorable(layers: Sequence[Layer]) -> List[Problem]:
-    """Layers whose weights blob_type="float16" would make infinite. Nobody wants that, so it cannot be forced."""
+    """Layers whose weights blob_type="float16" would make infinite. That is never useful, so it cannot be forced."""
     if not layers:
         return []
     what = f"float16 cannot hold the weights of {counted(len(layers), 'layer')} (first: {layers[0].name})"
-    return [Problem(what, (Remedy("store them as float32: leave --blob-type float16 out"),))]
+    return [Problem(what, (Remedy("store them as float32: omit --blob-type float16"),))]
 
 
 def differing(first: Optional[BlobDifference]) -> List[Problem]:
-    """That two nets are not one. first: where they part."""
+    """The problem that two nets differ. first: the first blob that differs."""
     if first is None:
         return []
-    remedy = Remedy("look at the layer where they part", ("run", "--blobs", first.blob))
+    remedy = Remedy("look at the first layer that differs", ("run", "--blobs", first.blob))
     return [Problem(f"the nets differ, first in {first}", (remedy,), DIFFERENT)]
 
 
 def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: Remedy) -> List[Problem]:
-    """Outputs that half precision spoils. min_snr: in dB, what each is to have; then its top class counts, too."""
+    """Outputs that half precision damages. min_snr: in dB, what each must have; then its top class counts, too."""
     problems: List[Problem] = []
     lost = [answer for answer in answers if answer.lost]
     if lost:
-        numbers = counted(lost[0].lost, "number")
-        fate = "not finite" if lost[0].not_finite else "made of clipped ones"
-        what = f"output {lost[0].blob} has {numbers} finite in float32 and {fate} in half precision{_more(lost)}"
+        values = counted(lost[0].lost, "value")
+        fate = "not finite" if lost[0].not_finite else "computed from clipped ones"
+        what = f"output {lost[0].blob} has {values} finite in float32 and {fate} in half precision{_more(lost)}"
         problems.append(Problem(what, (remedy,)))
     if min_snr is None:
         return problems
@@ -203,7 +203,7 @@ def answering(answers: Sequence[HalfAnswer], min_snr: Optional[float], remedy: R
     others = [answer for answer in answers if answer.top1 is False]
     if others:
         problems.append(
-            Problem(f"output {others[0].blob} has another top class in half precision{_more(others)}", (remedy,))
+            Problem(f"output {others[0].blob} has a different top class in half precision{_more(others)}", (remedy,))
         )
     return problems
 

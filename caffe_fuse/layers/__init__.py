@@ -1,7 +1,7 @@
-"""What the package knows about layer types: one row a type, in a file for each family.
+"""The table of layer types, with all that the package knows about them, in one file for each family.
 
-A new type is one row in the file of its family; a second name of a known type is one line in ALIASES. Imports `schema`
-and `blobs`. A row knows parameters, shapes and arrays; never a net, and never a file.
+A new type is one LayerType in the file of its family; another name of a known type is one line in ALIASES. Imports
+`schema` and `blobs`. A layer type handles parameters, shapes and arrays; never a net, and never a file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FAMILIES = (
 
 LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
 
-# The types of which BVLC Caffe takes no blobs (net.cpp:752, "Incompatible number of blobs").
+# The types for which BVLC Caffe accepts no blobs (net.cpp:752, "Incompatible number of blobs").
 WITHOUT_BLOBS = frozenset(
     name
     for name, entry in LAYERS.items()
@@ -67,5 +67,5 @@ ALIASES: Dict[str, str] = {
 
 
 def find(type_name: str) -> Optional[LayerType]:
-    """The row of a type as a prototxt names it; None for a type that is not known."""
+    """The layer type of this name or alias; None if it is not known."""
     return LAYERS.get(ALIASES.get(type_name, type_name))

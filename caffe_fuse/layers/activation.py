@@ -1,4 +1,4 @@
-"""Layers that work on each number by itself and keep the shape: ReLU, PReLU, Sigmoid, HardSwish, Exp ..."""
+"""Elementwise layers, which keep the shape: ReLU, PReLU, Sigmoid, HardSwish, Exp ..."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from .layer_type import Arrays
 
-Array = Any  # numpy's own types do not say that arithmetic on an array gives one
+Array = Any  # numpy's own types do not say that arithmetic on an array returns an array
 Function = Callable[[Any, Array], Array]
 
 
 def _relu(parameter: Any, x: Array) -> Array:
-    """Caffe: relu_layer.cpp Forward_cpu. Without a slope -inf becomes 0, as in cuDNN, and no NaN."""
+    """Caffe: relu_layer.cpp Forward_cpu. Without a slope -inf becomes 0, as in cuDNN, and not NaN."""
     slope = parameter.relu_param.negative_slope
     return np.maximum(x, 0) + slope * np.minimum(x, 0) if slope else np.maximum(x, 0)
 
@@ -35,7 +35,7 @@ def _elu(parameter: Any, x: Array) -> Array:
 
 
 def logistic(x: Array) -> Array:
-    """1 / (1 + exp(-x)), without an overflow (Caffe: sigmoid_layer.cpp)."""
+    """1 / (1 + exp(-x)), without overflow (Caffe: sigmoid_layer.cpp)."""
     return 0.5 * np.tanh(0.5 * x) + 0.5
 
 
@@ -61,29 +61,29 @@ def _mish(parameter: Any, x: Array) -> Array:
 
 
 def _bnll(_parameter: Any, x: Array) -> Array:
-    """log(1 + exp(x)), without an overflow (Caffe: bnll_layer.cpp)."""
+    """log(1 + exp(x)), without overflow (Caffe: bnll_layer.cpp)."""
     return np.maximum(x, 0) + np.log(1 + np.exp(-np.abs(x)))
 
 
 def _exp(parameter: Any, x: Array) -> Array:
-    """base ^ (shift + scale * x), base -1 stands for e (Caffe: exp_layer.cpp LayerSetUp)."""
+    """base ^ (shift + scale * x); base -1 means e (Caffe: exp_layer.cpp LayerSetUp)."""
     settings = parameter.exp_param
     log_base = _log_base(settings)
     return np.exp(log_base * settings.scale * x) * float(np.exp(log_base * settings.shift))
 
 
 def _log(parameter: Any, x: Array) -> Array:
-    """The logarithm to the base of shift + scale * x (Caffe: log_layer.cpp LayerSetUp)."""
+    """The logarithm of shift + scale * x to the base (Caffe: log_layer.cpp LayerSetUp)."""
     settings = parameter.log_param
     return np.log(settings.scale * x + settings.shift) * (1 / _log_base(settings))
 
 
 def _log_base(settings: Any) -> float:
-    """InputError for a base without a logarithm (Caffe: exp_layer.cpp and log_layer.cpp LayerSetUp)."""
+    """The natural logarithm of the base. InputError if it has none (Caffe: exp_layer.cpp, log_layer.cpp LayerSetUp)."""
     if settings.base == -1:
         return 1.0
     if not 0 < settings.base < math.inf:
-        raise InputError(f"base {settings.base:g} has to be a number above 0, or -1 for e")
+        raise InputError(f"base {settings.base:g} has to be positive and finite, or -1 for e")
     return math.log(settings.base)
 
 
@@ -94,7 +94,7 @@ def _exp_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
 
 def _log_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
     if _log_base(parameter.log_param) == 0:
-        raise InputError("base 1 has no logarithms")
+        raise InputError("logarithms to base 1 do not exist")
     return like_bottom(parameter, bottoms, blobs)
 
 
@@ -123,23 +123,23 @@ def _prelu_forward(_parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDAr
 
 
 def _at_zero(_parameter: Any) -> float:
-    """Where a function may change between rising and falling; any place will do where it never does."""
+    """Where a function may turn from rising to falling or back; any point will do if it never does."""
     return 0.0
 
 
 def _bottom_of_swish(parameter: Any) -> float:
-    """Where x + 1 + exp(x) = 0 is, x / (1 + exp(-x)) turns."""
+    """The x at which x / (1 + exp(-x)) has its minimum, the solution of x + 1 + exp(x) = 0, over beta."""
     beta = parameter.swish_param.beta
     return -1.2784645427610738 / beta if beta else 0.0
 
 
 def _gated(forward: Forward, turning: Callable[[Any], float], passage: Passage) -> List[Range]:
-    """x times a gate that goes to 0 on one side, where its product with infinity has no value."""
-    (found,) = elementwise(forward, turning, passage)
-    return [found if passage.ranges[0].bounded else with_zero(found)]
+    """x times a gate that tends to 0 on one side, where its product with infinity has no value."""
+    (top,) = elementwise(forward, turning, passage)
+    return [top if passage.ranges[0].bounded else with_zero(top)]
 
 
-def _row(
+def _layer_type(
     name: str,
     function: Function,
     shapes: Callable[[Any, Shapes, BlobShapes], Shapes] = like_bottom,
@@ -158,21 +158,21 @@ def _row(
 
 
 LAYER_TYPES = (
-    _row("AbsVal", lambda _parameter, x: np.abs(x), homogeneous=unchanged),
-    _row("BNLL", _bnll),
-    _row("Clip", _clip),
-    _row("ELU", _elu),
-    _row("Exp", _exp, _exp_shapes),
-    _row("HardSigmoid", _hard_sigmoid, foreign=True),
-    _row("HardSwish", _hard_swish, turning=lambda _parameter: -1.5, ranges=_gated, foreign=True),
-    _row("Log", _log, _log_shapes, turning=lambda parameter: zero_of_the_line(parameter.log_param)),
-    _row("Mish", _mish, turning=lambda _parameter: -1.1924312145031082, ranges=_gated, foreign=True),
-    _row("ReLU", _relu, homogeneous=unchanged, cuts=True),
-    _row("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6), foreign=True),
-    _row("Sigmoid", lambda _parameter, x: logistic(x)),
-    _row("Swish", _swish, turning=_bottom_of_swish, ranges=_gated),
-    _row("TanH", lambda _parameter, x: np.tanh(x)),
-    _row("Threshold", _threshold),
+    _layer_type("AbsVal", lambda _parameter, x: np.abs(x), homogeneous=unchanged),
+    _layer_type("BNLL", _bnll),
+    _layer_type("Clip", _clip),
+    _layer_type("ELU", _elu),
+    _layer_type("Exp", _exp, _exp_shapes),
+    _layer_type("HardSigmoid", _hard_sigmoid, foreign=True),
+    _layer_type("HardSwish", _hard_swish, turning=lambda _parameter: -1.5, ranges=_gated, foreign=True),
+    _layer_type("Log", _log, _log_shapes, turning=lambda parameter: zero_of_the_line(parameter.log_param)),
+    _layer_type("Mish", _mish, turning=lambda _parameter: -1.1924312145031082, ranges=_gated, foreign=True),
+    _layer_type("ReLU", _relu, homogeneous=unchanged, cuts=True),
+    _layer_type("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6), foreign=True),
+    _layer_type("Sigmoid", lambda _parameter, x: logistic(x)),
+    _layer_type("Swish", _swish, turning=_bottom_of_swish, ranges=_gated),
+    _layer_type("TanH", lambda _parameter, x: np.tanh(x)),
+    _layer_type("Threshold", _threshold),
     LayerType(
         "PReLU",
         like_bottom,

@@ -1,9 +1,9 @@
-"""Layers that are y = scale * x + shift along an axis, or can be: Scale, Bias, Power, Dropout. BatchNorm is apart.
+"""Layers that are, or can be, y = scale * x + shift along an axis: Scale, Bias, Power, Dropout; see also batch_norm/.
 
 Scale:     y = gamma * x + beta
 Bias:      y = x + beta
 Power:     y = (shift + scale * x) ^ power
-Dropout:   y = x, but for training
+Dropout:   y = x, except in training
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..schema.messages import PHASES
 from .homogeneous import Moved, Scaled, Setting, inputs_of, unchanged, with_weights
 from .layer_type import IDENTITY, Affine, BlobShapes, Dims, LayerType, Refusal, Shape, Shapes, single
 from .ranges import Passage, Range, Ranges, elementwise, product_of, sum_of, unknown, zero_of_the_line
-from .shapes import agreed, axis_of, known_axis, like_bottom, one_for_each, require, text, unknown_axes
+from .shapes import agreed, axis_of, blob_sizes, known_axis, like_bottom, one_for_each, require, text, unknown_axes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def _extent(settings: Any, bottom: Shape) -> Dims:
     first = axis_of(settings.axis, len(bottom))
     end = len(bottom) if settings.num_axes == -1 else first + settings.num_axes
     if end > len(bottom):
-        raise InputError(f"num_axes {settings.num_axes} from axis {first} on is more than {len(bottom)} axes")
+        raise InputError(f"num_axes {settings.num_axes} from axis {first} on exceeds the {len(bottom)} axes")
     extent: Dims = bottom[first:end]
     return extent
 
@@ -61,7 +61,7 @@ def _bias_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
 
 
 def _scale_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
-    """Caffe: scale_layer.cpp:44-69; the bias has the shape of the scale, wherever that comes from."""
+    """Caffe: scale_layer.cpp:44-69; the bias has the shape of the scale, even if that is a bottom."""
     settings = parameter.scale_param
     if len(bottoms) > 1:
         return [bottoms[1] or ()] * settings.bias_term
@@ -73,16 +73,16 @@ def _bias_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
 
 
 def _channel_axis(settings: Any, blob: NDArray[Any], bottom: Shape) -> Union[int, Refusal]:
-    """The one axis of the bottom along which a blob's numbers lie; axes of size 1 do not count."""
+    """The single axis of the bottom along which a blob's values vary; axes of size 1 do not count."""
     long = [place - blob.ndim for place, dim in enumerate(blob.shape) if dim != 1]
     first = known_axis(settings.axis, bottom)
     if not long:
         covered = (None,) if bottom is None or first is None else bottom[first:]
         if any(dim != 1 for dim in covered[: settings.num_axes % 2**32]):  # -1: all
-            return Refusal(f"it has one number, and its bottom, {text(bottom)}, may have more channels")
+            return Refusal(f"it has one element, but its bottom, {text(bottom)}, may have more channels")
         return IDENTITY.axis
     if first is None or (bottom is None and settings.num_axes == -1):
-        return Refusal("how many axes its bottom has is not known, and its own count from the end: see --input-shape")
+        return Refusal("its axes count from the end, and the rank of its bottom is not known: see --input-shape")
     end = first + settings.num_axes if bottom is None or settings.num_axes != -1 else len(bottom)
     if len(long) > 1 or end + long[0] < first:
         return Refusal(f"its blob of shape {'x'.join(map(str, blob.shape))} covers more than one axis")
@@ -105,19 +105,18 @@ def _bias_affine(parameter: Any, blobs: Arrays, bottoms: Shapes) -> Union[Affine
 
 
 def _covering(settings: Any, blobs: Arrays, bottoms: Shapes, multiplies: Sequence[bool]) -> Union[Affine, Refusal]:
-    """The affine of a Scale or Bias; `multiplies` says of each blob whether it is the scale or the shift."""
+    """The affine of a Scale or Bias. multiplies: for each blob, whether it is the scale or the shift."""
     if len(bottoms) != 1:
-        return Refusal(f"its numbers come from another layer: it has {len(bottoms)} bottoms")
-    sizes = {blob.size for blob in blobs}
-    if len(blobs) != len(multiplies) or len(sizes) != 1:
-        found = ", ".join(str(blob.size) for blob in blobs) or "no"
-        return Refusal(f"it has blobs of {found} numbers, expected {len(multiplies)} of one size")
+        return Refusal(f"its values come from another layer: it has {len(bottoms)} bottoms")
+    sizes = [blob.size for blob in blobs]
+    if len(blobs) != len(multiplies) or len(set(sizes)) != 1:
+        return Refusal(f"it has {blob_sizes(sizes)}, expected {len(multiplies)} of one size")
     axis = _channel_axis(settings, blobs[0], bottoms[0])
     if isinstance(axis, Refusal):
         return axis
-    found_scale = [blob for blob, is_scale in zip(blobs, multiplies) if is_scale]
-    found_shift = [blob for blob, is_scale in zip(blobs, multiplies) if not is_scale]
-    scale, shift = (found_scale or [np.ones(1)])[0], (found_shift or [np.zeros(1)])[0]
+    scales = [blob for blob, is_scale in zip(blobs, multiplies) if is_scale]
+    shifts = [blob for blob, is_scale in zip(blobs, multiplies) if not is_scale]
+    scale, shift = (scales or [np.ones(1)])[0], (shifts or [np.zeros(1)])[0]
     for name, values in (("scale", scale), ("shift", shift)):
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
@@ -126,7 +125,7 @@ def _covering(settings: Any, blobs: Arrays, bottoms: Shapes, multiplies: Sequenc
 
 
 def _spread(settings: Any, values: NDArray[Any], bottom: NDArray[Any], own: bool) -> NDArray[Any]:
-    """The numbers of a blob (own) or of a second bottom, repeated to the bottom's shape."""
+    """The values of a blob (own) or of a second bottom, broadcast to the bottom's shape."""
     extent = _extent(settings, bottom.shape) if own else values.shape
     first = axis_of(settings.axis, bottom.ndim) if extent else 0
     aligned = values.astype(bottom.dtype).reshape((*extent, *(1,) * (bottom.ndim - first - len(extent))))
@@ -179,9 +178,9 @@ def _bias_ranges(passage: Passage) -> List[Range]:
 
 
 def _others(passage: Passage, settings: Any) -> List[Range]:
-    """The numbers of a Scale or Bias that lie along several axes, or come from another layer; none if not bounded.
+    """The ranges of a Scale or Bias along several axes, or from another layer; none if they are not bounded.
 
-    The latter are one for each channel if they have the first axes of the bottom.
+    Those from another layer have one pair for each channel if they cover the first axes of the bottom.
     """
     blobs = [Range(blob.reshape(-1), blob.reshape(-1)).whole() for blob in passage.blobs if blob.size]
     others = [*passage.ranges[1:], *blobs]
@@ -193,7 +192,7 @@ def _others(passage: Passage, settings: Any) -> List[Range]:
 
 
 def _one_axis(setting: Setting, settings: Any, count: int) -> Optional[int]:
-    """The axis of a Scale or Bias with one number for each index of it, and no second bottom."""
+    """The axis of a Scale or Bias that has one value for each index of it, and no second bottom."""
     if len(setting.channels) != 1 or len(setting.blobs) != count or len(setting.blobs[0]) != 1:
         return None
     return known_axis(settings.axis, setting.bottoms[0])
@@ -205,12 +204,12 @@ def _power_affine(parameter: Any, _blobs: Arrays, _bottoms: Shapes) -> Union[Aff
     if refusal is not None:
         return refusal
     if settings.power != 1:
-        return Refusal(f"its power is {settings.power:g}, only a power of 1 is y = scale * x + shift")
+        return Refusal(f"its power is {settings.power:g}, but only a power of 1 is y = scale * x + shift")
     return Affine(1, np.array([single(settings.scale)]), np.array([single(settings.shift)]))
 
 
 def _power_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Caffe: power_layer.cpp Forward_cpu; where power * scale is 0 the top does not depend on the bottom."""
+    """Caffe: power_layer.cpp Forward_cpu; if power * scale is 0, the top does not depend on the bottom."""
     settings, kind = parameter.power_param, bottoms[0].dtype.type
     power, scale, shift = (kind(single(value)) for value in (settings.power, settings.scale, settings.shift))
     with np.errstate(all="ignore"):
@@ -226,7 +225,7 @@ def _power_homogeneous(setting: Setting) -> Optional[Moved]:
 
 
 def _power_ranges(passage: Passage) -> List[Range]:
-    """Below 0 a power has a pole."""
+    """A negative power has a pole."""
     if passage.parameter.power_param.power < 0:
         return unknown(passage)
     return elementwise(_power_forward, lambda parameter: zero_of_the_line(parameter.power_param), passage)
@@ -262,7 +261,7 @@ def _affine_ranges(affine_of: AffineOf, otherwise: Ranges, passage: Passage) -> 
 
 
 def _strange(settings: Any, understood: AbstractSet[str]) -> Optional[Refusal]:
-    """A refusal if another field is set: it may change what the layer does."""
+    """A refusal if any other field is set: it may change what the layer does."""
     for field, _ in settings.ListFields():
         if field.name not in understood:
             return Refusal(f"{field.name} is set in its {settings.DESCRIPTOR.name}, and may change what it does")

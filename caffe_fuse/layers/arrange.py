@@ -1,4 +1,4 @@
-"""Layers that hand on every number of one bottom, in another shape or order: Split, Reshape, Flatten, Permute ..."""
+"""Layers that copy every element of one bottom, in another shape or order: Split, Reshape, Flatten, Permute ..."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def _reshaping(shapes: Callable[[Any, Shapes, BlobShapes], Shapes]) -> Callable[..., List[NDArray[Any]]]:
-    """The forward function of a layer that only gives its bottom another shape."""
+    """The forward function of a layer that only reshapes its bottom."""
 
     def forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
         (top,) = shapes(parameter, [bottoms[0].shape], ())
@@ -42,7 +42,7 @@ def _flatten_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
         return [unknown_axes(settings.axis + 1) if to_the_end else None]
     first, last = axis_of(settings.axis, len(bottom)), axis_of(settings.end_axis, len(bottom))
     if last < first:
-        raise InputError(f"end_axis {last} lies before axis {first}")
+        raise InputError(f"end_axis {last} is before axis {first}")
     return [(*bottom[:first], size(bottom[first : last + 1]), *bottom[last + 1 :])]
 
 
@@ -67,7 +67,7 @@ def _flatten_homogeneous(setting: Setting) -> Optional[Moved]:
 
 
 def _reshape_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """0 keeps the bottom's size, -1 is what remains (Caffe: reshape_layer.cpp)."""
+    """0 keeps the bottom's size, -1 is inferred from the others (Caffe: reshape_layer.cpp)."""
     settings = parameter.reshape_param
     (bottom,) = require(bottoms, 1)
     dims = list(settings.shape.dim)
@@ -90,7 +90,7 @@ def _reshape_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
 
 
 def _reshaped(passage: Passage) -> List[Range]:
-    """Channels that keep their place, or whose numbers become channels one by one."""
+    """The range if the channels are kept, or if each of their elements becomes a channel; one pair otherwise."""
     (x,), bottom, top = passage.ranges, passage.bottoms[0], passage.tops[0]
     if x.channels == 1:
         return [x]
@@ -98,14 +98,14 @@ def _reshaped(passage: Passage) -> List[Range]:
         return [x.whole()]
     if bottom[1] == top[1]:
         return [x]
-    behind = [dim for dim in bottom[2:] if dim is not None]
-    if len(behind) < len(bottom) - 2 or top[1] != x.channels * prod(behind) or top[1] > MOST_CHANNELS:
+    space = [dim for dim in bottom[2:] if dim is not None]
+    if len(space) < len(bottom) - 2 or top[1] != x.channels * prod(space) or top[1] > MOST_CHANNELS:
         return [x.whole()]
-    return [Range(np.repeat(x.lows, prod(behind)), np.repeat(x.highs, prod(behind)))]
+    return [Range(np.repeat(x.lows, prod(space)), np.repeat(x.highs, prod(space)))]
 
 
 def _replaced_axes(settings: Any, rank: int) -> Tuple[int, int]:
-    """The axes first .. end-1 that `shape` replaces; axis -1 stands behind the last one."""
+    """The axes first .. end-1 that `shape` replaces; axis -1 is after the last one."""
     first = settings.axis if settings.axis >= 0 else rank + settings.axis + 1
     end = rank if settings.num_axes == -1 else first + settings.num_axes
     if not 0 <= first <= end <= rank:
@@ -184,10 +184,10 @@ def _shuffle_channel_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes)
 
 
 def _shuffle_channel_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """The channels as a table of `group` rows, read column by column."""
+    """The channels as a matrix of `group` rows, read column by column."""
     (x,) = bottoms
-    table = x.reshape(len(x), parameter.shuffle_channel_param.group, -1, *x.shape[2:])
-    return [table.swapaxes(1, 2).reshape(x.shape)]
+    matrix = x.reshape(len(x), parameter.shuffle_channel_param.group, -1, *x.shape[2:])
+    return [matrix.swapaxes(1, 2).reshape(x.shape)]
 
 
 def _shuffle_channel_carries(carried: Carried) -> Union[List[Affine], Refusal]:
@@ -226,7 +226,7 @@ def _reorg_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes
 
 
 def _reorg_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Darknet's reorg_cpu, which reads its bottom as one of fewer channels and a larger image."""
+    """Darknet's reorg_cpu, which interprets its bottom as fewer channels of a larger image."""
     stride, (x,) = parameter.reorg_param.stride, bottoms
     num, channels, height, width = x.shape
     few = channels // stride**2

@@ -68,7 +68,7 @@ def _concat_homogeneous(setting: Setting) -> Optional[Moved]:
         count = None if shape is None else shape[axis]
         if channels is None and count is None:
             return None
-        # One label, 0, for as many channels as the text says: it is broadcast, not repeated.
+        # One label, 0, for as many channels as the text says; it is broadcast, not repeated.
         parts.append(np.broadcast_to(np.int64(0), (count or 0,)) if channels is None else channels.labels)
     if sum(part.size for part in parts) > MOST_CHANNELS:
         return None
@@ -81,23 +81,23 @@ def _concat_ranges(passage: Passage) -> List[Range]:
     by_channel = is_channels(axis, passage.bottoms[0])
     if by_channel is False:
         return [_joined(passage.ranges)]
-    counts = [_channels(found, shape) for found, shape in zip(passage.ranges, passage.bottoms)]
+    counts = [_channels(x, shape) for x, shape in zip(passage.ranges, passage.bottoms)]
     if by_channel is None or 0 in counts or sum(counts) > MOST_CHANNELS:
-        return [_joined([found.whole() for found in passage.ranges])]
+        return [_joined([x.whole() for x in passage.ranges])]
     sides = zip(*passage.ranges)
     return [Range(*(np.concatenate([*map(np.broadcast_to, ends, counts)]) for ends in sides))]
 
 
 def _joined(ranges: Sequence[Range]) -> Range:
-    """What holds the numbers of all."""
+    """The smallest range that contains all."""
     lows, highs = zip(*aligned(ranges))
     return Range(reduce(np.minimum, lows), reduce(np.maximum, highs))
 
 
-def _channels(found: Range, shape: Shape) -> int:
-    """How many channels the value has; 0 where nobody knows."""
-    if found.channels > 1:
-        return found.channels
+def _channels(x: Range, shape: Shape) -> int:
+    """The number of channels of a value with this range and shape; 0 if it is not known."""
+    if x.channels > 1:
+        return x.channels
     return 0 if shape is None or len(shape) < 2 else shape[1] or 0
 
 
@@ -111,7 +111,7 @@ def _eltwise_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[ND
     """Caffe: eltwise_layer.cpp LayerSetUp and Forward_cpu."""
     settings, coefficients = parameter.eltwise_param, list(parameter.eltwise_param.coeff)
     if coefficients and (settings.operation != settings.SUM or len(coefficients) != len(bottoms)):
-        raise InputError(f"it has {len(coefficients)} values of coeff; only a SUM takes them, one for each bottom")
+        raise InputError(f"it has {len(coefficients)} values of coeff, but only a SUM takes them, one for each bottom")
     if any(coefficient != 1 for coefficient in coefficients):
         bottoms = [bottom * coefficient for bottom, coefficient in zip(bottoms, coefficients)]
     combine = {settings.SUM: np.add, settings.PROD: np.multiply, settings.MAX: np.maximum}[settings.operation]
@@ -138,7 +138,7 @@ def _eltwise_carries(carried: Carried) -> Union[List[Affine], Refusal]:
 
 
 def _tied(setting: Setting) -> Optional[Moved]:
-    """All bottoms get the same powers."""
+    """Ties the labels of all bottoms, so that they get the same powers."""
     first = setting.channels[0]
     for channels in setting.channels:
         if (
@@ -167,11 +167,11 @@ def _eltwise_ranges(passage: Passage) -> List[Range]:
             product = product_of(product, other)
         return [product]
     factors = [between(factor, factor) for factor in settings.coeff] or [between(1, 1)] * len(ranges)
-    return [sum_of([product_of(found, factor) for found, factor in zip(ranges, factors)])]
+    return [sum_of([product_of(x, factor) for x, factor in zip(ranges, factors)])]
 
 
 def _axpy_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """top = bottom 0, a number for each channel, times bottom 1, plus bottom 2."""
+    """top = bottom 0, one factor for each channel, times bottom 1, plus bottom 2."""
     return [agreed(require(bottoms, 3)[1:])]
 
 
@@ -179,7 +179,7 @@ def _axpy_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDAr
     """SENet: axpy_layer.cpp."""
     factors, x, added = bottoms
     if x.ndim < 2 or factors.size != x.shape[0] * x.shape[1]:
-        raise InputError(f"its first bottom {text(factors.shape)} has no number for each channel of {text(x.shape)}")
+        raise InputError(f"its first bottom {text(factors.shape)} does not fit the channels of {text(x.shape)}")
     return [factors.reshape(*x.shape[:2], *(1,) * (x.ndim - 2)) * x + added]
 
 

@@ -1,4 +1,4 @@
-"""Convolution, Deconvolution, and the forks' depthwise convolution."""
+"""Convolution, Deconvolution, and the depthwise convolution of forks."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def _check_groups(settings: Any, inputs: Dim) -> None:
     if outputs < 1:
         raise InputError("num_output is missing")
     if group < 1 or outputs % group or (inputs or 0) % group:
-        found = "?" if inputs is None else inputs
-        raise InputError(f"group {group} does not divide {found} input and {outputs} output channels")
+        shown = "?" if inputs is None else inputs
+        raise InputError(f"group {group} does not divide {shown} input and {outputs} output channels")
 
 
 def _convolution_blobs(
     weight_channels: Callable[[Any, Dim], Tuple[Dim, Dim]], parameter: Any, bottoms: Shapes
 ) -> Sequence[Dims]:
-    """Two axes of space are assumed where neither the bottom nor the kernel tells."""
+    """Two spatial axes are assumed if neither the bottom nor the kernel shows their number."""
     settings = parameter.convolution_param
     (bottom,) = require(bottoms, 1)
     if bottom is None:
@@ -80,12 +80,12 @@ def _filters_first(settings: Any, inputs: Dim) -> Tuple[Dim, Dim]:
 
 
 def _inputs_first(settings: Any, inputs: Dim) -> Tuple[Dim, Dim]:
-    """Caffe: base_conv_layer.cpp:124, the roles change places in a deconvolution."""
+    """Caffe: base_conv_layer.cpp:124, inputs and outputs are exchanged in a deconvolution."""
     return inputs, _shared_out(settings.num_output, settings.group)
 
 
 def _filter_per_channel(settings: Any, _inputs: Dim) -> Tuple[Dim, Dim]:
-    """The forks' depthwise types have one filter for each channel, and often leave `group` out."""
+    """The depthwise types of forks have one filter for each channel, and often omit `group`."""
     return settings.num_output, 1
 
 
@@ -156,7 +156,7 @@ def _inflow(
     """Padding stays 0, and at the edges of a deconvolution fewer products meet than inside."""
     settings, kernel = parameter.convolution_param, prod(shape[2:])
     if affine.shift.any():
-        if any(window.before or window.behind for window in windows(settings, len(shape) - 2)):
+        if any(window.before or window.after for window in windows(settings, len(shape) - 2)):
             return Refusal("it pads with zeros, which the shift would not reach")
         if transposed and kernel > 1:
             return Refusal("its sums take in different numbers of values")
@@ -206,12 +206,12 @@ def _convolution_multiply_adds(
 
 
 def _least_image(parameter: Any, shape: Dims) -> Optional[Dims]:
-    """One image, no larger than a window needs to lie inside it somewhere."""
+    """One image, no larger than needed for some window to lie completely inside it."""
     settings = parameter.convolution_param
     if axis_of(settings.axis, len(shape)) != 1:
         return None
     slid = windows(settings, len(shape) - 2)
-    needed = [window.extent + window.stride - 1 + window.before + window.behind for window in slid]
+    needed = [window.extent + window.stride - 1 + window.before + window.after for window in slid]
     return (1, shape[1], *(need if dim is None else min(dim, need) for dim, need in zip(shape[2:], needed)))
 
 
@@ -236,9 +236,9 @@ def _convolve(
     bottoms: Arrays,
     product: Product,
 ) -> List[NDArray[Any]]:
-    """Each bottom on its own; the axes before `axis` count images (Caffe: conv_layer.cpp Forward_cpu).
+    """One top for each bottom; the axes before `axis` count images (Caffe: conv_layer.cpp Forward_cpu).
 
-    filters, groups: how many there are, from the settings and the number of channels.
+    filters, groups: their counts, from the settings and the number of channels.
     """
     settings = parameter.convolution_param
     tops = []

@@ -1,4 +1,4 @@
-"""Layers that bring data into the net, or out of it. What a database or a picture holds is not known here."""
+"""Layers that bring data into the net, or out of it. The contents of databases and image files are not known here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _given(shapes: Sequence[Tuple[int, ...]], tops: int) -> Shapes:
 
 
 def _dummy_shapes(parameter: Any, _bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Shapes, or the four sizes in lists of their own (Caffe: dummy_data_layer.cpp LayerSetUp)."""
+    """Shapes, or one list for each of the four sizes (Caffe: dummy_data_layer.cpp LayerSetUp)."""
     settings, tops = parameter.dummy_data_param, len(parameter.top)
     if settings.shape:
         return _given([tuple(shape.dim) for shape in settings.shape], tops)

@@ -23,7 +23,7 @@ _CORNER, _CENTER_SIZE = 1, 2  # of PriorBoxParameter.CodeType
 
 
 def _prior_box_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Four numbers for each box at each place, and as many variances (SSD: prior_box_layer.cpp Reshape)."""
+    """Four coordinates for each box at each position, and as many variances (SSD: prior_box_layer.cpp Reshape)."""
     _, _, height, width = image(require(bottoms, 2))
     image(bottoms[1:])
     settings = parameter.prior_box_param
@@ -31,7 +31,7 @@ def _prior_box_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Sh
 
 
 class _Box(NamedTuple):
-    """A box at each place: its size in pixels, and where its centre lies in the place, 0 to 1."""
+    """A box at each position: its size in pixels, and the offset of its centre within the cell, 0 to 1."""
 
     width: float
     height: float
@@ -40,7 +40,7 @@ class _Box(NamedTuple):
 
 
 def _boxes(settings: Any) -> List[_Box]:
-    """The boxes of one place in their order; OpenCV knows lists of widths and heights, and of offsets."""
+    """The boxes of one position, in order; OpenCV allows lists of widths and heights, and of offsets."""
     given = list(zip(settings.width, settings.height)) if settings.width else _ssd_sizes(settings)
     offsets = list(zip(settings.offset_w, settings.offset_h)) or [(settings.offset, settings.offset)]
     return [_Box(width, height, x, y) for width, height in given for x, y in offsets]
@@ -60,11 +60,11 @@ def _ssd_sizes(settings: Any) -> List[Tuple[float, float]]:
 
 
 def _ratios(settings: Any) -> List[float]:
-    """Each new ratio but 1, with `flip` its inverse too (prior_box_layer.cpp LayerSetUp)."""
+    """The distinct ratios except 1, with `flip` also their inverses (prior_box_layer.cpp LayerSetUp)."""
     ratios = [1.0]
     for ratio in settings.aspect_ratio:
         if ratio <= 0:
-            raise InputError(f"aspect_ratio {ratio:g} has to be more than 0")
+            raise InputError(f"aspect_ratio {ratio:g} has to be greater than 0")
         if any(abs(ratio - known) < 1e-6 for known in ratios):
             continue
         ratios.append(ratio)
@@ -74,11 +74,11 @@ def _ratios(settings: Any) -> List[float]:
 
 
 def _prior_box_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
-    """Left, top, right and bottom of each box as parts of the picture, then the variances of each."""
-    settings, (x, picture) = parameter.prior_box_param, bottoms
+    """Left, top, right and bottom of each box as fractions of the image, then the variances of each."""
+    settings, (x, data_image) = parameter.prior_box_param, bottoms
     rows, columns = x.shape[2:]
-    tall = settings.img_h or settings.img_size or picture.shape[2]
-    wide = settings.img_w or settings.img_size or picture.shape[3]
+    tall = settings.img_h or settings.img_size or data_image.shape[2]
+    wide = settings.img_w or settings.img_size or data_image.shape[3]
     step_y = settings.step_h or settings.step or tall / rows
     step_x = settings.step_w or settings.step or wide / columns
     boxes = np.array(_boxes(settings))
@@ -99,13 +99,13 @@ def _prior_box_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[
 
 
 def _detection_output_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """A row of image, class, score and box for each thing found (SSD: detection_output_layer.cpp)."""
+    """A row of image, class, score and box for each detection (SSD: detection_output_layer.cpp)."""
     require(bottoms, 3)
     return [(1, 1, None, 7)]
 
 
 def _detection_output_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
-    """Where nothing at all is found, a row of -1 for each image (SSD: detection_output_layer.cpp Forward_cpu)."""
+    """If nothing is detected, a row of -1 for each image (SSD: detection_output_layer.cpp Forward_cpu)."""
     settings, (location, confidence, priors) = parameter.detection_output_param, bottoms
     if not settings.normalized_bbox:
         raise InputError("boxes in pixels, normalized_bbox: false, are not supported")
@@ -118,18 +118,18 @@ def _detection_output_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -
         )
     prior, variance = priors.reshape(2, count, 4)
     rows: List[Array] = []
-    for number in range(len(location)):
-        offsets = location[number].reshape(count, sets, 4).swapaxes(0, 1)
-        boxes = [_decoded(settings, each, prior, variance) for each in offsets]
-        scores = confidence[number].reshape(count, classes).T
-        rows += [np.array([number, *row], location.dtype) for row in _detections(settings, boxes, scores)]
+    for index in range(len(location)):
+        offsets = location[index].reshape(count, sets, 4).swapaxes(0, 1)
+        boxes = [_decoded(settings, of_class, prior, variance) for of_class in offsets]
+        scores = confidence[index].reshape(count, classes).T
+        rows += [np.array([index, *row], location.dtype) for row in _detections(settings, boxes, scores)]
     if not rows:
-        rows = [np.array([number, *[-1] * 6], location.dtype) for number in range(len(location))]
+        rows = [np.array([index, *[-1] * 6], location.dtype) for index in range(len(location))]
     return [np.stack(rows)[np.newaxis, np.newaxis]]
 
 
 def _decoded(settings: Any, offsets: Array, prior: Array, variance: Array) -> Array:
-    """The boxes (count, 4) that the net means: left, top, right, bottom (SSD: bbox_util.cpp DecodeBBox)."""
+    """The decoded boxes (count, 4): left, top, right, bottom (SSD: bbox_util.cpp DecodeBBox)."""
     if not settings.variance_encoded_in_target:
         offsets = offsets * variance
     spans = prior[:, 2:] - prior[:, :2]
@@ -143,7 +143,7 @@ def _decoded(settings: Any, offsets: Array, prior: Array, variance: Array) -> Ar
 
 
 def _detections(settings: Any, boxes: Sequence[Array], scores: Array) -> List[Tuple[Any, ...]]:
-    """(class, score, left, top, right, bottom) of what is kept of one image, class by class."""
+    """(class, score, left, top, right, bottom) of the kept detections of one image, class by class."""
     kept: Dict[int, Array] = {}
     for label in range(settings.num_classes):
         if label != settings.background_label_id:
@@ -174,7 +174,7 @@ def _apart(settings: Any, boxes: Array, scores: Array) -> Array:
 
 
 def _overlaps(box: Array, others: Array) -> Array:
-    """What the box has in common with each of the others, as a part of what both cover."""
+    """The intersection of the box with each of the others, over their union."""
     common: Array = _area(np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:]))
     both = _area(box[:2], box[2:]) + _area(others[:, :2], others[:, 2:]) - common
     ratio: Array = np.divide(common, both, out=np.zeros_like(common), where=common > 0)

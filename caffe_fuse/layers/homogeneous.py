@@ -1,10 +1,10 @@
-"""Powers of two that pass through layers: f(s * x) = s * f(x), with an s > 0 of its own for each channel.
+"""Powers of two that pass through layers: f(s * x) = s * f(x), with a separate s > 0 for each channel.
 
-Each channel of a blob has a label; channels of one label are multiplied by the same power of two. A layer with
-weights gives its tops new labels, since its weights can make up for any power; other layers hand labels on, or tie some
-together. What a layer does not hand on it pins; so does every type without this facet.
+Each channel of a blob has a label; channels with the same label are multiplied by the same power of two. A layer with
+weights gives its tops new labels, since its weights can compensate any power; other layers pass labels on, or tie some
+together. A label that a layer does not pass on is pinned; a layer type without this facet pins all.
 
-Here is what the facets `homogeneous` of the families exchange, and what several of them need.
+This module defines what the facets `homogeneous` of the families exchange, and what several of them need.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Labels = np.ndarray  # int64
 
 
 class Channels(NamedTuple):
-    """labels[j] is the label of the numbers at index j of `axis`."""
+    """labels[j] is the label of the values at index j of `axis`."""
 
     axis: int
     labels: Labels
 
 
 class Scaled(NamedTuple):
-    """A blob's numbers change with the powers of these channels: multiplied by them, or divided."""
+    """A blob's values are multiplied by the powers of these channels, or divided by them."""
 
     layout: Layout
     labels: Labels
@@ -36,14 +36,14 @@ class Scaled(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What a layer does to powers. tops: None where all is pinned. blobs: of each of the layer's blobs."""
+    """How powers pass through a layer. tops: None if all labels are pinned. blobs: for each of the layer's blobs."""
 
     tops: Sequence[Optional[Channels]]
     blobs: Sequence[Sequence[Scaled]] = ()
 
 
 class Ties:
-    """Labels, which of them must have one power, and which none but 2^0, with the reason. Label 0 is pinned."""
+    """Labels, with those tied to have the same power, and those pinned to 2^0, with the reason. Label 0 is pinned."""
 
     def __init__(self) -> None:
         self._parents: List[int] = [0]
@@ -60,12 +60,12 @@ class Ties:
             self._parents[max(a, b)] = min(a, b)
 
     def pin(self, channels: Optional[Channels], reason: str) -> None:
-        """The first reason counts."""
+        """Pins the labels of these channels; the first reason counts."""
         for label in () if channels is None else np.unique(channels.labels).tolist():
             self._reasons.setdefault(label, reason)
 
     def solved(self) -> Tuple[np.ndarray, Mapping[int, str]]:
-        """The label that stands for each, and why those of them that are pinned are."""
+        """The label that represents each label, and the reasons of those representatives that are pinned."""
         roots = np.array([self._root(label) for label in range(len(self._parents))])
         reasons: Dict[int, str] = {}
         for label in sorted(self._reasons):
@@ -98,21 +98,21 @@ def unchanged(setting: Setting) -> Moved:
 
 
 def flattened(setting: Setting, first: int, last: int) -> Optional[Channels]:
-    """The labels when the bottom's axes first .. last become one."""
+    """The labels if the bottom's axes first .. last become one."""
     channels, shape = setting.channels[0], setting.bottoms[0]
     if channels is None or shape is None:
         return None
     if not first <= channels.axis <= last:
         return channels._replace(axis=channels.axis - (last - first) * (channels.axis > last))
-    before, behind = shape[first : channels.axis], shape[channels.axis + 1 : last + 1]
-    known = [dim for dim in (*before, *behind) if dim is not None]
+    before, after = shape[first : channels.axis], shape[channels.axis + 1 : last + 1]
+    known = [dim for dim in (*before, *after) if dim is not None]
     if len(known) < last - first:
         return None
     return Channels(first, np.tile(np.repeat(channels.labels, prod(known[len(before) :])), prod(known[: len(before)])))
 
 
 def inputs_of(setting: Setting, channels: Optional[Channels], axis: int, count: int) -> Labels:
-    """The labels of the `count` inputs that the weights have along an axis; others are pinned."""
+    """The labels of the `count` inputs of the weights along an axis; if they do not match, all are pinned."""
     if channels is not None and channels.axis == axis and channels.labels.size == count:
         return channels.labels
     setting.ties.pin(setting.channels[0], "a layer sums it up with other channels")

@@ -1,4 +1,4 @@
-"""InnerProduct: every number of its bottom from `axis` on goes into every sum."""
+"""InnerProduct: every element of its bottom from `axis` on contributes to every sum."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _inner_product_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
 
 
 def _inner_product_layout(parameter: Any, shape: Sequence[int]) -> Layout:
-    """The shape may be the old four axes, (1, 1, N, K) (Caffe: blob.cpp ShapeEquals)."""
+    """The shape may be a legacy one of four axes, (1, 1, N, K) (Caffe: blob.cpp ShapeEquals)."""
     outputs, transposed = parameter.inner_product_param.num_output, parameter.inner_product_param.transpose
     matrix = tuple(shape[-2:])
     fits = len(matrix) == 2 and matrix[1 if transposed else 0] == outputs and prod(shape) == prod(matrix)

@@ -1,4 +1,4 @@
-"""What the package knows about one layer type: the row, its facets, and the values they exchange."""
+"""LayerType, all that the package knows about one layer type: its facets, and the types they exchange."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ Shape = Optional[Dims]  # None: not even the rank is known
 Shapes = Sequence[Shape]
 BlobShapes = Sequence[Tuple[int, ...]]
 
-# What the numbers of an output are: of classes, of classes if no layer reads them, of boxes.
+# What an output holds: probabilities of classes; scores of classes, if no layer reads them; boxes.
 CLASSES, SCORES, DETECTIONS = "classes", "scores", "detections"
 
 
 class Refusal(NamedTuple):
-    """Why something cannot be done. The reason says what was found, and ends up in the report with its remedy."""
+    """Why something cannot be done. The reason says what was found; it is reported with its remedy."""
 
     reason: str
     remedy: Optional[Remedy] = None
@@ -43,10 +43,10 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Affine:
-    """y = scale * x + shift, one pair of numbers for each index along `axis`.
+    """y = scale * x + shift, with one scale and one shift for each index along `axis`.
 
-    scale and shift are read-only float64 of shape (channels,), or (1,) where one pair serves every element:
-    then `axis` says nothing. They may be infinite; whoever writes them into a layer refuses that.
+    scale and shift are read-only float64 of shape (channels,), or (1,) if one pair applies to every element; then
+    `axis` has no meaning. They may be infinite; the code that writes them into a layer refuses that.
     """
 
     axis: int
@@ -63,7 +63,7 @@ class Affine:
 
     @property
     def channels(self) -> int:
-        """1 where one pair serves every element."""
+        """The number of channels; 1 if one pair applies to every element."""
         return int(self.scale.size)
 
     @property
@@ -71,13 +71,13 @@ class Affine:
         return bool(np.all(self.scale == 1) and np.all(self.shift == 0))
 
     def fits(self, following: Affine) -> bool:
-        """Whether `then(following)` has an answer: both lie along one axis and agree about its size."""
+        """Whether `then(following)` is possible: both are along one axis and agree about its size."""
         if self.channels == 1 or following.channels == 1:
             return True
         return (self.axis, self.channels) == (following.axis, following.channels)
 
     def then(self, following: Affine) -> Affine:
-        """The affine that does this one first: following(self(x)). Ask `fits` before."""
+        """The affine following(self(x)). Raises InternalError unless `fits`."""
         if not self.fits(following):
             raise InternalError(
                 f"an affine of {self.channels} channels on axis {self.axis} cannot be followed by one of "
@@ -93,19 +93,19 @@ IDENTITY = Affine(1, np.ones(1), np.zeros(1))
 
 
 def single(value: float) -> float:
-    """The value as the float32 that Caffe computes with; protobuf gives some defaults as doubles."""
+    """The value as the float32 that Caffe computes with; protobuf returns some defaults as doubles."""
     return float(np.float32(value))
 
 
 class Random(Protocol):
-    """Where random numbers come from, such as numpy.random.Generator."""
+    """A source of random numbers, such as numpy.random.Generator."""
 
     def random(self, shape: Tuple[int, ...]) -> NDArray[np.float64]:
         """Uniform in [0, 1)."""
 
 
 class Absorbed(NamedTuple):
-    """A weight layer that has taken an affine in: its new LayerParameter and its new blobs."""
+    """A layer with weights that has absorbed an affine: its new LayerParameter and its new blobs."""
 
     parameter: Any
     blobs: Tuple[Blob, ...]
@@ -123,10 +123,10 @@ class Inflow(NamedTuple):
 
 
 class Absorber(NamedTuple):
-    """How a layer with weights takes in the affine behind it, and the one before it.
+    """How a layer with weights absorbs the affine after it, and the one before it.
 
-    channels(parameter): how many output channels there are
-    layout(parameter, weight shape): where a channel's weights lie; InputError for a shape that does not fit
+    channels(parameter): the number of output channels
+    layout(parameter, weight shape): the output channel of each weight; InputError for a shape that does not fit
     has_bias(parameter)
     absorb(parameter, blobs, affine, inflow): weights * scale * inflow.scale, and
         (bias + sum(weights * inflow.shift)) * scale + shift; inflow may be None
@@ -134,16 +134,16 @@ class Absorber(NamedTuple):
         Refusal where not every sum takes in values that were shifted
     sampled_weights(parameter, weight shape, count, random): int64 (channels, n), n <= count: for each output channel
         the flat indices of some of its weights, ascending; from Caffe's definition of the blob, never through
-        `layout`, so that a proof by it sees a wrong layout
-    inputs(parameter, weight shape, places): which input channel the weight at each flat place is multiplied with, as
-        int64; an InnerProduct has one for each number that it sums up. From Caffe's definition, too
-    outputs(parameter, weight shape, places): the output channel that the weight at each flat place belongs to, int64.
-        From Caffe's definition, too
-    inputs_shape(parameter, weight shape, bottom shape): of a bottom for one sum: its last axis is the kernel where the
-        weights have axes of space
+        `layout`, so that a proof with it detects a wrong layout
+    inputs(parameter, weight shape, places): the input channel that the weight at each flat index is multiplied with,
+        int64; an InnerProduct has one for each element that it sums up. From Caffe's definition, too
+    outputs(parameter, weight shape, places): the output channel of the weight at each flat index, int64. From Caffe's
+        definition, too
+    inputs_shape(parameter, weight shape, bottom shape): of a bottom for one sum; its last axis is the kernel if the
+        weights have spatial axes
     least(parameter, bottom shape): the smallest bottom in which each sum of the layer occurs once; the bottom has two
-        axes or more, and None says that it sums over images
-    has_space: whether the weights have axes of space
+        axes or more. None: the layer sums over images
+    has_space: whether the weights have spatial axes
     """
 
     channels: Callable[[Any], int]
@@ -164,35 +164,35 @@ class LayerType(NamedTuple):
 
     `parameter` is a LayerParameter whose phase is set, as Caffe does from the net's (net.cpp Init).
 
-    shapes(parameter, bottom shapes, blob shapes): of the tops; what is unknown below stays unknown above
-    blobs(parameter, bottom shapes): of the learned blobs that BVLC Caffe makes; a usual shape where even the
-        rank is not known. None: the type has no learned blobs, or dialects disagree about them
-    affine(parameter, blobs, bottom shapes): what the layer does, if that is y = scale * x + shift
+    shapes(parameter, bottom shapes, blob shapes): the shapes of the tops; unknown sizes of bottoms stay unknown
+    blobs(parameter, bottom shapes): the shapes of the learned blobs that BVLC Caffe makes; the usual rank if that is
+        not known. None: the type has no learned blobs, or dialects disagree about them
+    affine(parameter, blobs, bottom shapes): the function of the layer, if that is y = scale * x + shift
     absorb: for layers with weights
     forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype; the blobs may have Caffe's old four
         axes. The shapes have been checked by `shapes` and `blobs`. It may return a bottom, or a view of one
     sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
-    statistics(parameter, blobs): of a BatchNorm that uses what it has stored
-    ranges(passage): between which numbers its tops lie, from the ranges of its bottoms
-    stored(parameter, blobs, bottoms, kept): forward of a layer that has blobs of its own between its steps, which hold
-        what `kept` makes of numbers
-    most: how many bottoms its forward function takes; None: any number
+    statistics(parameter, blobs): the statistics of a BatchNorm that uses stored ones
+    ranges(passage): the ranges of its tops, from those of its bottoms
+    stored(parameter, blobs, bottoms, kept): forward of a layer that stores intermediate results in blobs of its own;
+        `kept` rounds values to what such a blob holds
+    most: the number of bottoms that its forward function takes at most; None: any number
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
-    topless: whether it may stand without a top
-    shares(parameter): whether its tops are the memory of its first bottom (Caffe: ShareData)
-    carries(carried): the affines of its bottoms that make given affines of its tops (carried.py)
-    homogeneous(setting): how powers of two pass through it; None where they do not
-    channel_axis(parameter, bottom shape): the axis of the channels that its blobs have numbers for, which counts on the
-        bottom; None where that depends on a rank that is not known
-    scales: whether its blobs have one number for each channel, which multiplies it
+    topless: whether it may have no top
+    shares(parameter): whether its tops share the memory of its first bottom (Caffe: ShareData)
+    carries(carried): the affines of its bottoms that yield the given affines of its tops (carried.py)
+    homogeneous(setting): how powers of two pass through it; None if they do not
+    channel_axis(parameter, bottom shape): the axis of the bottom with the channels that its blobs have values for; None
+        if that depends on an unknown rank
+    scales: whether its blobs hold one factor for each channel
     fillers: the message of its settings, and the field with the filler of each blob
-    keeps: whether each row of numbers stays as it is, but for training
-    cuts: whether it takes the largest numbers away: what they were rounded by may remain
-    answer: what its numbers are if they are an output: CLASSES, SCORES, or DETECTIONS
-    multiply_adds(parameter, bottom shapes, top shapes): of one run; None where sizes are not known
-    foreign: whether BVLC Caffe does not have it: what it does is what most of the Caffes that have it do
-    Wrong combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
+    keeps: whether it copies each row of values unchanged, except in training
+    cuts: whether it removes the largest values, while the rounding errors that they caused may remain
+    answer: what its values are if they are an output: CLASSES, SCORES, or DETECTIONS
+    multiply_adds(parameter, bottom shapes, top shapes): of one run; None if sizes are unknown
+    foreign: whether BVLC Caffe does not have it; then it is what most of the Caffes that have it compute
+    Invalid combinations of parameters and shapes raise InputError without a place: the caller knows the layer.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Layers that divide each number by what its neighbours give: LRN, MVN, Normalize, Softmax."""
+"""Layers that normalise each element by its neighbours: LRN, MVN, Normalize, Softmax."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _lrn_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
 
 
 def _channel_shapes(parameter: Any, bottoms: Shapes, blobs: BlobShapes) -> Shapes:
-    """Axes that are missing behind the channels count as 1 (Caffe: blob.hpp LegacyShape)."""
+    """Axes that are missing after the channels count as 1 (Caffe: blob.hpp LegacyShape)."""
     (bottom,) = require(bottoms, 1)
     if bottom is not None:
         axis_of(1, len(bottom))
@@ -93,7 +93,7 @@ def _normalize_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
 
 
 def _normalize_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Each image, or each place of it, gets length 1, then its scale (SSD: normalize_layer.cpp Forward_cpu)."""
+    """Each image, or each pixel, is normalised to length 1, then scaled (SSD: normalize_layer.cpp Forward_cpu)."""
     settings, (x,) = parameter.norm_param, bottoms
     axes = tuple(range(1, x.ndim)) if settings.across_spatial else (1,)
     length = np.sqrt(np.square(x).sum(axes, keepdims=True) + x.dtype.type(np.float32(settings.eps)))
@@ -102,7 +102,7 @@ def _normalize_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[N
 
 
 def _normalize_ranges(passage: Passage) -> List[Range]:
-    """No number of a vector of length 1 is larger than that."""
+    """No element of a vector of length 1 is larger than 1."""
     scale = np.abs(np.asarray(passage.blobs[0], np.float64).reshape(-1))
     return [Range(-scale, scale)]
 

@@ -91,7 +91,7 @@ def _between(points: Sequence[int], total: Dim, tops: int) -> List[Dim]:
     borders = [0, *points]
     ascending = all(low < high for low, high in zip(borders, borders[1:]))
     if not ascending or (total is not None and borders[-1] >= total):
-        raise InputError(f"slice_point {points} has to ascend from 1, below the {total} of its bottom")
+        raise InputError(f"slice_point {points} has to ascend from 1 and stay below the {total} of its bottom")
     last = None if total is None else total - borders[-1]
     return [*(high - low for low, high in zip(borders, borders[1:])), last]
 
@@ -121,7 +121,7 @@ def _crop_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
         raise InputError(f"its bottoms {text(bottom)} and {text(sizes)} have different numbers of axes")
     for offset, dim, wanted in zip(offsets, bottom[first:], sizes[first:]):
         if dim is not None and wanted is not None and offset + wanted > dim:
-            raise InputError(f"{wanted} from offset {offset} on is more than the {dim} that its bottom has")
+            raise InputError(f"{wanted} from offset {offset} on exceeds the {dim} of its bottom")
     return [(*bottom[:first], *sizes[first:])]
 
 
@@ -143,7 +143,7 @@ def _crop_carries(carried: Carried) -> Union[List[Affine], Refusal]:
 
 
 def _crop_homogeneous(setting: Setting) -> Optional[Moved]:
-    """Of the second bottom only the shape matters."""
+    """Only the shape of the second bottom matters."""
     channels, shape = setting.channels[0], setting.bottoms[0]
     if channels is None or shape is None:
         return None
@@ -152,8 +152,8 @@ def _crop_homogeneous(setting: Setting) -> Optional[Moved]:
 
 def _crop_ranges(passage: Passage) -> List[Range]:
     shape = passage.bottoms[0]
-    behind = shape is not None and axis_of(passage.parameter.crop_param.axis, len(shape)) > 1
-    return [passage.ranges[0] if behind else passage.ranges[0].whole()]
+    after_channels = shape is not None and axis_of(passage.parameter.crop_param.axis, len(shape)) > 1
+    return [passage.ranges[0] if after_channels else passage.ranges[0].whole()]
 
 
 def _tile_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -194,21 +194,21 @@ def _batch_reindex_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) 
 def _batch_reindex_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     """Caffe: batch_reindex_layer.cpp check_batch_reindex."""
     x, chosen = bottoms[0], bottoms[1].reshape(-1)
-    wrong = chosen[~((chosen >= 0) & (chosen < len(x)))]
-    if wrong.size:
-        raise InputError(f"its second bottom chooses image {wrong[0]:g}, there are {len(x)}")
+    invalid = chosen[~((chosen >= 0) & (chosen < len(x)))]
+    if invalid.size:
+        raise InputError(f"its second bottom selects image {invalid[0]:g}, but there are {len(x)}")
     return [x[chosen.astype(np.intp)]]
 
 
 def _filter_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """The last bottom says which images pass: how many, only a run tells (Caffe: filter_layer.cpp)."""
+    """The last bottom selects the images; their number is only known in a run (Caffe: filter_layer.cpp)."""
     require(bottoms, 2)
     return [(None, *bottom[1:]) if bottom else None for bottom in bottoms[:-1]]
 
 
 def _filter_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
     if any(len(bottom) != bottoms[-1].size for bottom in bottoms):
-        raise InputError(f"its last bottom has {bottoms[-1].size} numbers for {len(bottoms[0])} images")
+        raise InputError(f"its last bottom has {bottoms[-1].size} elements for {len(bottoms[0])} images")
     chosen = np.flatnonzero(bottoms[-1])
     return [bottom[chosen] for bottom in bottoms[:-1]]
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# What Caffe's maximum begins with (pooling_layer.cpp): an empty window keeps it.
+# The initial value of Caffe's maximum (pooling_layer.cpp), which an empty window keeps.
 LOWEST = -float(np.finfo(np.float32).max)
 
 
@@ -39,13 +39,13 @@ def image(bottoms: Shapes) -> Tuple[Dim, Dim, Dim, Dim]:
 
 
 def _pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """A second top, the places of the maxima, has the same shape (Caffe: pooling_layer.cpp)."""
+    """A second top, the indices of the maxima, has the same shape (Caffe: pooling_layer.cpp)."""
     settings = parameter.pooling_param
     (bottom,) = require(bottoms, 1)
     if bottom is None:
         bottom = unknown_axes(2 + (rank_of_space(settings, ()) or 2))
     if len(bottom) < 3:
-        raise InputError(f"its bottom has to have axes of space behind num and channels; found {text(bottom)}")
+        raise InputError(f"its bottom has to have spatial axes after num and channels; found {text(bottom)}")
     space = bottom[2:]
     if settings.global_pooling:
         pooled: Dims = (1,) * len(space)
@@ -60,7 +60,7 @@ def _rounds_up(settings: Any) -> bool:
 
 def _pooled_sizes(slid: Sequence[Window], image_sizes: Dims, round_up: bool) -> Dims:
     """Padding of one axis clips all (Caffe: pooling_layer.cpp Reshape)."""
-    clipped = any(window.before or window.behind for window in slid)
+    clipped = any(window.before or window.after for window in slid)
     return tuple(window.pooled(dim, round_up, clipped) for window, dim in zip(slid, image_sizes))
 
 
@@ -69,22 +69,22 @@ def _steps(x: Array, slid: Sequence[Window], round_up: bool) -> Tuple[int, ...]:
 
 
 def _pooling_windows(settings: Any, rank: int) -> Tuple[Window, ...]:
-    """kernel_size goes before kernel_h and kernel_w, pad_h before pad (Caffe: pooling_layer.cpp)."""
+    """kernel_size takes precedence over kernel_h and kernel_w, pad_h over pad (Caffe: pooling_layer.cpp)."""
     kernel = along_each("kernel_size", settings.kernel_size or (settings.kernel_h, settings.kernel_w), rank)
     paired = settings.HasField("pad_h")
     pad = along_each("pad", (settings.pad_h, settings.pad_w) if paired else settings.pad or (0,), rank)
-    before, behind = sided_padding(settings, rank) or (pad, pad)
+    before, after = sided_padding(settings, rank) or (pad, pad)
     paired = settings.HasField("stride_h")
     stride = along_each("stride", (settings.stride_h, settings.stride_w) if paired else settings.stride or (1,), rank)
     if min(*kernel, *stride) < 1:
         raise InputError(f"kernel {text(kernel)} and stride {text(stride)} have to be at least 1")
     if any(p >= k for p, k in zip(before, kernel)):
         raise InputError(f"its padding {text(before)} has to be smaller than its kernel {text(kernel)}")
-    return tuple(map(Window, kernel, before, behind, stride))
+    return tuple(map(Window, kernel, before, after, stride))
 
 
 def _spp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Level i gives 2^i x 2^i bins; a single level is a plain pooling (Caffe: spp_layer.cpp LayerSetUp)."""
+    """Level i yields 2^i x 2^i bins; a single level is a plain pooling (Caffe: spp_layer.cpp LayerSetUp)."""
     num, channels, _, _ = image(bottoms)
     levels = parameter.spp_param.pyramid_height
     if not 1 <= levels <= 16:
@@ -127,7 +127,7 @@ def _maximum(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
         return best.reshape(*x.shape[:2], *steps)
     wide = padded(x, slid, steps, LOWEST)
     top = np.full((*x.shape[:2], *steps), LOWEST, x.dtype)
-    # NaN never counts as larger.
+    # In Caffe, NaN never counts as larger.
     for place in _each_place(wide, slid, steps):
         np.fmax(top, place, out=top)
     return top
@@ -141,25 +141,25 @@ def _is_global(slid: Sequence[Window], image_sizes: Sequence[int], steps: Sequen
 
 
 def _each_place(wide: Array, slid: Sequence[Window], steps: Tuple[int, ...]) -> List[Array]:
-    """For each place of the kernel, row by row, what of the bottom lies under it."""
+    """For each position in the kernel, row by row, the elements of the bottom under it."""
     seen = patches(wide, slid, steps)
     return [seen[(slice(None), slice(None), *place)] for place in np.ndindex(*(window.kernel for window in slid))]
 
 
 def _places(x: Array, top: Array, slid: Sequence[Window]) -> Array:
-    """Where in the image each maximum stands, the first of equals; -1 for none."""
+    """The index of each maximum in the image, the first of equal ones; -1 for none."""
     steps = top.shape[2:]
     wide = padded(x, slid, steps, LOWEST)
     image = np.arange(prod(x.shape[2:]), dtype=x.dtype).reshape(1, 1, *x.shape[2:])
-    numbered = padded(image, slid, steps, -1)
-    found = np.full_like(top, -1)
-    for value, number in reversed(list(zip(_each_place(wide, slid, steps), _each_place(numbered, slid, steps)))):
-        np.copyto(found, number, where=(value == top) & (number >= 0) & (value > LOWEST))
-    return found
+    indices = padded(image, slid, steps, -1)
+    result = np.full_like(top, -1)
+    for value, index in reversed(list(zip(_each_place(wide, slid, steps), _each_place(indices, slid, steps)))):
+        np.copyto(result, index, where=(value == top) & (index >= 0) & (value > LOWEST))
+    return result
 
 
 def average(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
-    """The padding counts in the divisor, what lies behind it does not (Caffe: pooling_layer.cpp)."""
+    """The average of each window; the divisor counts the padding, but nothing after it (Caffe: pooling_layer.cpp)."""
     steps = _steps(x, slid, round_up)
     if _is_global(slid, x.shape[2:], steps):
         total: Array = x.reshape(*x.shape[:2], -1).sum(2) / x.dtype.type(prod(x.shape[2:]))
@@ -171,7 +171,7 @@ def average(x: Array, slid: Sequence[Window], round_up: bool) -> Array:
     divisor = np.ones(steps, x.dtype)
     for axis, (window, length, count) in enumerate(zip(slid, x.shape[2:], steps)):
         starts = np.arange(count) * window.stride
-        lengths = np.minimum(window.kernel, window.before + length + window.behind - starts)
+        lengths = np.minimum(window.kernel, window.before + length + window.after - starts)
         divisor *= lengths.reshape(-1, *(1,) * (len(steps) - 1 - axis))
     total /= divisor
     return total
@@ -199,7 +199,7 @@ def _pads(settings: Any) -> bool:
 
 
 def _pooling_homogeneous(setting: Setting) -> Optional[Moved]:
-    """MAX or AVE over the axes behind the channels; a second top holds places."""
+    """MAX or AVE over the axes after the channels; a second top holds indices."""
     channels = setting.channels[0]
     if setting.parameter.pooling_param.pool > 1 or (channels is not None and channels.axis != 1):
         return None
@@ -207,7 +207,7 @@ def _pooling_homogeneous(setting: Setting) -> Optional[Moved]:
 
 
 def _pooling_ranges(passage: Passage) -> List[Range]:
-    """An average counts the padding as zeros. A second top holds places."""
+    """An average counts the padding as zeros. A second top holds indices."""
     settings, (x,) = passage.parameter.pooling_param, passage.ranges
     if settings.pool == settings.STOCHASTIC:
         return unknown(passage)

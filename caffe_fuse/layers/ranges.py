@@ -1,9 +1,9 @@
-"""How layers carry ranges: between which numbers each channel of a top lies, from those of the bottoms.
+"""How ranges pass through layers: the bounds of each channel of a top, from those of the bottoms.
 
-A layer with weights carries none: the sum of the extremes of a thousand numbers says nothing about their sum. Of a type
-without this facet nothing is known either.
+No range passes through a layer with weights: the sum of the extremes of a thousand values says nothing about their sum.
+Nor does any pass through a layer type without this facet.
 
-Here is what the facets `ranges` of the families exchange, and what several of them need.
+This module defines what the facets `ranges` of the families exchange, and what several of them need.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Range(NamedTuple):
-    """Every number of channel c, on axis 1, lies between lows[c] and highs[c], both included.
+    """Every value of channel c, on axis 1, is between lows[c] and highs[c], both included.
 
-    float64 of shape (channels,), or (1,) where one pair serves every number. Infinite where nothing is known.
+    float64 of shape (channels,), or (1,) if one pair applies to every value. Infinite if nothing is known.
     """
 
     lows: Doubles
@@ -40,7 +40,7 @@ class Range(NamedTuple):
 
     @property
     def bounded(self) -> bool:
-        # Infinities and NaN stay in a sum; some versions of numpy say something about NaN that signals.
+        # Infinities and NaN stay in a sum; some versions of numpy warn about a signalling NaN.
         with np.errstate(all="ignore"):
             return isfinite(self.lows.sum()) and isfinite(self.highs.sum())
 
@@ -71,7 +71,7 @@ Forward = Callable[[Any, "Arrays", "Arrays"], List[Any]]
 
 
 def elementwise(forward: Forward, turning: Callable[[Any], float], passage: Passage) -> List[Range]:
-    """A function of one number, at both ends and at the one place between them where it may turn."""
+    """The range of a function of one value: from both ends, and the one point between them where it may turn."""
     lows, highs = passage.ranges[0]
     ends = np.stack([lows, highs, np.minimum(np.maximum(turning(passage.parameter), lows), highs)])
     with np.errstate(all="ignore"):
@@ -80,13 +80,13 @@ def elementwise(forward: Forward, turning: Callable[[Any], float], passage: Pass
 
 
 def _spanned(images: Any) -> Range:
-    """From the least to the largest along axis 0. Where the function has no value, of infinity or of all, is no end."""
+    """The range from the least to the largest along axis 0; infinite where the function has no value at an end."""
     lows, highs = np.fmin.reduce(images), np.fmax.reduce(images)
     return Range(np.where(np.isnan(lows), -np.inf, lows), np.where(np.isnan(highs), np.inf, highs))
 
 
 def zero_of_the_line(settings: Any) -> float:
-    """Where shift + scale * x is 0."""
+    """The x at which shift + scale * x is 0."""
     return -settings.shift / settings.scale if settings.scale else 0.0
 
 
@@ -95,20 +95,20 @@ def unknown(passage: Passage) -> List[Range]:
 
 
 def aligned(ranges: Sequence[Range]) -> Sequence[Range]:
-    """With one number of channels, or one pair each where they do not agree about it."""
-    sizes = {found.channels for found in ranges} - {1}
-    return ranges if len(sizes) < 2 else [found.whole() for found in ranges]
+    """The ranges, if they agree about the number of channels; otherwise one pair for each."""
+    counts = {x.channels for x in ranges} - {1}
+    return ranges if len(counts) < 2 else [x.whole() for x in ranges]
 
 
 def sum_of(ranges: Sequence[Range]) -> Range:
-    """inf - inf is no end: a setting may be infinite, and half of all numbers too."""
+    """The range of a sum. inf - inf is replaced by an infinite bound: settings and values may be infinite."""
     with np.errstate(over="ignore", invalid="ignore"):
         lows, highs = (reduce(np.add, ends) for ends in zip(*aligned(ranges)))
     return Range(np.where(np.isnan(lows), -np.inf, lows), np.where(np.isnan(highs), np.inf, highs))
 
 
 def product_of(one: Range, other: Range) -> Range:
-    """0 times a number that is not known is 0."""
+    """The range of a product; 0 times an unknown value is 0."""
     one, other = aligned([one, other])
     with np.errstate(over="ignore", invalid="ignore"):
         corners = [a * b for a in one for b in other]
@@ -117,17 +117,17 @@ def product_of(one: Range, other: Range) -> Range:
 
 
 def is_channels(axis: int, shape: Shape) -> Optional[bool]:
-    """None where only a rank that is not known would tell."""
-    found = known_axis(axis, shape)
-    return None if found is None else found == 1
+    """Whether the axis is that of the channels; None if that depends on an unknown rank."""
+    known = known_axis(axis, shape)
+    return None if known is None else known == 1
 
 
 def same(passage: Passage) -> List[Range]:
     return [passage.ranges[0]] * len(passage.tops)
 
 
-def with_zero(found: Range) -> Range:
-    return Range(np.minimum(found.lows, 0), np.maximum(found.highs, 0))
+def with_zero(x: Range) -> Range:
+    return Range(np.minimum(x.lows, 0), np.maximum(x.highs, 0))
 
 
 def squashed(low: float, passage: Passage) -> List[Range]:

@@ -31,7 +31,7 @@ def _recurrent_shapes(states: int, parameter: Any, bottoms: Shapes, _blobs: Blob
     others = len(bottoms) - 2 - (states if settings.expose_hidden else 0)
     if not 0 <= others <= 1:
         raise InputError(
-            f"it has {len(bottoms)} bottoms, expected the sequence, cont, perhaps a static input, the states"
+            f"it has {len(bottoms)} bottoms, expected the sequence, cont, optionally a static input, and the states"
         )
     exposed: List[Shape] = [(1, num, settings.num_output)] * (states if settings.expose_hidden else 0)
     return [(time, num, settings.num_output), *exposed]
@@ -48,7 +48,7 @@ def _sequence(bottoms: Shapes) -> Tuple[Dim, Dim, Dim]:
 
 
 def _statics(states: int, parameter: Any, bottoms: Shapes) -> List[Dim]:
-    """The inputs that stay the same over time, if there are any (Caffe: recurrent_layer.cpp LayerSetUp)."""
+    """The size of the static input, if there is one (Caffe: recurrent_layer.cpp LayerSetUp)."""
     exposed = states if parameter.recurrent_param.expose_hidden else 0
     if len(bottoms) <= 2 + exposed:
         return []
@@ -72,7 +72,7 @@ def _rnn_blobs(parameter: Any, bottoms: Shapes) -> Sequence[Dims]:
 
 
 def _from_bottoms(states: int, parameter: Any, blobs: Arrays, bottoms: Arrays) -> Array:
-    """What the sequence and the static input add to the gates at each time: (time, num, gates)."""
+    """The contribution of the sequence and the static input to the gates at each time: (time, num, gates)."""
     x = bottoms[0].reshape(*bottoms[0].shape[:2], -1)
     total: Array = x @ blobs[0].reshape(blobs[0].shape[-2:]).T + blobs[1].reshape(-1)
     if _statics(states, parameter, [bottom.shape for bottom in bottoms]):
@@ -90,7 +90,7 @@ def _first_states(states: int, parameter: Any, bottoms: Arrays) -> Tuple[Array, 
 
 
 def _lstm_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[Array]:
-    """Caffe: lstm_layer.cpp, unrolled; where a sequence begins, `cont` is 0 and nothing is remembered."""
+    """Caffe: lstm_layer.cpp, unrolled; at the start of a sequence `cont` is 0, which resets the states."""
     added, (hidden, cell) = _from_bottoms(2, parameter, blobs, bottoms), _first_states(2, parameter, bottoms)
     weights, tops = blobs[-1].reshape(blobs[-1].shape[-2:]).T, []
     for now, cont in zip(added, bottoms[1].reshape(*added.shape[:2], 1)):
@@ -120,7 +120,7 @@ def _rnn_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[Array]:
 
 
 def _lstm_unit_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
-    """The bottoms: the cell before, the gates, and `cont`."""
+    """The bottoms: the previous cell, the gates, and `cont`."""
     cell, gates, cont = bottoms
     if gates.shape != (*cell.shape[:-1], 4 * cell.shape[-1]) or cont.size != cell.size // cell.shape[-1]:
         raise InputError(f"its bottoms {', '.join(text(bottom.shape) for bottom in bottoms)} do not fit each other")
@@ -128,7 +128,7 @@ def _lstm_unit_forward(_parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List
 
 
 def _lstm_unit_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Cell and state, both like the cell before (Caffe: lstm_unit_layer.cpp Reshape)."""
+    """Cell and state, both with the shape of the previous cell (Caffe: lstm_unit_layer.cpp Reshape)."""
     return [require(bottoms, 3)[0]] * 2
 
 
@@ -141,9 +141,9 @@ def _embed_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes
 def _embed_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[Array]:
     """Caffe: embed_layer.cpp Forward_cpu."""
     settings, (x,) = parameter.embed_param, bottoms
-    wrong = x[~((x >= 0) & (x < settings.input_dim))]
-    if wrong.size:
-        raise InputError(f"its bottom holds {wrong[0]:g}, its table has {settings.input_dim} rows")
+    invalid = x[~((x >= 0) & (x < settings.input_dim))]
+    if invalid.size:
+        raise InputError(f"its bottom holds {invalid[0]:g}, but its table has {settings.input_dim} rows")
     top = blobs[0].reshape(settings.input_dim, settings.num_output)[x.astype(np.intp)]
     return [top + blobs[1].reshape(-1) if settings.bias_term else top]
 

@@ -1,4 +1,4 @@
-"""Layers that make few numbers of many: Reduction, ArgMax, Accuracy and the losses."""
+"""Layers that reduce their bottoms: Reduction, ArgMax, Accuracy and the losses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _reduction_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[
 
 
 def _argmax_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """Without an axis (num, 1 or 2, top_k), and ones up to the bottom's rank (Caffe: argmax_layer.cpp)."""
+    """Without an axis (num, 1 or 2, top_k), padded with ones to the bottom's rank (Caffe: argmax_layer.cpp)."""
     settings = parameter.argmax_param
     (bottom,) = require(bottoms, 1)
     if not bottom:
@@ -54,12 +54,12 @@ def _argmax_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shape
         rest = (1,) * (len(bottom) - 3)
         top = (bottom[0], 2 if settings.out_max_val else 1, settings.top_k, *rest)
     if settings.top_k < 1 or (searched is not None and settings.top_k > searched):
-        raise InputError(f"top_k {settings.top_k} has to be between 1 and the {searched or '?'} values there are")
+        raise InputError(f"top_k {settings.top_k} has to be from 1 to {searched or '?'}, the number of values")
     return [top]
 
 
 def _argmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Of equals the last comes first (Caffe: argmax_layer.cpp Forward_cpu, which sorts pairs)."""
+    """Of equal values the last comes first (Caffe: argmax_layer.cpp Forward_cpu, which sorts pairs)."""
     settings, (x,) = parameter.argmax_param, bottoms
     if settings.HasField("axis"):
         axis = axis_of(settings.axis, x.ndim)
@@ -69,7 +69,7 @@ def _argmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDA
         return [np.ascontiguousarray(np.moveaxis(best, -1, axis))]
     rows = x.reshape(len(x), -1)
     if settings.top_k > rows.shape[1]:
-        raise InputError(f"top_k {settings.top_k} is more than the {rows.shape[1]} values there are")
+        raise InputError(f"top_k {settings.top_k} has to be from 1 to {rows.shape[1]}, the number of values")
     order = _largest(rows, settings.top_k)
     parts = [order.astype(x.dtype)]
     if settings.out_max_val:
@@ -78,19 +78,19 @@ def _argmax_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDA
 
 
 def _largest(rows: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Where the largest of each row are, in their order."""
+    """The indices of the largest values of each row, largest first."""
     return np.argsort(rows, axis=-1, kind="stable")[..., ::-1][..., :count]
 
 
 def _accuracy_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """One number, and on a second top one for each class (Caffe: accuracy_layer.cpp Reshape)."""
+    """A scalar, and on a second top one value for each class (Caffe: accuracy_layer.cpp Reshape)."""
     scores, _ = require(bottoms, 2)
     classes = None if scores is None else scores[axis_of(parameter.accuracy_param.axis, len(scores))]
     return [(), (classes,)]
 
 
 def _loss_shapes(_parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """One number; a second top holds what the first bottom became (Caffe: softmax_loss_layer.cpp Reshape)."""
+    """A scalar; a second top holds the normalised first bottom (Caffe: softmax_loss_layer.cpp Reshape)."""
     return [(), require(bottoms, 1)[0]]
 
 

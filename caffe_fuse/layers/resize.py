@@ -1,4 +1,4 @@
-"""Layers that resize images, or cut regions out of them: Upsample, Interp, ROIPooling, PSROIPooling."""
+"""Layers that resize images, or extract regions of them: Upsample, Interp, ROIPooling, PSROIPooling."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _upsample_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """SegNet's upsample_layer.cpp, which the forks' nearest-neighbour layers agree with."""
+    """SegNet's upsample_layer.cpp; the nearest-neighbour layers of other forks agree with it."""
     settings = parameter.upsample_param
     num, channels, height, width = image(bottoms)
     if _takes_size_of_second(settings, len(bottoms)):
@@ -43,7 +43,7 @@ def _grown(dim: Dim, factor: int, cut: bool) -> Dim:
 
 
 def _upsample_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """With a mask each number goes where Pooling says that it came from; the others are 0 (SegNet)."""
+    """With a mask, each element goes to the index that Pooling took it from; the others are 0 (SegNet)."""
     settings, x = parameter.upsample_param, bottoms[0]
     _, _, height, width = sizes(_upsample_shapes(parameter, [bottom.shape for bottom in bottoms], ())[0])
     if len(bottoms) == 1 or _takes_size_of_second(settings, len(bottoms)):
@@ -60,7 +60,7 @@ def _unpooled(x: NDArray[Any], mask: NDArray[Any], top_sizes: Tuple[int, int]) -
     places = mask.reshape(*x.shape[:2], -1).astype(np.intp)
     area = top_sizes[0] * top_sizes[1]
     if places.size and not 0 <= places.min() <= places.max() < area:
-        raise InputError(f"its mask points outside of its top of {text(top_sizes)}")
+        raise InputError(f"its mask has an index outside of its top of {text(top_sizes)}")
     top = np.zeros((*x.shape[:2], area), x.dtype)
     np.put_along_axis(top, places, x.reshape(places.shape), axis=2)
     return top.reshape(*x.shape[:2], *top_sizes)
@@ -71,7 +71,7 @@ def _zero_filled(passage: Passage) -> List[Range]:
 
 
 def _interp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    """DeepLab's interp_layer.cpp LayerSetUp; forks without a size take that of a second bottom."""
+    """DeepLab's interp_layer.cpp LayerSetUp; without a size, other forks take that of a second bottom."""
     num, channels, height, width = image(bottoms)
     settings = parameter.interp_param
     if settings.HasField("height") and settings.HasField("width") and not _has_factor(settings):
@@ -87,7 +87,7 @@ def _has_factor(settings: Any) -> bool:
 
 
 def _interpolated(settings: Any, dim: Dim) -> Dim:
-    """First shrunk, then zoomed, where both are given; negative padding cuts."""
+    """First shrunk, then zoomed, if both are given; negative padding crops."""
     if not _has_factor(settings) or min(settings.shrink_factor, settings.zoom_factor) < 1:
         raise InputError("interp_param needs height and width, or a zoom_factor or shrink_factor from 1 on")
     if dim is None:
@@ -99,10 +99,10 @@ def _interpolated(settings: Any, dim: Dim) -> Dim:
 
 
 def _interp_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Bilinear, the corners stay corners (DeepLab: util/interp.cpp caffe_cpu_interp2)."""
+    """Bilinear, with aligned corners (DeepLab: util/interp.cpp caffe_cpu_interp2)."""
     settings, top = parameter.interp_param, bottoms[0]
     if settings.pad_beg > 0 or settings.pad_end > 0:
-        raise InputError("pad_beg and pad_end of an Interp can only cut: they have to be 0 or less")
+        raise InputError("pad_beg and pad_end of an Interp can only crop: they have to be 0 or less")
     top_shape = sizes(_interp_shapes(parameter, [bottom.shape for bottom in bottoms], ())[0])
     for axis, size in zip((2, 3), top_shape[2:]):
         top = top.take(range(-settings.pad_beg, top.shape[axis] + settings.pad_end), axis)
@@ -111,7 +111,7 @@ def _interp_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDA
 
 
 def _stretched(x: NDArray[Any], axis: int, size: int) -> NDArray[Any]:
-    """Between its two neighbours, by the distance to them."""
+    """Linear interpolation along an axis, to this size."""
     last = x.shape[axis] - 1
     places = np.arange(size) * (last / (size - 1) if size > 1 else 0.0)
     lower = np.minimum(places.astype(np.intp), last)
@@ -143,18 +143,18 @@ def _roi_pooling_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> Lis
     settings, (x, regions) = parameter.roi_pooling_param, bottoms
     top = np.zeros((len(regions), x.shape[1], settings.pooled_h, settings.pooled_w), x.dtype)
     if regions.size != 5 * len(regions):
-        raise InputError(f"its second bottom is {text(regions.shape)}, expected 5 numbers for each region")
+        raise InputError(f"its second bottom is {text(regions.shape)}, expected 5 values for each region")
     for region, bins in zip(regions.reshape(len(regions), -1), top):
         if not 0 <= region[0] < len(x):
-            raise InputError(f"a region is of image {region[0]:g}, there are {len(x)}")
-        # C's round: half goes away from 0.
+            raise InputError(f"a region is in image {region[0]:g}, but there are {len(x)}")
+        # C's round: ties go away from 0.
         left, upper, right, lower = np.floor(np.abs(region[1:5]) * settings.spatial_scale + 0.5) * np.sign(region[1:5])
         rows = _bins(upper, lower, settings.pooled_h, x.shape[2])
         columns = _bins(left, right, settings.pooled_w, x.shape[3])
         for row, column in np.ndindex(settings.pooled_h, settings.pooled_w):
-            found = x[int(region[0])][:, rows[row], columns[column]]
-            if found.size:
-                bins[:, row, column] = np.fmax.reduce(found.reshape(len(found), -1), axis=1, initial=LOWEST)
+            inside = x[int(region[0])][:, rows[row], columns[column]]
+            if inside.size:
+                bins[:, row, column] = np.fmax.reduce(inside.reshape(len(inside), -1), axis=1, initial=LOWEST)
     return [top]
 
 

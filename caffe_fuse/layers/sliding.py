@@ -1,6 +1,6 @@
 """The arrays under a sliding window: padding, views of all patches, and the products of a convolution.
 
-Bottoms are (num, channels, space...), with as many axes of space as there are windows.
+Bottoms are (num, channels, space...), with one spatial axis for each window.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 Sizes = Tuple[int, ...]
 
-# Numbers of the columns that one product takes: they stay in a processor's cache, and memory stays bounded.
+# Elements of the im2col columns of one product: they fit into a processor's cache, and memory stays bounded.
 COLUMNS = 1 << 21
-# Numbers of a channel block of a depthwise convolution.
+# Elements of a block of channels of a depthwise convolution.
 BLOCK = 1 << 17
 
 
@@ -49,7 +49,7 @@ def padded(x: Array, windows: Sequence[Window], steps: Sizes, fill: float = 0) -
 
 
 def patches(wide: Array, windows: Sequence[Window], steps: Sizes) -> Array:
-    """A view (num, channels, kernel..., steps...) of what `padded` gave."""
+    """A view (num, channels, kernel..., steps...) of the result of `padded`."""
     space = wide.strides[2:]
     inner = tuple(stride * window.dilation for stride, window in zip(space, windows))
     outer = tuple(stride * window.stride for stride, window in zip(space, windows))
@@ -63,7 +63,7 @@ def convolved_sizes(x: Array, windows: Sequence[Window]) -> Sizes:
 
 
 def correlate(x: Array, filters: Array, windows: Sequence[Window], product: Product) -> Array:
-    """A convolution: filters (groups, outputs / groups, channels / groups * kernel) give (num, outputs, steps...)."""
+    """A convolution with filters (groups, outputs / groups, channels / groups * kernel): (num, outputs, steps...)."""
     steps = convolved_sizes(x, windows)
     (num, channels), groups = x.shape[:2], len(filters)
     if 1 < groups == channels and product is matmul:
@@ -87,11 +87,11 @@ def correlate(x: Array, filters: Array, windows: Sequence[Window], product: Prod
 
 
 def _depthwise(x: Array, filters: Array, windows: Sequence[Window], steps: Sizes) -> Array:
-    """Each channel by itself: filters (channels, outputs for each, kernel).
+    """A depthwise convolution with filters (channels, outputs for each, kernel).
 
-    A product for each place of the kernel, over a few channels at a time. The planes of one phase of the stride are
-    flat, so that a place of the kernel is an offset: long runs, though some of the numbers lie between the rows
-    of the top and are left out at the end.
+    One product for each position in the kernel, over a few channels at a time. The planes of one phase of the stride
+    are flat, so that a position in the kernel is an offset. This yields long runs, although some elements are between
+    the rows of the top and are dropped at the end.
     """
     num, channels = x.shape[:2]
     wide = _phases(padded(x, windows, steps), windows)
@@ -117,7 +117,7 @@ def _depthwise(x: Array, filters: Array, windows: Sequence[Window], steps: Sizes
 
 
 def _phases(wide: Array, windows: Sequence[Window]) -> Array:
-    """(stride..., num, channels, space / stride...): every stride-th number, from each start below the stride."""
+    """(stride..., num, channels, space / stride...): every stride-th element, from each start below the stride."""
     strides = tuple(window.stride for window in windows)
     if max(strides, default=1) == 1:
         return wide.reshape(*strides, *wide.shape)
@@ -130,14 +130,14 @@ def _phases(wide: Array, windows: Sequence[Window]) -> Array:
 
 
 def _offsets(windows: Sequence[Window], pitch: Sequence[int]) -> Iterator[Tuple[Sizes, int]]:
-    """For each place of the kernel its phase, and where in the flat plane of that phase its numbers begin."""
+    """For each position in the kernel its phase, and its offset in the flat plane of that phase."""
     for place in np.ndindex(*(window.kernel for window in windows)):
         moved = [divmod(index * window.dilation, window.stride) for index, window in zip(place, windows)]
         yield tuple(phase for _, phase in moved), sum(whole * step for (whole, _), step in zip(moved, pitch))
 
 
 def scatter(x: Array, filters: Array, windows: Sequence[Window], product: Product) -> Array:
-    """A deconvolution: filters (groups, channels / groups, outputs / groups * kernel) give (num, outputs, space...)."""
+    """A deconvolution with filters (groups, channels / groups, outputs / groups * kernel): (num, outputs, space...)."""
     num, _, *sizes = x.shape
     kernel = tuple(window.kernel for window in windows)
     images = x.reshape(num, *filters.shape[:2], -1)
@@ -150,5 +150,5 @@ def scatter(x: Array, filters: Array, windows: Sequence[Window], product: Produc
             for index, window, size in zip(place, windows, sizes)
         )
         total[(slice(None), slice(None), *target)] += spread[(slice(None), slice(None), *place)]
-    inside = tuple(slice(window.before, size - window.behind) for window, size in zip(windows, full))
+    inside = tuple(slice(window.before, size - window.after) for window, size in zip(windows, full))
     return total[(slice(None), slice(None), *inside)]

@@ -1,7 +1,7 @@
-"""What the layers with weights have in common: their rows, and how they absorb an affine.
+"""What the layers with weights have in common: their LayerType, and how they absorb an affine.
 
 For each output channel o, s[o] * (sum(w[o] * x) + b[o]) + t[o] is again such a layer, with the weights
-s[o] * w[o] and the bias s[o] * b[o] + t[o]. The types differ in which weights belong to o.
+s[o] * w[o] and the bias s[o] * b[o] + t[o]. The types differ in the weights that belong to o.
 """
 
 from __future__ import annotations
@@ -37,22 +37,21 @@ if TYPE_CHECKING:
 
 
 def unfit(shape: Sequence[int], outputs: int) -> InputError:
-    found = "x".join(map(str, shape)) or "()"
     return InputError(
-        f"weights of shape {found} do not fit num_output {outputs}",
+        f"weights of shape {'x'.join(map(str, shape)) or '()'} do not fit num_output {outputs}",
         remedy="check that the prototxt and the weights belong together",
     )
 
 
 def sample(channels: int, owned: int, count: int, rng: Random) -> NDArray[np.int64]:
-    """Positions below `owned`, (channels, min(count, owned)): for each channel one of each equal part."""
+    """Indices below `owned`, (channels, min(count, owned)): for each channel one from each of equal parts."""
     edges = np.arange(min(count, owned) + 1, dtype=np.int64) * owned // min(count, owned)
     steps = rng.random((channels, 1)) * np.diff(edges)
     return np.asarray(edges[:-1] + steps.astype(np.int64), dtype=np.int64)
 
 
 def is_plain(setting: Setting, settings: Any) -> bool:
-    """Whether there is one bottom, and the blobs that the parameter asks for."""
+    """Whether there is one bottom, and as many blobs as the parameter requires."""
     return len(setting.channels) == 1 and len(setting.blobs) == 1 + settings.bias_term
 
 
@@ -68,18 +67,18 @@ def _absorb(
     settings = getattr(parameter, settings_name)
     channels = settings.num_output
     if len(blobs) != 1 + settings.bias_term:
-        return Refusal(f"it has {counted(len(blobs), 'blob')} of weights, bias_term asks for {1 + settings.bias_term}")
+        return Refusal(f"it has {counted(len(blobs), 'blob')}, but bias_term requires {1 + settings.bias_term}")
     if affine.channels not in (1, channels):
-        return Refusal(f"{affine.channels} channels behind it do not fit its {channels}")
+        return Refusal(f"{affine.channels} channels after it do not fit its {channels}")
     try:
         placed = layout(parameter, blobs[0].shape)
     except InputError as error:
         return Refusal(error.what)
     scale = np.broadcast_to(affine.scale, (channels,))
-    with np.errstate(invalid="ignore"):  # a NaN that signals
+    with np.errstate(invalid="ignore"):  # a signalling NaN
         bias = blobs[1].array().astype(np.float64) if settings.bias_term else np.zeros(channels)
     if bias.size != channels:
-        return Refusal(f"it has a bias of {bias.size} numbers for {channels} channels")
+        return Refusal(f"it has a bias of {bias.size} elements for {channels} channels")
     with np.errstate(over="ignore", invalid="ignore"):
         shifted = bias.reshape(-1) if inflow is None else bias.reshape(-1) + _shifts(blobs[0], placed, inflow)
         new_bias = shifted * scale + affine.shift

@@ -1,4 +1,4 @@
-"""From two files to a graph: which layers take part, which blobs are theirs, whose BatchNorm it is, what shares memory.
+"""Builds a graph from two files: the layers that take part, their blobs, the BatchNorm dialect, and shared memory.
 
-Imports `layers`, `generations`, `weights` and what is below. A Net is frozen; nothing here rewrites one.
+Imports `layers`, `generations`, `weights` and the rooms that these import. A Net is frozen; nothing here rewrites one.
 """

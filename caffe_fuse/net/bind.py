@@ -1,4 +1,4 @@
-"""Which numbers of the weight file belong to which layer of the net, and whether they fit."""
+"""Binds the blobs of the weight file to the layers of the net, and checks that they fit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .bn_dialect import Decided, decide
 from .fillers import filled
 from .graph import Layer, Net
 
-PLANNED = 1 << 24  # scales, shifts and biases of a plan: their sizes stand in the text, which costs nothing
+PLANNED = 1 << 24  # elements of the scales, shifts and biases of a plan: a text can ask for any size at no cost
 
 
 class _Problem(NamedTuple):
@@ -28,7 +28,7 @@ class _Problem(NamedTuple):
 
 
 def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
-    """The net with its numbers. Raises InputError where a layer's blobs are missing, or of another number or shape."""
+    """The net with its blobs. Raises InputError if a layer's blobs are missing, or of another count or shape."""
     decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
     net, notes = filled(decided.net, _needed(decided.net))
     _check_blobs(net, weights)
@@ -40,7 +40,7 @@ def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
 def _bound(net: Net, weights: WeightFile) -> List[Layer]:
     """Weights bind by name, to the first layer of that name (Caffe: net.cpp:735-770 CopyTrainedLayersFrom).
 
-    Those of HDF5 bind to the last (net.cpp:253 and 790-842).
+    HDF5 weights bind to the last (net.cpp:253 and 790-842).
     """
     records: Dict[str, LayerRecord] = {}
     for record in weights.layers:
@@ -56,48 +56,48 @@ def _bound(net: Net, weights: WeightFile) -> List[Layer]:
 
 def _embedded_blobs(layer: Layer) -> Tuple[Blob, ...]:
     """Blobs written into the prototxt itself (Caffe: layer.hpp:44-50)."""
-    found: List[Blob] = []
+    blobs: List[Blob] = []
     for proto in layer.parameter.blobs:
-        numbers = np.array(proto.double_data if len(proto.double_data) else proto.data, dtype=np.float64)
+        values = np.array(proto.double_data if len(proto.double_data) else proto.data, dtype=np.float64)
         legacy = any(proto.HasField(name) for name in ("num", "channels", "height", "width"))
         shape = (proto.num, proto.channels, proto.height, proto.width) if legacy else tuple(proto.shape.dim)
-        if numbers.size != int(np.prod(shape, dtype=np.float64)):
+        if values.size != int(np.prod(shape, dtype=np.float64)):
             raise InputError(
-                f"a blob of layer {layer.name} has shape {shape} and {numbers.size} numbers", where=layer.where
+                f"a blob of layer {layer.name} has shape {shape}, but {values.size} elements", where=layer.where
             )
-        found.append(ArrayBlob(numbers.astype(np.float32).reshape(shape)))
-    return tuple(found)
+        blobs.append(ArrayBlob(values.astype(np.float32).reshape(shape)))
+    return tuple(blobs)
 
 
 def _with_shared(net: Net) -> Net:
-    """Layers that share a `param` name share the numbers that Caffe read last (net.cpp:947-954 ShareWeights).
+    """Layers that share a `param` name share the blob that Caffe read last (net.cpp:947-954 ShareWeights).
 
-    Without a record the owner's count, those of the first layer that uses the name.
+    If none is in a record, they share that of the owner, the first layer that uses the name.
     """
     changed: Dict[int, Layer] = {layer.index: layer for layer in net.layers}
-    # By place: a layer that gets all its blobs from others gets them in their order.
+    # By index: a layer that gets all its blobs from others gets them in order.
     for pairs in sorted(net.sharers.values(), key=lambda pairs: max(place for _, place in pairs)):
         stored = [
-            (-number if layer.record is None else layer.record.index, layer.blobs[place])
-            for number, (layer, place) in enumerate(pairs, 1)
+            (-rank if layer.record is None else layer.record.index, layer.blobs[place])
+            for rank, (layer, place) in enumerate(pairs, 1)
             if place < len(layer.blobs) and not isinstance(layer.blobs[place], Absent)
         ]
         if len(pairs) < 2 or not stored:
             continue
-        numbers = max(stored, key=lambda pair: pair[0])[1]
+        shared = max(stored, key=lambda pair: pair[0])[1]
         for layer, place in pairs:
             blobs = list(changed[layer.index].blobs)
             if place <= len(blobs):
-                blobs[place : place + 1] = [numbers]
+                blobs[place : place + 1] = [shared]
                 changed[layer.index] = replace(changed[layer.index], blobs=tuple(blobs))
     return net.with_layers(list(changed.values()))
 
 
 class _StandIn(ArrayBlob):
-    """One number in the shape of a blob: its one chunk has it once, which is all there is to see."""
+    """One value in the shape of a blob; its only chunk holds it once."""
 
-    def __init__(self, number: np.float32, shape: Tuple[int, ...]) -> None:
-        super().__init__(np.broadcast_to(number, shape))
+    def __init__(self, value: np.float32, shape: Tuple[int, ...]) -> None:
+        super().__init__(np.broadcast_to(value, shape))
 
     def array(self) -> np.ndarray:
         return self._flat.reshape(self.shape)
@@ -107,9 +107,9 @@ class _StandIn(ArrayBlob):
 
 
 def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
-    """Blobs of the right shape that take no memory: enough to plan a fold without weights.
+    """The net with blobs of the right shape that take no memory: enough to plan a fold without weights.
 
-    Each layer has numbers of its own, or sharers of a weight would seem to get the same scale and shift.
+    Each layer gets its own values: otherwise layers that share weights would seem to get the same scale and shift.
     """
     net = decide(net, bn_dialect).net
     planned: List[Layer] = []
@@ -121,28 +121,28 @@ def with_placeholders(net: Net, bn_dialect: Optional[str]) -> Net:
         )
         if channels > PLANNED:
             raise InputError(
-                f"layer {layer.name} ({layer.type}): with it the scales, shifts and biases of the net are {channels} "
-                f"numbers, and a plan without a weight file has room for {PLANNED}",
+                f"layer {layer.name} ({layer.type}): with it the scales, shifts and biases of the net have {channels} "
+                f"elements, but a plan without a weight file takes {PLANNED} at most",
                 where=layer.where,
                 remedy="give the weight file",
             )
-        numbers = [np.float32(1 + layer.index + place) for place in range(len(shapes))]
-        planned.append(replace(layer, blobs=tuple(map(_StandIn, numbers, shapes))))
+        values = [np.float32(1 + layer.index + place) for place in range(len(shapes))]
+        planned.append(replace(layer, blobs=tuple(map(_StandIn, values, shapes))))
     return _with_shared(net.with_layers(planned))
 
 
 def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
-    """The shapes of the blobs that the layer needs; None if nobody knows, or dialects disagree."""
+    """The shapes of the blobs that the layer needs; None if they are not known, or dialects disagree."""
     if layer.layer_type is None or layer.layer_type.blobs is None:
         return [] if layer.layer_type is not None and layer.layer_type.name in WITHOUT_BLOBS else None
     bottoms = [net.shapes[value] for value in net.bottoms(layer)]
-    if layer.index in net.sizes.doubts and layer.blobs:  # the numbers are there, and as many as the layer really has
+    if layer.index in net.sizes.doubts and layer.blobs:  # the stored blobs show the sizes that the layer really has
         bottoms = [None] * len(bottoms)
     try:
-        found = layer.layer_type.blobs(layer.parameter, bottoms)
-        for dims in found:
+        shapes = layer.layer_type.blobs(layer.parameter, bottoms)
+        for dims in shapes:
             require_possible(dims)
-        return found
+        return shapes
     except InputError as error:
         if layer.doubt is not None and not layer.misspelt:
             return None
@@ -150,13 +150,13 @@ def expected_shapes(net: Net, layer: Layer) -> Optional[Sequence[Dims]]:
 
 
 def _needed(net: Net) -> List[Tuple[Layer, Sequence[Dims]]]:
-    """The layers of which it is known which blobs they need, with those."""
+    """The layers whose needed blobs are known, with the shapes of those."""
     expected = [(layer, expected_shapes(net, layer)) for layer in net.layers]
     return [(layer, shapes) for layer, shapes in expected if shapes is not None]
 
 
 def _check_blobs(net: Net, weights: WeightFile) -> None:
-    """A layer whose blobs are missing or of another shape would run with other numbers, or not at all."""
+    """Raises InputError for blobs that are missing or of another shape: such a net is not the one of these weights."""
     for layer in net.layers:
         for blob in layer.blobs:
             if isinstance(blob, Absent):
@@ -175,7 +175,7 @@ def _check_blobs(net: Net, weights: WeightFile) -> None:
 
 
 def _misfit(layer: Layer, expected: Sequence[Dims]) -> Optional[_Problem]:
-    """A number of blobs or a shape that is not the net's."""
+    """The problem if the layer's blobs differ from the net's in count or shape."""
     if len(expected) != len(layer.blobs):
         return _Problem(
             layer,
@@ -194,18 +194,18 @@ def _misfit(layer: Layer, expected: Sequence[Dims]) -> Optional[_Problem]:
 
 
 def _same_shape(expected: Dims, stored: Tuple[int, ...]) -> bool:
-    """Axes of size 1 may be missing or added: legacy blobs are padded to 4-D (Caffe: blob.cpp:411-429)."""
-    wanted = [dim for dim in expected if dim != 1]
-    found = [dim for dim in stored if dim != 1]
-    if None in wanted:
+    """Whether the shapes agree up to axes of size 1: legacy blobs are padded to 4-D (Caffe: blob.cpp:411-429)."""
+    expected_dims = [dim for dim in expected if dim != 1]
+    stored_dims = [dim for dim in stored if dim != 1]
+    if None in expected_dims:
         return len(expected) != len(stored) or all(e in (None, s) for e, s in zip(expected, stored))
-    return wanted == found
+    return expected_dims == stored_dims
 
 
 def exact_shapes(net: Net, layer: Layer) -> List[Tuple[int, ...]]:
     """The shapes of the layer's blobs without the axes of size 1 that only the legacy form allows.
 
-    HDF5 has no legacy form (Caffe: util/hdf5.cpp:69). Of a layer type that is not known they stay as they are.
+    HDF5 has no legacy form (Caffe: util/hdf5.cpp:69). The shapes of an unknown layer type are kept.
     """
     expected = expected_shapes(net, layer)
     if expected is None or len(expected) != len(layer.blobs):
@@ -214,10 +214,10 @@ def exact_shapes(net: Net, layer: Layer) -> List[Tuple[int, ...]]:
 
 
 def _with_own_axes(net: Net) -> Net:
-    """The filters of convolutions with fewer axes than the old form's four, in the shape that the layer gives them.
+    """The net with legacy filters of convolutions, which have four axes, in the shape that the layer has.
 
-    1x4x4x3 may be a filter 4x4x3 of each input channel, or one input channel with filters 4x3: only the net tells. The
-    matrix of an InnerProduct is always in the last two.
+    1x4x4x3 may be a filter 4x4x3 of each input channel, or one input channel with filters 4x3: only the net shows
+    which. The matrix of an InnerProduct is always in the last two axes.
     """
     changed: List[Layer] = []
     own: Dict[Blob, Blob] = {}
@@ -233,7 +233,7 @@ def _with_own_axes(net: Net) -> Net:
 
 
 def _check_layouts(net: Net) -> None:
-    """Sizes that only the weights tell, where the net does not, have to fit the layer as well."""
+    """Raises InputError if sizes that are only known from the weights do not fit the layer."""
     for layer in net.layers:
         if layer.layer_type is not None and layer.layer_type.absorb is not None and layer.blobs:
             try:
@@ -244,7 +244,7 @@ def _check_layouts(net: Net) -> None:
 
 
 def _exact(wanted: Dims, blob: Blob) -> Tuple[int, ...]:
-    """A size that the net does not tell is the stored one."""
+    """The wanted shape, with unknown sizes taken from the blob."""
     if len(wanted) == len(blob.shape):
         return blob.shape
     added = len(blob.shape) - len(wanted)
@@ -266,5 +266,5 @@ def strangers(everything: Sequence[Layer], weights: WeightFile) -> List[str]:
         return []
     return [
         f"{weights.path}: {counted(len(strange), 'layer')} with weights not in the net ({few(strange)}), "
-        "which fuse keeps as found unless --prune is given"
+        "which fuse copies unchanged unless --prune is given"
     ]

@@ -1,7 +1,7 @@
 """Decides which dialect of BatchNorm a net is written in: once, from all its BatchNorm layers.
 
-The signs are the settings in the text, and the number of blobs with their sizes. Readings that give every layer the
-same scale and shift are one. Where several remain the layers are refused, and `--bn-dialect NAME` settles it.
+The evidence is the settings in the text, and the count and sizes of the blobs. Dialects that yield the same scale and
+shift for every layer count as one. If several remain, the layers are refused, and `--bn-dialect NAME` settles it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,28 @@ from ..errors import InputError
 from ..layers.batch_norm import DIALECTS, TYPES, Dialect, settings_of, unsettled
 from ..layers.batch_norm.settings import uses_stored
 from ..layers.layer_type import Affine, LayerType, Refusal
+from ..layers.shapes import blob_sizes
 from ..schema.messages import copy_of
 from ..wording import Remedy, counted
 from .graph import Layer, Net
 
-SAY_WHOSE = Remedy("say whose it is", ("fuse", "--bn-dialect", "NAME"))
+SAY_WHOSE = Remedy("name the dialect", ("fuse", "--bn-dialect", "NAME"))
 NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 Readings = Dict[int, LayerType]  # by layer index
 
 
 class Decided(NamedTuple):
-    """The net whose layers know how they are read, and what the user has to know about it."""
+    """The net with the reading of each BatchNorm set, and the warnings about it."""
 
     net: Net
     warnings: Tuple[str, ...]
 
 
 def decide(net: Net, name: Optional[str] = None) -> Decided:
-    """name: of the dialect, where the user says it. Raises InputError for one that does not fit."""
+    """The net with the dialect of its BatchNorms decided.
+
+    name: the dialect that the user gave, if any. Raises InputError if it does not fit.
+    """
     groups = {type_name: [layer for layer in net.layers if _type_name(layer) == type_name] for type_name in TYPES}
     if name is not None:
         _check_name(name, groups)
@@ -43,7 +47,7 @@ def decide(net: Net, name: Optional[str] = None) -> Decided:
         if name is not None and any(dialect.layer == type_name for dialect in _named(name)):
             chosen: Sequence[Dialect] = _asked_for(name, type_name, layers)
         else:
-            # To plan without numbers one reading is as good as another.
+            # To plan without weights, one reading is as good as another.
             chosen = _candidates(type_name, stored) if stored else _candidates(type_name, layers)[:1]
         if len(chosen) == 1:
             readings.update(_read(chosen[0], layers))
@@ -57,7 +61,7 @@ def decide(net: Net, name: Optional[str] = None) -> Decided:
 
 
 def with_stored_statistics(net: Net, kept: Collection[str]) -> Net:
-    """The net whose layers BatchNorm say use_global_stats, but for those that are named."""
+    """The net with use_global_stats set in its BatchNorm layers, except in those named in `kept`."""
     return net.with_layers([layer if layer.name in kept else _using_stored(layer) for layer in net.layers])
 
 
@@ -81,10 +85,10 @@ def _check_name(name: str, groups: Dict[str, List[Layer]]) -> None:
     if name not in NAMES:
         raise InputError(f"there is no BatchNorm dialect {name}", remedy=f"choose from {', '.join(NAMES)}")
     if not any(groups[dialect.layer] for dialect in _named(name)):
-        found = next((group[0] for group in groups.values() if group), None)
-        has = "the net has no BatchNorm" if found is None else f"the net has {found.type} layers"
+        first = next((group[0] for group in groups.values() if group), None)
+        has = "the net has no BatchNorm" if first is None else f"the net has {first.type} layers"
         raise InputError(
-            f"no layer of the net can be of the BatchNorm dialect {name}: {has}", remedy="leave --bn-dialect out"
+            f"no layer of the net can be of the BatchNorm dialect {name}: {has}", remedy="omit --bn-dialect"
         )
 
 
@@ -93,9 +97,9 @@ def _asked_for(name: str, type_name: str, layers: Sequence[Layer]) -> List[Diale
     for layer in layers:
         if _order(dialect, layer) is None:
             raise InputError(
-                f"layer {layer.name} ({layer.type}) is none of the BatchNorm dialect {name}: {_found(layer)}",
+                f"layer {layer.name} ({layer.type}) cannot be of the BatchNorm dialect {name}: {_signs(layer)}",
                 where=layer.where,
-                remedy="give --bn-dialect another name, or leave it out",
+                remedy="give --bn-dialect another name, or omit it",
             )
     return [dialect]
 
@@ -107,19 +111,19 @@ def _order(dialect: Dialect, layer: Layer) -> Optional[str]:
 
 
 def _candidates(type_name: str, layers: Sequence[Layer]) -> List[Dialect]:
-    """The dialects that all of the layers can be of; the first alone of those that agree about every layer."""
-    found: List[Dialect] = []
+    """The dialects that fit all layers; of dialects that agree about every layer only the first."""
+    fitting: List[Dialect] = []
     for dialect in DIALECTS:
         if dialect.layer == type_name and not dialect.named_only and all(_order(dialect, layer) for layer in layers):
             if dialect is DIALECTS[0]:
                 return [dialect]
-            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in found):
-                found.append(dialect)
-    return found
+            if not any(all(_agree(one, dialect, layer) for layer in layers) for one in fitting):
+                fitting.append(dialect)
+    return fitting
 
 
 def _agree(one: Dialect, other: Dialect, layer: Layer) -> bool:
-    """Whether the two dialects give the layer the same scale and shift, or none."""
+    """Whether the two dialects yield the same scale and shift for the layer, or neither does."""
     first, second = _affine(one, layer), _affine(other, layer)
     if not (isinstance(first, Affine) and isinstance(second, Affine)):
         return type(first) is type(second)
@@ -133,61 +137,60 @@ def _affine(dialect: Dialect, layer: Layer) -> Union[Affine, Refusal]:
 
 
 def _read(dialect: Dialect, layers: Sequence[Layer]) -> Readings:
-    """The rows of layers that are read in another way than their type says."""
+    """The layer types, by index, of layers whose dialect is not the default."""
     if dialect is DIALECTS[0]:
         return {}
     orders = {layer.index: _order(dialect, layer) for layer in layers}
-    rows = {order: dialect.layer_type(order) for order in set(orders.values()) if order is not None}
-    return {index: rows[order] for index, order in orders.items() if order is not None}
+    layer_types = {order: dialect.layer_type(order) for order in set(orders.values()) if order is not None}
+    return {index: layer_types[order] for index, order in orders.items() if order is not None}
 
 
 def _open_question(layer: Layer, candidates: Sequence[Dialect]) -> Refusal:
     if not candidates:
-        return Refusal(f"no dialect of BatchNorm that is known fits it and the others of the net: {_found(layer)}")
+        return Refusal(f"no known dialect of BatchNorm fits it and the others of the net: {_signs(layer)}")
     names = ", ".join(f"{dialect.name} ({dialect.origin})" for dialect in candidates)
-    return Refusal(f"{_found(layer)} can be read in {len(candidates)} ways: {names}", SAY_WHOSE)
+    return Refusal(f"{_signs(layer)} can be read in {len(candidates)} ways: {names}", SAY_WHOSE)
 
 
-def _found(layer: Layer) -> str:
-    """The signs, for a message."""
-    sizes = ", ".join(str(blob.count) for blob in layer.blobs)
+def _signs(layer: Layer) -> str:
+    """The evidence for a dialect, for a message."""
     layer_type = layer.layer_type
     assert layer_type is not None
     fields = ", ".join(field.name for field, _ in settings_of(layer_type.name, layer.parameter).ListFields())
-    return f"blobs of {sizes or 'no'} numbers" + (f" with {fields}" if fields else "")
+    return blob_sizes([blob.count for blob in layer.blobs]) + (f" with {fields}" if fields else "")
 
 
 def _remarks(dialect: Dialect, layers: Sequence[Layer]) -> List[str]:
-    """What is said about a reading: that it is not BVLC's, and what in the files speaks against it."""
+    """Warnings about a reading: that it is not BVLC's, and what in the files contradicts it."""
     if not layers:
         return []
-    found: List[str] = []
+    remarks: List[str] = []
     if dialect is not DIALECTS[0]:
         orders = " or ".join(dict.fromkeys(_order(dialect, layer) or "" for layer in layers))
-        found.append(
+        remarks.append(
             f"{layers[0].where}: {counted(len(layers), f'{layers[0].type} layer')} read in the dialect {dialect.name} "
             f"({dialect.origin}): blobs {orders}"
         )
     if dialect.name in ("nvidia", "digits"):
         refused = [layer for layer in layers if _says_batch(layer)]
         if refused:
-            found.append(
+            remarks.append(
                 f"{refused[0].where}: use_global_stats is false in {_list(refused)}; in TEST this dialect "
-                "uses the stored statistics all the same"
+                "uses the stored statistics nevertheless"
             )
     elif "factor" in dialect.orders[0]:
         if all(_is_blank(layer) for layer in layers):
-            found.append(
+            remarks.append(
                 f"{layers[0].where}: all statistics of all BatchNorm layers are 0, and so are their factors, "
                 "as before any training: is this the weight file of the net?"
             )
         empty = [layer for layer in layers if _is_unsummed(layer)]
         if empty:
-            found.append(
-                f"{empty[0].where}: the moving average factor of {_list(empty)} is 0 and the statistics are not, "
-                "which Caffe then takes for 0; if they are statistics of NVIDIA's Caffe, say --bn-dialect nvidia"
+            remarks.append(
+                f"{empty[0].where}: the moving average factor of {_list(empty)} is 0, so Caffe takes the statistics, "
+                "which are not 0, for 0; if they are statistics of NVIDIA's Caffe, use --bn-dialect nvidia"
             )
-    return found
+    return remarks
 
 
 def _says_batch(layer: Layer) -> bool:
@@ -195,7 +198,7 @@ def _says_batch(layer: Layer) -> bool:
     return settings.HasField("use_global_stats") and not settings.use_global_stats
 
 
-@np.errstate(invalid="ignore")  # a statistic may be NaN of the signalling kind
+@np.errstate(invalid="ignore")  # a statistic may be a signalling NaN
 def _is_unsummed(layer: Layer) -> bool:
     mean, variance, factor = layer.blobs[:3]
     return not factor.array().any() and bool(mean.array().any() or variance.array().any())

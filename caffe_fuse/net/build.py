@@ -1,4 +1,4 @@
-"""From the two files to a Net: which layers take part, and what comes in."""
+"""Builds a Net from the two files: the layers that take part, and the inputs."""
 
 from __future__ import annotations
 
@@ -32,23 +32,21 @@ def build(
     input_shapes: Mapping[str, Shape],
     bn_dialect: Optional[str] = None,
 ) -> Built:
-    """Raises InputError where the net is no net, or the weights are not this net's."""
+    """The net of a prototxt. Raises InputError if it is not a valid net, or the weights do not fit it."""
     everything = read_layers(document)
     if not everything:
-        raise InputError(
-            "there is no layer in it", where=document.path, remedy="give the deploy prototxt of a Caffe net"
-        )
+        raise InputError("contains no layer", where=document.path, remedy="give the deploy prototxt of a Caffe net")
     state, warnings = state_of(document, state)
     included = [in_phase(layer, state) for layer in everything if takes_part(layer, state)]
     taking_part = {layer.index for layer in included}
     excluded = tuple(layer for layer in everything if layer.index not in taking_part)
     inputs = _net_inputs(document, included)
     warnings += _mixed(everything)
-    for name, maker in _made_elsewhere(included, excluded, inputs).items():
+    for name, producer in _made_elsewhere(included, excluded, inputs).items():
         inputs[name] = None
         warnings.append(
-            f"{maker.where}: blob {name} is made by layer {maker.name}, which does not take part in this phase; "
-            "it is taken for an input of the net"
+            f"{producer.where}: blob {name} is produced by layer {producer.name}, which does not take part in this "
+            "phase; it is taken for an input of the net"
         )
     _check_given(input_shapes, inputs, included)
     inputs.update({name: shape for name, shape in input_shapes.items() if name in inputs})
@@ -65,36 +63,37 @@ def build(
 
 
 def _of_the_graph(net: Net) -> List[str]:
-    """Warnings about sizes and shared memory; the sizes first, for they find what a layer lacks."""
+    """Warnings about sizes and shared memory; the sizes first, because they find what a layer lacks."""
     return [*net.sizes.conflicts, *net.memory.warnings(net)]
 
 
 def unknown_types(everything: Sequence[Layer]) -> List[str]:
-    """A warning about each type that is not in the table. Raises InputError for a layer that has no type."""
+    """A warning about each unknown layer type. Raises InputError for a layer that has no type."""
     strange: Dict[str, List[Layer]] = {}
     for layer in everything:
         if not layer.type:
-            raise InputError(f"layer {layer.name} has no type", where=layer.where, remedy="say what it is")
+            raise InputError(f"layer {layer.name} has no type", where=layer.where, remedy="add its type")
         if layer.layer_type is None:
             strange.setdefault(layer.type, []).append(layer)
     known = (*layers.ALIASES, *layers.LAYERS)
     return [
-        f"{found[0].where}: type {name} of {counted(len(found), 'layer')} is not known{hint(nearest(name, known))}: "
+        f"{users[0].where}: type {name} of {counted(len(users), 'layer')} is not known{hint(nearest(name, known))}: "
         "nothing folds across it, and the sizes of its tops are unknown"
-        for name, found in strange.items()
+        for name, users in strange.items()
     ]
 
 
 def _misspelt(net: Net) -> List[str]:
-    """A warning about each field whose name is nearly that of another one."""
-    found = {layer.misspelt: layer for layer in reversed(net.layers) if layer.misspelt}
+    """A warning about each unknown field whose name resembles a known one."""
+    misspelt = {layer.misspelt: layer for layer in reversed(net.layers) if layer.misspelt}
     return [
-        f"{layer.where}: {field} of {layer} is not known, and Caffe reads no such net" for field, layer in found.items()
+        f"{layer.where}: {field} of {layer} is not known, and Caffe cannot read such a net"
+        for field, layer in misspelt.items()
     ]
 
 
 def _left_out(net: Net) -> List[str]:
-    """A warning about layers that the forward pass computes without something that the files say of them."""
+    """A warning about layers that are run without a setting of the files that is not understood."""
     run = (
         layer
         for layer in net.layers
@@ -106,7 +105,7 @@ def _left_out(net: Net) -> List[str]:
     layer, others = strange[0], strange[1:]
     more = f", as are fields of {counted(len(others), 'more layer')}" if others else ""
     return [
-        f"{layer.where}: {layer.not_understood} of {layer} is not understood, and left out where the net is run{more}"
+        f"{layer.where}: {layer.not_understood} of {layer} is not understood, and ignored when the net is run{more}"
     ]
 
 
@@ -116,38 +115,38 @@ def _mixed(everything: Sequence[Layer]) -> List[str]:
     if len(first) < 2:
         return []
     return [
-        f"{first['layers']}: this net has `layer` and `layers`, new form and old, and Caffe reads no net with both; "
-        "they are read in the order of the text (`caffe-fuse upgrade` makes it one form)"
+        f"{first['layers']}: this net has both `layer` and `layers`, the new form and the old, which Caffe cannot "
+        "read; they are read in the order of the text (`caffe-fuse upgrade` makes it one form)"
     ]
 
 
 def _made_elsewhere(
     included: Sequence[Layer], excluded: Sequence[Layer], inputs: Mapping[str, Shape]
 ) -> Dict[str, Layer]:
-    """Blobs that only layers of another phase make, such as the data of a net for training, with that layer."""
-    makers = {name: layer for layer in reversed(excluded) for name in layer.tops}
+    """Blobs that only layers of another phase produce, such as the data of a training net, with that layer."""
+    producers = {name: layer for layer in reversed(excluded) for name in layer.tops}
     known = set(inputs)
-    found: Dict[str, Layer] = {}
+    elsewhere: Dict[str, Layer] = {}
     for layer in included:
-        found.update({name: makers[name] for name in layer.bottoms if name not in known and name in makers})
+        elsewhere.update({name: producers[name] for name in layer.bottoms if name not in known and name in producers})
         known.update(layer.bottoms)
         known.update(layer.tops)
-    return found
+    return elsewhere
 
 
 def read_layers(document: Document) -> List[Layer]:
     """The layers of a prototxt of any generation, of all phases."""
-    found: List[Layer] = []
+    everything: List[Layer] = []
     for place, field, typed in generations.read_layers(document):
         line, _ = document.position(field.start)
-        found.append(Layer(place, typed.message, typed.unknown, field, document.where(field.start), line))
-    return found
+        everything.append(Layer(place, typed.message, typed.unknown, field, document.where(field.start), line))
+    return everything
 
 
 def _net_inputs(document: Document, included: Sequence[Layer]) -> Dict[str, Shape]:
-    """The `input` fields with their `input_shape` or, four each, `input_dim`.
+    """The `input` fields with the shapes in `input_shape`, or in `input_dim`, which has four sizes for each.
 
-    One without a shape that a layer makes is that layer's (Caffe: upgrade_proto.cpp:968-1003 forgets those).
+    An input without a shape that a layer produces is that layer's (Caffe: upgrade_proto.cpp:968-1003 drops it).
     """
     root = document.root
     inputs = [names.decode(value.string()) for value in root.all("input") if isinstance(value, Scalar)]
@@ -171,7 +170,7 @@ def _check_given(given: Mapping[str, Shape], inputs: Mapping[str, Shape], includ
     for name in given:
         if name not in sources:
             raise InputError(
-                f"--input-shape names blob {name}, which is no input of the net",
+                f"--input-shape names blob {name}, which is not an input of the net",
                 remedy=f"its inputs are: {', '.join(sources) or 'none'}",
             )
 

@@ -1,9 +1,9 @@
-"""Numbers that the weight file leaves out and the text gives: fillers that are no chance.
+"""Weights that are missing in the weight file but defined in the text, by fillers that are not random.
 
-Caffe fills the blobs of every layer, and goes on where the file has none for it (net.cpp:735-770). `constant` and
-`bilinear` (filler.hpp) always give the same numbers: where the text names one, they are what was meant, as for the
-Deconvolution that scales up. A filler that the text does not name is no answer: zeros for a Convolution mean that the
-files do not belong together.
+Caffe fills the blobs of every layer, and accepts that the file has none for it (net.cpp:735-770). `constant` and
+`bilinear` (filler.hpp) always yield the same values: if the text names one, they are what was meant, as for a
+Deconvolution that upsamples. Default fillers are not used: a Convolution filled with zeros would mean that the files do
+not belong together.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from .graph import Layer, Net
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LARGEST = 1 << 24  # numbers of a blob; the sizes stand in the text, which costs nothing
+LARGEST = 1 << 24  # elements of a blob: a text can ask for any size at no cost
 
 
 def filled(net: Net, needed: Sequence[Tuple[Layer, Sequence[Dims]]]) -> Tuple[Net, List[str]]:
-    """The net with the blobs that these layers need and lack, as far as fillers give them, and a note of each."""
-    found: Dict[int, Layer] = {}
+    """The net with the missing blobs of these layers, as far as fillers define them, and a note on each layer."""
+    changed: Dict[int, Layer] = {}
     notes: List[str] = []
     for layer, shapes in needed:
         blobs = None if layer.blobs or layer.record is not None else _blobs(layer, shapes)
         if blobs:
-            found[layer.index] = replace(layer, blobs=blobs)
+            changed[layer.index] = replace(layer, blobs=blobs)
             notes.append(
-                f"{layer.where}: the weight file has nothing for {layer}, and its filler gives its numbers, as in Caffe"
+                f"{layer.where}: the weight file has no weights for {layer}; they come from its filler, as in Caffe"
             )
-    return net.with_layers([found.get(layer.index, layer) for layer in net.layers]) if found else net, notes
+    return net.with_layers([changed.get(layer.index, layer) for layer in net.layers]) if changed else net, notes
 
 
 def _blobs(layer: Layer, shapes: Sequence[Dims]) -> Optional[Tuple[Blob, ...]]:
@@ -46,13 +46,13 @@ def _blobs(layer: Layer, shapes: Sequence[Dims]) -> Optional[Tuple[Blob, ...]]:
     settings = getattr(layer.parameter, message)
     if not settings.HasField(names[0]):
         return None
-    arrays = [_numbers(getattr(settings, name), shape) for name, shape in zip(names, shapes)]
+    arrays = [_values(getattr(settings, name), shape) for name, shape in zip(names, shapes)]
     known = [ArrayBlob(array) for array in arrays if array is not None]
     return tuple(known) if len(known) == len(shapes) else None
 
 
-def _numbers(filler: Any, dims: Dims) -> Optional[NDArray[np.float32]]:
-    """float32 in this shape. None for a filler that draws, and where a size is not known."""
+def _values(filler: Any, dims: Dims) -> Optional[NDArray[np.float32]]:
+    """The values of a filler, float32 in this shape; None for a random filler, or if a size is unknown."""
     shape = tuple(dim for dim in dims if dim is not None)
     if len(shape) < len(dims) or prod(shape) > LARGEST:
         return None
@@ -65,8 +65,8 @@ def _numbers(filler: Any, dims: Dims) -> Optional[NDArray[np.float32]]:
 
 def _bilinear(size: int) -> NDArray[np.float32]:
     """Caffe: filler.hpp BilinearFiller, in float32."""
-    half = np.float32(-(-size // 2))
-    center = np.float32((size - 1) / (2.0 * half))
-    line = 1 - np.abs(np.arange(size, dtype=np.float32) / half - center)
+    factor = np.float32(-(-size // 2))
+    center = np.float32((size - 1) / (2.0 * factor))
+    line = 1 - np.abs(np.arange(size, dtype=np.float32) / factor - center)
     kernel: NDArray[np.float32] = np.outer(line, line).astype(np.float32)
     return kernel

@@ -1,7 +1,7 @@
-"""The net as a graph: layers, the blobs between them, and who reads what.
+"""The net as a graph: layers, the blobs between them, and their producers and consumers.
 
 A blob's name is not a value: an in-place layer writes a new value under an old name. So each write of a name makes
-a new version of it, `conv1@0`, `conv1@1`, and a bottom means the newest version that stands before it in the text
+a new version of it, `conv1@0`, `conv1@1`, and a bottom means the newest version before it in the text
 (Caffe: insert_splits.cpp:39, blob_name_to_last_top_idx).
 """
 
@@ -36,9 +36,9 @@ class Value(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer. `parameter` is a LayerParameter that nobody changes; a rewritten layer is a new Layer."""
+    """One layer. `parameter` is a LayerParameter that must not be changed; a rewritten layer is a new Layer."""
 
-    index: int  # its place in the prototxt: stays the same through all rewriting; below 0 if it is new
+    index: int  # its position in the prototxt, which no rewriting changes; negative for a new layer
     parameter: Any
     unknown: Tuple[Unknown, ...]
     field: Field
@@ -46,10 +46,8 @@ class Layer:
     line: int
     blobs: Tuple[Blob, ...] = ()
     record: Optional[LayerRecord] = None
-    origin: Tuple[Layer, ...] = ()  # of a new layer: those whose work it does
-    reading: Optional[LayerType] = (
-        None  # its layer type in the dialect of the files, where that differs from the type's
-    )
+    origin: Tuple[Layer, ...] = ()  # of a new layer: the layers that it stands for
+    reading: Optional[LayerType] = None  # the layer type in the dialect of the files, if that is not the default
 
     @property
     def name(self) -> str:
@@ -61,12 +59,12 @@ class Layer:
 
     @property
     def kind(self) -> str:
-        """The type by its canonical name, as a CuDNNReLU is a ReLU; as it stands where it is not known."""
+        """The canonical name of the type: a CuDNNReLU is a ReLU. An unknown type is returned as it is."""
         return self.type if self.layer_type is None else self.layer_type.name
 
     @property
     def is_batch_norm(self) -> bool:
-        """Whether it is a BatchNorm, under whatever name its Caffe has for the type."""
+        """Whether it is a BatchNorm, under any name of the type."""
         return self.kind in batch_norm.TYPES
 
     @property
@@ -89,7 +87,7 @@ class Layer:
 
     @property
     def generation(self) -> str:
-        """The form in which the text has the layer: `generations.V0`, V1 or V2."""
+        """The generation of the layer in the text: `generations.V0`, V1 or V2."""
         return generations.of(self.node, self.field.name)
 
     @property
@@ -100,7 +98,7 @@ class Layer:
 
     @property
     def is_identity(self) -> bool:
-        """Whether each number stays as it is, whatever the bottom: of a layer without numbers of its own."""
+        """Whether the layer has no blobs and copies every element of any bottom unchanged."""
         if self.layer_type is None or self.layer_type.affine is None or self.blobs:
             return False
         affine = self.layer_type.affine(self.parameter, (), (None,))
@@ -108,7 +106,7 @@ class Layer:
 
     @property
     def not_understood(self) -> Optional[str]:
-        """A field in the parameters or blobs that what is done with the layer should obey, such as a quantisation."""
+        """A field of the parameters or blobs that is not understood and may matter, such as a quantization."""
         inside = [unknown for unknown in self.unknown if "." in unknown.path]
         if inside:
             return f"field {inside[0].path}{hint(inside[0].meant)}"
@@ -119,13 +117,13 @@ class Layer:
 
     @property
     def misspelt(self) -> Optional[str]:
-        """A field whose name is nearly that of another one: Caffe reads no such net."""
-        found = [unknown for unknown in self.unknown if unknown.meant]
-        return f"field {found[0].path}{hint(found[0].meant)}" if found else None
+        """A field whose name resembles a known one: Caffe cannot read such a net."""
+        misspelt = [unknown for unknown in self.unknown if unknown.meant]
+        return f"field {misspelt[0].path}{hint(misspelt[0].meant)}" if misspelt else None
 
     @property
     def doubt(self) -> Optional[str]:
-        """Why its sizes may be others than we think."""
+        """Why its sizes may differ from those computed, if they may."""
         if any("." in unknown.path for unknown in self.unknown):
             return f"{self.not_understood} of {self} in line {self.line}"
         if self.layer_type is not None and self.layer_type.foreign:
@@ -134,18 +132,18 @@ class Layer:
 
     @classmethod
     def new_after(cls, layer: Layer, parameter: Any) -> Layer:
-        """A layer that the files do not have, next behind one that they have."""
+        """A layer that is not in the files, directly after one that is."""
         return cls(-1 - layer.index, parameter, (), layer.field, layer.where, layer.line)
 
     @property
-    def behind(self) -> Optional[int]:
-        """The index of the layer that a new one stands behind; None for those of the files."""
+    def follows(self) -> Optional[int]:
+        """The index of the layer that a new layer follows; None for layers of the files."""
         return -1 - self.index if self.index < 0 else None
 
     @property
     def order(self) -> Tuple[int, int]:
-        """Where the layer stands in the net: a new one behind that of the files."""
-        return (self.index, 0) if self.behind is None else (self.behind, 1)
+        """A sort key for the layer's position in the net: a new layer comes after that of the files."""
+        return (self.index, 0) if self.follows is None else (self.follows, 1)
 
     def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
         reading = self.reading if parameter.type == self.type else None
@@ -156,7 +154,7 @@ class Layer:
 
 
 class Wiring(NamedTuple):
-    """What each layer reads and writes, as values."""
+    """The values that each layer reads and writes, by layer index, and the producers and consumers of each value."""
 
     bottoms: Mapping[int, Tuple[Value, ...]]
     tops: Mapping[int, Tuple[Value, ...]]
@@ -168,7 +166,7 @@ class Net:
     """The layers that take part, in the order of the text, and the net's own `input` blobs. Frozen.
 
     inputs: blob name -> shape for the net's `input` fields, and for every blob whose shape the user has given.
-    Raises InputError for a bottom that nothing produces (Caffe: net.cpp AppendBottom).
+    Raises InputError for a bottom that no layer produces (Caffe: net.cpp AppendBottom).
     """
 
     def __init__(
@@ -180,11 +178,11 @@ class Net:
         self.wiring = _wire(self.layers, self.inputs)
 
     def with_layers(self, all_layers: Sequence[Layer]) -> Net:
-        """With other layers. Raises InternalError where they make no net: those that were read did."""
+        """The net with other layers. Raises InternalError if they are not a valid net, as the original ones were."""
         try:
             return Net(all_layers, self.inputs, self.given_shapes)
         except InputError as error:
-            raise InternalError(f"the layers make no net any more: {error}") from error
+            raise InternalError(f"the layers are not a valid net any more: {error}") from error
 
     def bottoms(self, layer: Layer) -> Tuple[Value, ...]:
         return self.wiring.bottoms[layer.index]
@@ -193,11 +191,11 @@ class Net:
         return self.wiring.tops[layer.index]
 
     def producer(self, value: Value) -> Optional[Layer]:
-        """The layer that wrote the value, None for an `input` of the net."""
+        """The layer that writes the value; None for an `input` of the net."""
         return self.wiring.producers.get(value)
 
     def consumers(self, value: Value) -> Tuple[Layer, ...]:
-        """The layers that read the value, one entry for each bottom. None means: an output of the net."""
+        """The layers that read the value, one entry for each bottom; empty for an output of the net."""
         return self.wiring.consumers.get(value, ())
 
     @cached_property
@@ -215,17 +213,17 @@ class Net:
 
     @property
     def shapes(self) -> Mapping[Value, Shape]:
-        """The shape of every value; unknown where the files and the user do not say enough."""
+        """The shape of every value; None if the files and the user do not define it."""
         return self.sizes.shapes
 
     @cached_property
     def sizes(self) -> Sizes:
-        """The shapes, and what they depend on where they are in doubt."""
+        """The shapes, and what the doubtful ones depend on."""
         return sizes_of(self, {Value(name, 0): shape for name, shape in self.inputs.items()})
 
     @cached_property
     def memory(self) -> Memory:
-        """Which blobs are one memory, as far as a layer in place changes what is read under another name."""
+        """Which blobs share memory, and where an in-place layer changes a value that is read under another name."""
         return memory_of(self)
 
     @cached_property
@@ -261,9 +259,7 @@ def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
                     remedy="check the spelling, the order of the layers, and the phase (--phase, --level, --stage)",
                 )
         if not layer.tops and layer.layer_type is not None and not layer.layer_type.topless:
-            raise InputError(
-                f"layer {layer.name} ({layer.type}) has no top", where=layer.where, remedy="give its result a name"
-            )
+            raise InputError(f"layer {layer.name} ({layer.type}) has no top", where=layer.where, remedy="add a top")
         bottoms[layer.index] = tuple(newest[name] for name in layer.bottoms)
         for value in bottoms[layer.index]:
             consumers.setdefault(value, []).append(layer)
@@ -275,13 +271,13 @@ def _wire(all_layers: Sequence[Layer], inputs: Mapping[str, Shape]) -> Wiring:
             producers[newest[name]] = layer
             written.append(newest[name])
         tops[layer.index] = tuple(written)
-    return Wiring(bottoms, tops, producers, {value: tuple(found) for value, found in consumers.items()})
+    return Wiring(bottoms, tops, producers, {value: tuple(users) for value, users in consumers.items()})
 
 
 def _is_in_place(layer: Layer, place: int, consumers: Sequence[Layer]) -> bool:
-    """Whether a top is its layer's own bottom. For a second consumer Caffe puts a Split between, and it is no more.
+    """Whether a top is its layer's own bottom. With a second consumer Caffe inserts a Split, and it is not any more.
 
-    Caffe: net.cpp AppendTop, behind InsertSplits.
+    Caffe: net.cpp AppendTop, after InsertSplits.
     """
     return layer.bottoms[place : place + 1] == layer.tops[place : place + 1] and len(consumers) == 1
 
@@ -290,9 +286,9 @@ def _second_source(layer: Layer, value: Value, producers: Mapping[Value, Layer])
     first = producers.get(value)
     source = f"layer {first.name} in line {first.line}" if first is not None else "the net's own input"
     return InputError(
-        f"layer {layer.name} writes blob {value.blob}, which {source} makes as well: Caffe's \"Top blob produced by "
+        f"layer {layer.name} writes blob {value.blob}, which {source} produces, too: Caffe's \"Top blob produced by "
         'multiple sources"',
         where=layer.where,
-        remedy="only its one consumer can write a blob again, in place; check the names, and the phase "
+        remedy="only the single consumer of a blob can write it again, in place; check the names, and the phase "
         "(--phase, --level, --stage)",
     )

@@ -1,4 +1,4 @@
-"""Reads the two files of a model; they are told apart by their content."""
+"""Reads the two files of a model, which are recognised by their content."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .state import State
 PathLike = Union[str, "os.PathLike[str]"]
 # $#name#$, ${name}, $name, {{name}}, {name}, @name@, %(name)s, %name%
 PLACEHOLDER = re.compile(r"\$#[^#]*#\$|\$\{[^}]*\}|\$\w+|\{\{.*?\}\}|\{\w+\}|@\w+@|%\(\w+\)\w|%\w+%")
-# Where a solver has its net, or nets: the whole text of one, and the name of its file.
+# The fields of a solver that hold a net, and those that name its file.
 _NETS_INSIDE = ("net_param", "train_net_param", "test_net_param")
 _NET_FILES = ("net", "train_net", "test_net")
 _SOLVER_FIELDS = {*_NETS_INSIDE, *_NET_FILES, "base_lr", "lr_policy", "max_iter", "snapshot_prefix"}
@@ -40,9 +40,9 @@ def load(
     """A model from its prototxt and, if given, its weights; the two paths may come in either order.
 
     phase, level, stages: which layers take part, as in Caffe's NetState. input_shapes: blob name -> shape, for inputs
-    whose shape the net leaves out or which shall have another. bn_dialect: how BatchNorm's blobs are read, where the
-    files do not tell.
-    Raises InputError (TextError with a place in the text) for files that are no model.
+    whose shape the net omits, or to change it. bn_dialect: the dialect of the BatchNorm layers, if the files do not
+    show it.
+    Raises InputError (TextError with a place in the text) for files that are not a valid model.
     """
     if phase not in ("TEST", "TRAIN"):
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
@@ -51,12 +51,12 @@ def load(
     built = build(document, stored, State(phase, level, frozenset(listed(stages))), shapes, bn_dialect)
     warnings = built.warnings
     if document.has_bom:
-        warnings += (f"{document.path}: it begins with a byte order mark, which Caffe cannot read; it is kept",)
+        warnings += (f"{document.path}: begins with a byte order mark, which Caffe cannot read; it is kept",)
     return Model(document, stored, built.net, built.net, built.excluded, (), warnings)
 
 
 def read_files(net: PathLike, weights: Optional[PathLike]) -> Tuple[Document, Optional[WeightFile]]:
-    """The text and the weights, told apart by what is in them."""
+    """The text and the weights, recognised by their content."""
     sources = [_open(os.fspath(path)) for path in (net, weights) if path is not None]
     if len(sources) == 2 and _is_binary(sources[0]) and not _is_binary(sources[1]):
         sources.reverse()
@@ -71,13 +71,13 @@ def _checked(name: str, shape: Sequence[int]) -> Tuple[int, ...]:
         dims = ()
     if not dims or min(dims) < 1:
         raise InputError(
-            f"the shape {shape} of input {name} is not a row of sizes", remedy="for example (1, 3, 224, 224)"
+            f"the shape {shape} of input {name} is not a valid sequence of sizes", remedy="for example (1, 3, 224, 224)"
         )
     return dims
 
 
 def _open(path: str) -> Source:
-    """A pipe such as /dev/stdin is read to its end: a Source is read at any place."""
+    """The Source of a path. A pipe such as /dev/stdin is read to its end: a Source is read at any offset."""
     try:
         if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
             with open(path, "rb") as file:
@@ -88,23 +88,24 @@ def _open(path: str) -> Source:
 
 
 def _is_binary(source: Source) -> bool:
-    """Whether it has control characters that no text has; a caffemodel has them near its start."""
+    """Whether it has control characters that text does not have; a caffemodel has them near its start."""
     head = source.read(0, min(HEAD_SIZE, source.size))
     return any(byte < 9 or 13 < byte < 32 for byte in head)
 
 
 def _parsed(source: Source) -> Document:
-    """Raises TextError where the text is none; a template has signs that a program would have filled in."""
+    """The parsed text. Raises TextError if it is invalid; a template has placeholders that a program fills in."""
     try:
         return textproto.parse(source.read(0, source.size), source.name)
     except TextError as error:
-        found = next((hit for hit in PLACEHOLDER.finditer(error.line) if hit.start() < error.column <= hit.end()), None)
-        if found is None:
+        hits = PLACEHOLDER.finditer(error.line)
+        placeholder = next((hit for hit in hits if hit.start() < error.column <= hit.end()), None)
+        if placeholder is None:
             raise
         raise TextError(
-            f"{found.group()} is a placeholder: this is a template of a net",
+            f"{placeholder.group()} is a placeholder: this is a template of a net",
             where=error.where,
-            remedy="fill its placeholders in",
+            remedy="fill in its placeholders",
             line=error.line,
             column=error.column,
         ) from error
@@ -114,7 +115,7 @@ def _read_text(source: Source) -> Document:
     head = source.read(0, min(HEAD_SIZE, source.size))
     kind, remedy = explain(head) or ("", "")
     if _is_binary(source):
-        what = f"this is no prototxt: it {kind or 'is binary'}"
+        what = f"this is not a prototxt: it {kind or 'is binary'}"
         raise InputError(what, where=source.name, remedy="give the .prototxt of the net")
     if kind and not kind.startswith("is text"):
         raise InputError(kind, where=source.name, remedy=remedy)
@@ -124,7 +125,7 @@ def _read_text(source: Source) -> Document:
 
 
 def _refuse_solver(document: Document) -> None:
-    """What a fold makes is a net: of a solver that holds one it could not be said which file to hand on."""
+    """Raises InputError for a solver: a fold writes a net, and a solver that holds one could not use that file."""
     fields = {field.name: field for field in reversed(document.root.fields)}
     if fields.keys() & {"layer", "layers"} or not fields.keys() & _SOLVER_FIELDS:
         return
@@ -133,7 +134,7 @@ def _refuse_solver(document: Document) -> None:
         raise InputError(
             f"is a solver that holds its net, in {inside.name}",
             where=document.where(inside.start),
-            remedy="save what stands between its braces as a file, and give that",
+            remedy="save the text between its braces as a file, and give that",
         )
     named = next((name for name in _NET_FILES if name in fields), "net")
     remedy = f"give the prototxt that its `{named}` names"

@@ -1,4 +1,4 @@
-"""A model: the two files as they were read, and the net as it stands now."""
+"""A model: the two files as they were read, and the current net."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .graph import Layer, Net
 
 @dataclass(frozen=True, repr=False)
 class Model:
-    """What `load` gives. Nothing in it changes; a fold is a new Model over the same files.
+    """The result of `load`. Immutable; a fold returns a new Model of the same files.
 
-    source: the net as the files say. net: as it is now. excluded: layers that the phase, level and stages leave
-    out. dropped: those of them that a fold left without sense.
+    source: the net of the files. net: the current net. excluded: layers that do not take part in this phase, level and
+    stages. dropped: those of them that a fold made meaningless.
     """
 
     document: Document
@@ -31,5 +31,5 @@ class Model:
 
     @property
     def paths(self) -> Tuple[str, ...]:
-        """The input files: no output may be one of them."""
+        """The input files, which no output may overwrite."""
         return (self.document.path,) + ((self.weights.path,) if self.weights is not None else ())

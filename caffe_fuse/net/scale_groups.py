@@ -1,4 +1,4 @@
-"""A net's channels in groups: those of one group can be multiplied by one power of two, if all layers around follow."""
+"""Groups of channels that can be multiplied by one power of two, if all layers around them follow."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from .graph import Layer, Net, Value
 
 
 class Groups(NamedTuple):
-    """of: the group of each label; 0 stays as it is. reasons: by label that stands for a pinned one, why it is.
+    """The groups of a net.
 
-    values: the channels of blobs that are not pinned as a whole. blobs: by layer index, how each blob follows.
+    of: the group of each label; group 0 is pinned. roots: the label that represents each label. reasons: by such a
+    label, why it is pinned. values: the channels of blobs that are not pinned as a whole. blobs: by layer index, how
+    each blob follows.
     """
 
     of: np.ndarray
@@ -24,7 +26,7 @@ class Groups(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many groups there are, with group 0."""
+        """The number of groups, including group 0."""
         return int(self.of.max()) + 1
 
     def reason(self, label: int) -> str:
@@ -32,17 +34,17 @@ class Groups(NamedTuple):
         return self.reasons.get(int(self.roots[label]), "")
 
     def families(self) -> List[np.ndarray]:
-        """The groups, those together that come first in one blob."""
+        """The groups, one array for each blob in which some of them occur first."""
         seen = np.zeros(self.size, bool)
         seen[0] = True
-        found: List[np.ndarray] = []
+        families: List[np.ndarray] = []
         for channels in self.values.values():
             groups = np.unique(self.of[channels.labels])
             new = groups[~seen[groups]]
             seen[new] = True
             if new.size:
-                found.append(new)
-        return found
+                families.append(new)
+        return families
 
 
 def grouped(
@@ -52,9 +54,10 @@ def grouped(
     keep_blobs: AbstractSet[str],
     not_finite: AbstractSet[int] = frozenset(),
 ) -> Groups:
-    """kept: layers whose numbers stay. excluded: layers of other phases; what they read and write stays as well.
+    """The groups of a net.
 
-    not_finite: the indices of layers whose numbers stay because no power of two helps them.
+    excluded: layers of other phases; the blobs that they read and write are pinned. kept: layers whose weights do not
+    change. not_finite: the indices of layers whose weights do not change because no power of two helps them.
     """
     ties = Ties()
     values: Dict[Value, Channels] = {}
@@ -67,7 +70,7 @@ def grouped(
             continue
         obstacle = _obstacle(net, layer, kept) if moved.blobs else None
         if layer.index in not_finite:
-            obstacle = f"{layer} has numbers that are not finite, or would not be"
+            obstacle = f"{layer} has weights that are not finite, or would not be"
         if obstacle:
             _pin(ties, [*bottoms, *moved.tops], obstacle)
         blobs[layer.index] = moved.blobs
@@ -79,7 +82,7 @@ def grouped(
         elif value.blob in foreign:
             ties.pin(channels, f"{foreign[value.blob]}, a layer of another phase, works on {value.blob}")
         elif value in net.memory.entangled:
-            ties.pin(channels, f"{value.blob} is one memory with a blob that a layer changes in place")
+            ties.pin(channels, f"{value.blob} shares memory with a blob that a layer changes in place")
         elif value in net.outputs:
             ties.pin(channels, f"{value.blob} is an output of the net")
     roots, reasons = ties.solved()
@@ -93,9 +96,9 @@ def _moved(net: Net, layer: Layer, bottoms: Sequence[Optional[Channels]], ties: 
     layer_type = layer.layer_type
     if layer_type is None or layer_type.homogeneous is None or not bottoms or layer.not_understood:
         return None
-    before, behind = ([net.shapes[value] for value in side] for side in (net.bottoms(layer), net.tops(layer)))
+    before, after = ([net.shapes[value] for value in side] for side in (net.bottoms(layer), net.tops(layer)))
     shapes = [blob.shape for blob in layer.blobs]
-    return layer_type.homogeneous(Setting(layer.parameter, before, behind, shapes, bottoms, ties))
+    return layer_type.homogeneous(Setting(layer.parameter, before, after, shapes, bottoms, ties))
 
 
 def _obstacle(net: Net, layer: Layer, kept: AbstractSet[str]) -> Optional[str]:
@@ -103,7 +106,7 @@ def _obstacle(net: Net, layer: Layer, kept: AbstractSet[str]) -> Optional[str]:
         return f"--keep names {layer}"
     names = [spec.name for spec in layer.parameter.param if spec.name]
     if net.shared_with(layer) or len(names) != len(set(names)):
-        return f"{layer} shares its numbers with another layer"
+        return f"{layer} shares its weights with another layer"
     return None
 
 

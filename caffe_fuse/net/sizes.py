@@ -1,8 +1,8 @@
 """The shapes of a net's values, and which of them are in doubt.
 
-What a field that is not read does to a size nobody knows, nor whether a type of another Caffe does what we think. Such
-a layer and all behind it are in doubt: where sizes do not agree there, they are unknown, with a warning that names what
-it began with. Elsewhere Caffe would refuse such a net, and so do we.
+A field that is not understood may change a size, and a type of another Caffe may differ from what is assumed. Such a
+layer and all layers after it are in doubt: if sizes conflict there, they are unknown, with a warning that names the
+cause. Elsewhere Caffe would refuse such a net, and so does this module.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class Sizes(NamedTuple):
-    """shapes: None for a value of which not even the rank is known. doubts: by layer index, what its sizes depend on.
+    """The sizes of a net.
 
-    conflicts: warnings, one for each doubt.
+    shapes: None for a value whose rank is unknown, too. doubts: by layer index, what its sizes depend on. conflicts:
+    warnings, one for each doubt.
     """
 
     shapes: Mapping[Value, Shape]
@@ -29,14 +30,14 @@ class Sizes(NamedTuple):
 
 
 def sizes_of(net: Net, inputs: Mapping[Value, Shape]) -> Sizes:
-    """inputs: the shapes of the net's own. Raises InputError where sizes do not agree, and nothing is in doubt."""
+    """The sizes of a net. inputs: the shapes of its inputs. Raises InputError for a conflict that is not in doubt."""
     shapes: Dict[Value, Shape] = dict(inputs)
     doubts: Dict[int, str] = {}
     conflicts: Dict[str, str] = {}
     for layer in net.layers:
         bottoms = [shapes[value] for value in net.bottoms(layer)]
-        makers = [net.producer(value) for value in net.bottoms(layer)]
-        inherited = (doubts[maker.index] for maker in makers if maker is not None and maker.index in doubts)
+        producers = filter(None, map(net.producer, net.bottoms(layer)))
+        inherited = (doubts[producer.index] for producer in producers if producer.index in doubts)
         doubt = layer.doubt or next(inherited, None)
         if doubt is not None:
             doubts[layer.index] = doubt
@@ -46,7 +47,7 @@ def sizes_of(net: Net, inputs: Mapping[Value, Shape]) -> Sizes:
             if doubt is None or isinstance(error, MissingBottom) or not _may_be_right(layer):
                 raise
             tops = [None] * len(layer.tops)
-            conflicts.setdefault(doubt, f"{error}; its sizes are unknown, for {doubt} may change them")
+            conflicts.setdefault(doubt, f"{error}; its sizes are unknown, because {doubt} may change them")
         for value, shape in zip(net.tops(layer), tops):
             shapes[value] = net.given_shapes.get(value.blob, shape) if not bottoms else shape
     return Sizes(shapes, doubts, tuple(conflicts.values()))
@@ -58,18 +59,18 @@ def _top_shapes(layer: Layer, bottoms: Sequence[Shape]) -> Sequence[Shape]:
     if layer_type is None:
         return unknown
     try:
-        found = list(layer_type.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
-        for shape in found:
+        shapes = list(layer_type.shapes(layer.parameter, bottoms, [blob.shape for blob in layer.blobs]))
+        for shape in shapes:
             require_possible(shape)
     except InputError as error:
         misread = f"; {layer.misspelt} is not known" if layer.misspelt else ""
         kind = type(error)
         raise kind(f"layer {layer.name} ({layer.type}): {error.what}{misread}", where=layer.where) from error
-    return (found + list(unknown))[: len(layer.tops)]
+    return (shapes + list(unknown))[: len(layer.tops)]
 
 
 def _may_be_right(layer: Layer) -> bool:
-    """Whether the layer could stand, whatever it reads."""
+    """Whether the layer could be valid with other bottoms."""
     if layer.misspelt:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Which layers take part: the phase, the level and the stages of a net, and the rules of its layers."""
+"""The layers that take part: the phase, the level and the stages of a net, and the rules of its layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .graph import Layer
 
 
 class State(NamedTuple):
-    """Which of the layers take part (Caffe: NetState, net.cpp:261-353)."""
+    """The state that decides which layers take part (Caffe: NetState, net.cpp:261-353)."""
 
     phase: str = "TEST"
     level: int = 0
@@ -20,7 +20,7 @@ class State(NamedTuple):
 
 
 def state_of(document: Document, asked: State) -> Tuple[State, List[str]]:
-    """What is asked for, with the stages of the net's own `state`, and warnings about what goes before that.
+    """The requested state with the stages of the net's own `state` added, and warnings if the two differ.
 
     Caffe: net.cpp, Net's constructor sets the phase and the level in the net's state, and adds the stages.
     """
@@ -28,21 +28,21 @@ def state_of(document: Document, asked: State) -> Tuple[State, List[str]]:
     fields = tuple(field for field in root.fields if field.name == "state")
     own = schema.read(document, root._replace(fields=fields), "NetParameter").message.state
     phases = {number: name for name, number in schema.PHASES.items()}
-    says = [
+    settings = [
         (own.HasField("phase"), "phase", phases[own.phase], asked.phase),
         (own.HasField("level"), "level", own.level, asked.level),
     ]
     warnings = [
-        f"{document.where(fields[0].start)}: the net's own state says {name} {stated}, and Caffe goes by what it is "
-        f"started with: {name} {taken} is taken (--{name} {stated} takes the other)"
-        for is_said, name, stated, taken in says
-        if is_said and stated != taken
+        f"{document.where(fields[0].start)}: the net's own state has {name} {stated}, but Caffe uses the one it is "
+        f"started with: {name} {taken} is used (--{name} {stated} selects the other)"
+        for is_set, name, stated, taken in settings
+        if is_set and stated != taken
     ]
     return asked._replace(stages=asked.stages.union(own.stage)), warnings
 
 
 def in_phase(layer: Layer, state: State) -> Layer:
-    """A layer inherits the net's phase (Caffe: net.cpp Init)."""
+    """The layer with the net's phase, unless it has its own (Caffe: net.cpp Init)."""
     if layer.parameter.HasField("phase"):
         return layer
     parameter = schema.copy_of(layer.parameter)
@@ -51,13 +51,13 @@ def in_phase(layer: Layer, state: State) -> Layer:
 
 
 def takes_part(layer: Layer, state: State) -> bool:
-    """Raises InputError for a layer with rules of both kinds."""
+    """Whether the rules of a layer include it. Raises InputError for a layer with rules of both kinds."""
     include, exclude = layer.parameter.include, layer.parameter.exclude
     if include and exclude:
         raise InputError(
             f"layer {layer.name} has both include and exclude rules",
             where=layer.where,
-            remedy="Caffe allows one kind; remove the other",
+            remedy="Caffe allows one kind: remove the other",
         )
     if include:
         return any(_meets(rule, state) for rule in include)
@@ -65,7 +65,7 @@ def takes_part(layer: Layer, state: State) -> bool:
 
 
 def _meets(rule: Any, state: State) -> bool:
-    """Caffe: net.cpp:291-353 StateMeetsRule."""
+    """Whether the state meets a rule (Caffe: net.cpp:291-353 StateMeetsRule)."""
     if rule.HasField("phase") and rule.phase != schema.PHASES[state.phase]:
         return False
     if rule.HasField("min_level") and state.level < rule.min_level:

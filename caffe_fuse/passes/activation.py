@@ -43,7 +43,7 @@ def join_activations(progress: Progress) -> Progress:
     whole = {index: layer for index, layer in progress.parted.items() if index not in rewritten}
     if not whole:
         return progress
-    layers: List[Layer] = [whole.get(layer.index, layer) for layer in progress.net.layers if layer.behind not in whole]
+    layers: List[Layer] = [whole.get(layer.index, layer) for layer in progress.net.layers if layer.follows not in whole]
     return replace(progress, net=progress.net.with_layers(layers))
 
 

@@ -260,7 +260,7 @@ def _absorbable(progress: Progress, moves: List[Move], refused: List[Refused]) -
 
 def _applied(progress: Progress, moves: Sequence[Move]) -> Progress:
     changed = {layer.index: layer for move in moves for layer in move.after}
-    added = {part.behind: part for move in moves for part in move.parts}
+    added = {part.follows: part for move in moves for part in move.parts}
     gone = {layer.index for move in moves for layer in (*move.chain, *move.before)} - set(changed)
     layers: List[Layer] = []
     for layer in progress.net.layers:

@@ -1,4 +1,4 @@
-"""Protobuf as it stands in files: its text losslessly, by spans, with edits on the original offsets; its wire format.
+"""Protobuf files: the text format, parsed losslessly by spans and edited at the original offsets; the wire format.
 
-Imports no other room. It has no word of what the fields mean: that is the schema's.
+Imports no other room. It does not know what the fields mean: the schema does.
 """

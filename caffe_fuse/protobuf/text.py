@@ -1,7 +1,7 @@
-"""Protobuf text, losslessly: a tree of places in the original bytes.
+"""A lossless parser of protobuf text: a tree of spans of the original bytes.
 
 The language: https://protobuf.dev/reference/protobuf/textformat-spec/, as protobuf's C++ and Python parsers read it.
-The tree keeps byte offsets and nothing is ever printed anew: what no edit names is copied.
+The tree keeps byte offsets, and nothing is printed from it: bytes that no edit covers are copied.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .text_grammar import BOM
 from .text_scalar import Scalar as Scalar
 from .text_scalar import Text
 
-_DEEPEST = 100  # as protobuf's own parsers of the binary format
+_DEEPEST = 100  # the limit of protobuf's own parsers of the binary format
 
 
 class Message(NamedTuple):
-    """A message value with its braces; the root has none and is the whole text. Its body is what lies between."""
+    """A message value with its braces, and the body between them; the root has no braces and is the whole text."""
 
     fields: Tuple[Field, ...]
     start: int
@@ -28,11 +28,11 @@ class Message(NamedTuple):
     body_end: int
 
     def all(self, name: str) -> Tuple[Value, ...]:
-        """All values of a field, in order; those of a list each by itself."""
+        """All values of a field, in order, with lists flattened."""
         return tuple(value for field in self.fields if field.name == name for value in field.values)
 
     def last(self, name: str) -> Optional[Value]:
-        """The value that counts where a field may stand once."""
+        """The last value of a field, the one that counts if the field is not repeated."""
         values = self.all(name)
         return values[-1] if values else None
 
@@ -51,7 +51,7 @@ class Field(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """The bytes [start, end) of the original text become `text`."""
+    """Replaces the bytes [start, end) of the original text with `text`."""
 
     start: int
     end: int
@@ -76,15 +76,15 @@ class Document:
         return self.source.startswith(BOM)
 
     def position(self, offset: int) -> Tuple[int, int]:
-        """Line and column of a byte, both from 1."""
+        """The line and the column of a byte, both counted from 1."""
         return self.text.position(offset)
 
     def where(self, place: Union[int, Field, Value]) -> str:
-        """PATH:LINE:COLUMN of a byte or of what begins there."""
+        """PATH:LINE:COLUMN of a byte, or of the start of a field or value."""
         return self.text.where(place if isinstance(place, int) else place.start)
 
     def render(self, edits: Iterable[Edit]) -> bytes:
-        """The text with the edits, whose offsets are all those of the original. Only deletions may overlap."""
+        """The text with the edits applied; all offsets are those of the original. Only deletions may overlap."""
         pieces: List[bytes] = []
         done, written = 0, b""
         for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
@@ -96,7 +96,7 @@ class Document:
 
 
 def parse(source: bytes, path: str = "<text>") -> Document:
-    """The tree of a text. Raises TextError with the place of the first thing that is not protobuf text."""
+    """The tree of a text. Raises TextError at the first place that is not protobuf text."""
     text = Text(source, path)
     start = len(BOM) if source.startswith(BOM) else 0
     fields, end = _Parser(text).fields(start, 0)
@@ -106,21 +106,21 @@ def parse(source: bytes, path: str = "<text>") -> Document:
 
 
 class _Parser:
-    """Takes a whole field at a time."""
+    """Reads one whole field at a time."""
 
     def __init__(self, text: Text) -> None:
         self.text = text
         self.source = text.source
 
     def fields(self, start: int, depth: int) -> Tuple[Tuple[Field, ...], int]:
-        """The fields from a byte on, and where something stands that is no field."""
+        """The fields from a byte on, and the place of the first byte that does not begin a field."""
         source, text = self.source, self.text
-        found: List[Field] = []
+        fields: List[Field] = []
         place = grammar.after_blank(source, start)
         while True:
             match = grammar.PLAIN_FIELD.match(source, place) or grammar.FIELD.match(source, place)
             if match is None:
-                return tuple(found), place
+                return tuple(fields), place
             group = match.lastindex or 0
             if group == grammar.OPEN:
                 field = self.opened(match, depth)
@@ -130,14 +130,14 @@ class _Parser:
                 scalar = Scalar(grammar.KINDS[group], start, end, text)
                 field = Field(self.name(match), (scalar,), place, end, False)
                 place = match.end()
-            found.append(field)
+            fields.append(field)
 
     def name(self, match: Match[bytes]) -> str:
         name = match.group(grammar.NAME)
         return name.decode() if name[0] != 0x5B else grammar.extension_name(self.text, name, match.start())
 
     def opened(self, match: Match[bytes], depth: int) -> Field:
-        """The field whose value a bracket opens."""
+        """The field whose value begins with a bracket or brace."""
         start = match.start(grammar.OPEN)
         if self.source[start] == 0x5B:
             values, end = self.values(match, depth)
@@ -158,17 +158,17 @@ class _Parser:
         """The values of a list, and its end."""
         source, place = self.source, opening.end()
         has_colon = opening.start(grammar.COLON) >= 0
-        found: List[Value] = []
+        values: List[Value] = []
         while source[place : place + 1] != b"]":
             element = grammar.ELEMENT.match(source, place) if has_colon else None
             if element is not None:
                 group = element.lastindex or 0
-                found.append(Scalar(grammar.KINDS[group], *element.span(group), self.text))
+                values.append(Scalar(grammar.KINDS[group], *element.span(group), self.text))
                 place = element.end()
             elif source[place : place + 1] in grammar.CLOSING:
                 message = self.message(place, depth)
-                found.append(message)
+                values.append(message)
                 place = grammar.after_comma(self.text, message.end)
             else:
                 raise grammar.not_an_element(self.text, place, has_colon)
-        return tuple(found), place + 1
+        return tuple(values), place + 1

@@ -1,7 +1,7 @@
-"""Edits of protobuf text that look as if they had been written by hand: own lines, the file's newline and indent.
+"""Edits of protobuf text that look written by hand: one line each, with the file's own newlines and indentation.
 
-Edits of different fields can be rendered together: two neighbours on a line that both go may each take the blank
-between them, and what is appended to one message stands in the order in which it is given.
+Edits of different fields can be rendered together: two removed neighbours on one line may both delete the blank
+between them, and fields appended to one message keep the order in which they are given.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _COMMENT = re.compile(rb"[ \t]*(?:\#[^\r\n]*)?(?=\r?\n|\Z)")
 _SEPARATOR = re.compile(rb"(" + BLANK + rb")[;,]")
 _NEAR_SEPARATOR = re.compile(rb"(?:[ \t]*[;,])?")
 _INDENTED = re.compile(rb"\n([ \t]+)[A-Za-z_]")
-_INDENT_SEARCHED = 1 << 14  # bytes: a file with indents has one early, and each edit of one without would search it all
+_INDENT_SEARCHED = 1 << 14  # bytes: an indented file shows it early, and each edit of another would search all of it
 
 
 def replace(node: Value, text: bytes) -> Edit:
-    """Another text in the place of a value."""
+    """Replaces a value with another text."""
     return Edit(node.start, node.end, text)
 
 
 def replace_field(document: Document, field: Field, lines: Sequence[bytes]) -> Edit:
-    """Another field in the place of a field. lines: its text, indented by two blanks for each level in it."""
+    """Replaces a field with another one. lines: its text, indented by two blanks for each level in it."""
     before = _line_before(document, field.start)
     text = _one_line(lines) if before.strip(_SPACE) else _joined(document, lines, before)
     # After a string the next name may follow at once, but not after a number.
@@ -37,7 +37,7 @@ def replace_field(document: Document, field: Field, lines: Sequence[bytes]) -> E
 
 
 def insert_before(document: Document, field: Field, lines: Sequence[bytes]) -> Edit:
-    """A new field in front of a field. lines: as for `replace_field`."""
+    """Inserts a new field before a field. lines: as for `replace_field`."""
     before = _line_before(document, field.start)
     if before.strip(_SPACE):
         return Edit(field.start, field.start, _one_line(lines) + b" ")
@@ -45,7 +45,7 @@ def insert_before(document: Document, field: Field, lines: Sequence[bytes]) -> E
 
 
 def remove(document: Document, field: Field) -> Edit:
-    """Takes a field out with its separator, and its lines where nothing else stands on them. Comments stay."""
+    """Removes a field with its separator, and its lines if nothing else is on them. Comments stay."""
     source = document.source
     end, kept = field.end, b""
     separator = _SEPARATOR.match(source, end)
@@ -61,14 +61,14 @@ def remove(document: Document, field: Field) -> Edit:
 
 
 def append(document: Document, message: Message, lines: Sequence[bytes]) -> Edit:
-    """A new last field in a message. lines: its text, indented by two blanks for each level in it."""
+    """Appends a new field to a message. lines: its text, indented by two blanks for each level in it."""
     if not message.fields:
         return _first(document, message, lines)
     return insert(document, message.fields[-1], lines)
 
 
 def insert(document: Document, field: Field, lines: Sequence[bytes]) -> Edit:
-    """A new field behind another. lines: its text, indented by two blanks for each level in it."""
+    """Inserts a new field after another. lines: its text, indented by two blanks for each level in it."""
     source = document.source
     before = _line_before(document, field.start)
     place = _end(_NEAR_SEPARATOR, source, field.end)
@@ -94,14 +94,14 @@ def _one_line(lines: Sequence[bytes]) -> bytes:
 
 
 def _joined(document: Document, lines: Sequence[bytes], indent: bytes) -> bytes:
-    """The lines as they stand behind an indent."""
+    """The lines joined, with all but the first after this indent."""
     unit = _indent_unit(document)
     levels = ((len(line) - len(line.lstrip(b" "))) // 2 for line in lines)
     return (_newline(document) + indent).join(unit * level + line.strip() for level, line in zip(levels, lines))
 
 
 def _line_before(document: Document, offset: int) -> bytes:
-    """What stands before a byte on its line; a byte order mark does not count."""
+    """The text before a byte on its line, without a byte order mark."""
     start = document.source.rfind(b"\n", 0, offset) + 1
     return document.source[max(start, document.root.body_start) : offset]
 
@@ -112,7 +112,7 @@ def _newline(document: Document) -> bytes:
 
 
 def _indent_unit(document: Document) -> bytes:
-    """How the file indents the first line that it indents."""
+    """The indentation of the first indented line of the file; two blanks if it has none."""
     indented = _INDENTED.search(document.source, 0, _INDENT_SEARCHED)
     return b"  " if indented is None else indented.group(1)
 

@@ -1,6 +1,6 @@
-"""The grammar of protobuf text as regular expressions, and what to say where a text does not follow it.
+"""The grammar of protobuf text as regular expressions, and the errors for text that does not follow it.
 
-No expression matches the same bytes in two ways, or a long run before a stray byte would take quadratic time.
+No expression matches the same bytes in two ways: otherwise a long run before a stray byte would take quadratic time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _IDENTIFIER = rb"[A-Za-z_][A-Za-z0-9_]*"
 _IN_BRACKETS = rb"[A-Za-z0-9_.\-~!$&()*+,;=%/ \t\r\n\f\v]*"
 _NAME = rb"(" + _IDENTIFIER + rb"|\[" + _IN_BRACKETS + rb"(?:\#[^\n]*\n" + _IN_BRACKETS + rb")*\])"
 _WORD = rb"(?:" + _IDENTIFIER + rb"|-" + SPACE + rb"(?i:inf(?:inity)?|nan)f?)\b"
-# Octal and hexadecimal numbers are integers only, and a zero before a digit makes an octal one: 01.5 and 08 are none.
+# Octal and hexadecimal numbers are integers only, and a leading zero makes a number octal: 01.5 and 08 are invalid.
 _NUMBER = (
     rb"(?:-" + SPACE + rb")?"
     rb"(?:0[xX][0-9a-fA-F]+|0[0-7]+|(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[fF]?)"
@@ -32,7 +32,7 @@ def _scalar(string: bytes) -> bytes:
 
 _STRING = PIECE + rb"(?:" + BLANK + PIECE + rb")*"
 _SEPARATOR = BLANK + rb"(?:[;,]" + BLANK + rb")?"
-# What is last of these groups tells what the field is: a scalar of a kind, or what `{`, `<` or `[` opens.
+# The last of these groups that matched says what the field is: a scalar of some kind, or opened by `{`, `<` or `[`.
 NAME, COLON, OPEN = 1, 5, 6
 KINDS = ("", "", "identifier", "number", "string")
 FIELD = re.compile(
@@ -40,7 +40,7 @@ FIELD = re.compile(
     + (BLANK + rb"(?::" + BLANK + _scalar(_STRING) + _SEPARATOR)
     + (rb"|(:" + BLANK + rb")?([{<\[])" + BLANK + rb")")
 )
-# Most fields have no comment, separator or second string: without those they match in half the time.
+# Most fields have no comment, separator or second string; a pattern without those matches in half the time.
 PLAIN_FIELD = re.compile(
     rb"(" + _IDENTIFIER + rb")[ \t]*"
     rb"(?::[ \t]*" + _scalar(PIECE) + SPACE + rb"(?![;,\#\"'\s])|(:[ \t]*)?([{<\[])" + SPACE + rb"(?![\#\s]))"
@@ -52,7 +52,7 @@ ELEMENT = re.compile(rb"()" + _scalar(_STRING) + _COMMA)
 _BLANKS = re.compile(BLANK)
 _SEPARATORS = re.compile(_SEPARATOR)
 _COMMAS = re.compile(_COMMA)
-# These are compiled when they are used, for few texts need them.
+# These are compiled when they are used: few texts need them.
 _COMMENT_OR_SPACE = rb"\#[^\n]*|[ \t\r\n\f\v]+"
 _EXTENSION = rb"\[(?:[^/\]][^\]]*/)?" + _IDENTIFIER + rb"(?:\." + _IDENTIFIER + rb")*\]\Z"
 _FOUND = rb"(?s:[A-Za-z0-9_.+-]+|" + PIECE + rb"|[\xc2-\xf4][\x80-\xbf]+|.)"
@@ -69,7 +69,7 @@ def after_separator(source: bytes, place: int) -> int:
 
 
 def after_comma(text: Text, end: int) -> int:
-    """Where the next element of a list or its `]` stands."""
+    """The place of the next element of a list, or of its `]`."""
     match = _COMMAS.match(text.source, end)
     if match is None:
         raise _not_a_comma(text, end)
@@ -77,7 +77,7 @@ def after_comma(text: Text, end: int) -> int:
 
 
 def extension_name(text: Text, name: bytes, place: int) -> str:
-    """The name in brackets of an extension, or of the type in an Any, without the blanks and comments in it."""
+    """The bracketed name of an extension, or of the type in an Any, without the blanks and comments in it."""
     name = re.sub(_COMMENT_OR_SPACE, b"", name)
     if not re.match(_EXTENSION, name):
         raise text.error("expected the name of an extension in [ ]", place)
@@ -85,7 +85,7 @@ def extension_name(text: Text, name: bytes, place: int) -> str:
 
 
 def not_a_field(text: Text, place: int, closing: Optional[bytes]) -> TextError:
-    """The error where a field or the end of its message is due. closing: the brace of the end; the root has none."""
+    """The error where a field or the end of its message is expected. closing: the closing brace; None for the root."""
     source = text.source
     name = re.compile(_NAME).match(source, place)
     if name is None:
@@ -103,7 +103,7 @@ def not_a_value(text: Text, place: int) -> TextError:
 
 
 def not_an_element(text: Text, place: int, has_colon: bool) -> TextError:
-    """The error where an element of a list, with what separates it from the next, is due."""
+    """The error where a list element with its separator is expected."""
     if not has_colon:
         return _unexpected(text, place, "`{` in a list without `:`")
     scalar = re.compile(_scalar(_STRING)).match(text.source, place)

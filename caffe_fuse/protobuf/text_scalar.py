@@ -1,4 +1,4 @@
-"""The scalars of protobuf text, and the places that messages about them name."""
+"""The scalars of protobuf text, and the source positions that errors name."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _ESCAPE = re.compile(
 )
 _INTEGER = re.compile(r"-?\s*(?:0[xX][0-9a-fA-F]+|[0-9]+)\Z")
 _FLOAT = re.compile(r"(-?)\s*(?!0[0-9x])([0-9.]+(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan)f?\Z", re.IGNORECASE)
-_LONGEST_INTEGER = 22  # digits, of 2**64 in octal; Python refuses to read some thousands
+_LONGEST_INTEGER = 22  # digits, of 2**64 in octal; Python refuses to convert some thousands
 _SHOWN = 80  # bytes of a line on each side of a place: some files are a single line
 _EXCERPT = 40
 
 
 def excerpt(found: bytes) -> str:
-    """What stands in the text, for a message: one line, not too long, printable."""
+    """A piece of the text for a message: one line, printable, at most _EXCERPT bytes."""
     return shown((found[:_EXCERPT] + (b"..." if len(found) > _EXCERPT else b"")).decode("utf-8", "replace"))
 
 
@@ -54,11 +54,11 @@ class Text:
 
     @cached_property
     def _lines(self) -> List[int]:
-        """Where each line begins."""
+        """The offset at which each line begins."""
         return [0, *(match.end() for match in re.finditer(rb"\n", self.source))]
 
     def position(self, offset: int) -> Tuple[int, int]:
-        """Line and column of a byte, both from 1; a column is a character."""
+        """The line and the column of a byte, both counted from 1; columns count characters."""
         line = bisect_right(self._lines, offset)
         return line, len(self.source[self._lines[line - 1] : offset].decode("utf-8", "replace")) + 1
 
@@ -67,7 +67,7 @@ class Text:
         return f"{self.path}:{line}:{column}"
 
     def error(self, what: str, offset: int, remedy: Optional[str] = None) -> TextError:
-        """The error about what stands at a byte, with its line or, of a long one, the part around the byte."""
+        """The error at a byte, with its line or, if that is long, the part around the byte."""
         line, _ = self.position(offset)
         start = max(self._lines[line - 1], offset - _SHOWN)
         before = _printable(self.source[start:offset])
@@ -76,17 +76,17 @@ class Text:
 
 
 def _printable(line: bytes) -> str:
-    """As wide as it is on a terminal, for the caret."""
+    """The line as wide as a terminal shows it, for the caret."""
     return shown(line.decode("utf-8", "replace").replace("\t", " "))
 
 
-FILL_IN = "if this is a template, put numbers in place of its words"
+FILL_IN = "if this is a template, replace its placeholders with numbers"
 
 
 class Scalar(NamedTuple):
-    """A value that is no message. kind: "string", "number" or "identifier"; a sign belongs to it.
+    """A value that is not a message, with its sign. kind: "string", "number" or "identifier".
 
-    What is asked for and is not there raises TextError with the place.
+    The methods that convert it raise TextError with the place if it is of another kind or out of range.
     """
 
     kind: str
@@ -96,12 +96,12 @@ class Scalar(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As it stands in the file."""
+        """The value as written in the file."""
         _, start, end, origin = self
         return origin.source[start:end].decode("utf-8", "replace")
 
     def string(self) -> bytes:
-        """Adjacent strings are one; escapes are resolved."""
+        """The bytes of the string, with adjacent strings joined and escapes resolved."""
         kind, start, end, origin = self
         if kind != "string":
             raise self._unexpected("a string in quotes")
@@ -113,7 +113,7 @@ class Scalar(NamedTuple):
         return b"".join(_ESCAPE.sub(self._unescaped, piece[1:-1]) for piece in pieces if piece[:1] != b"#")
 
     def integer(self, minimum: int, maximum: int) -> int:
-        """Decimal, 0x hexadecimal or 0 octal."""
+        """The integer, written in decimal, hexadecimal (0x) or octal (0)."""
         text = self.text
         if self.kind != "number" or not _INTEGER.match(text):
             raise self._unexpected("an integer", FILL_IN)
@@ -127,7 +127,7 @@ class Scalar(NamedTuple):
         raise self._unexpected(f"an integer from {minimum} to {maximum}")
 
     def floating(self) -> float:
-        """Decimal, inf or nan: octal and hexadecimal numbers are integers only, also where a float is due."""
+        """The float, written in decimal, or as inf or nan; octal and hexadecimal numbers are integers only."""
         match = _FLOAT.match(self.text)
         if match is None:
             raise self._unexpected("a number" if self.kind != "number" else "a decimal number", FILL_IN)
@@ -148,7 +148,7 @@ class Scalar(NamedTuple):
         return self.text
 
     def _unexpected(self, wanted: str, of_words: Optional[str] = None) -> TextError:
-        """of_words: what to do where a word stands instead."""
+        """The error for another kind of value. of_words: the remedy if the value is an identifier."""
         found = excerpt(self.origin.source[self.start : self.end])
         remedy = of_words if self.kind == "identifier" else None
         return self.origin.error(f"expected {wanted}, found `{found}`", self.start, remedy)
@@ -161,9 +161,9 @@ class Scalar(NamedTuple):
             return bytes([int(hexadecimal, 16)])
         if unicode is not None:
             try:
-                # Two \u may be the halves of one character, as in UTF-16.
-                halves = match.group().decode("unicode_escape").encode("utf-16-le", "surrogatepass")
-                return halves.decode("utf-16-le").encode()
+                # Two \u may be a surrogate pair, as in UTF-16.
+                utf16 = match.group().decode("unicode_escape").encode("utf-16-le", "surrogatepass")
+                return utf16.decode("utf-16-le").encode()
             except UnicodeError:
                 pass
         elif simple in _SIMPLE:

@@ -1,7 +1,7 @@
-"""Protobuf's binary form, by the places of its fields in a file. Nothing is decoded before it is asked for.
+"""Protobuf's wire format, as the offsets of fields in a file. Nothing is decoded before it is needed.
 
 The encoding: https://protobuf.dev/programming-guides/encoding/. A field is a key, the varint
-(number << 3 | wire type), and a value. What nobody here understands is a span that can be copied as it is.
+(number << 3 | wire type), and a value. A field that is not understood is a span that can be copied unchanged.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from ..errors import InputError, SystemFailure
 
 VARINT, FIXED64, DELIMITED, GROUP_START, GROUP_END, FIXED32 = range(6)
 
-# A scan looks at headers that lie far apart: a small window reads little of the numbers between them.
+# A scan reads headers that are far apart: a small window reads little of the values between them.
 _WINDOW = 4096
-# protobuf's own parsers refuse deeper messages.
+# The limit of protobuf's own parsers.
 _DEEPEST_GROUP = 100
 _LONGEST_VARINT = 10
-# Bytes of a number.
+# Bytes of a value of fixed width.
 WIDTHS = {FIXED32: 4, FIXED64: 8}
-# The remedy of everything that only damage explains.
-DAMAGED = "the file is damaged, or no protobuf message"
+# The remedy of every error that only damage explains.
+DAMAGED = "the file is damaged, or is not a protobuf message"
 
 
 class Source:
-    """Bytes that can be read at any place: a file by its path, or bytes in memory.
+    """Bytes that can be read at any offset: a file by its path, or bytes in memory.
 
     name: what messages call it. size: in bytes, taken when it was opened.
-    A file is read with preadv and not mapped: one that shrinks meanwhile raises InputError, no SIGBUS.
+    A file is read with preadv and not mapped: if it shrinks meanwhile, the result is an InputError, not a SIGBUS.
     """
 
     def __init__(self, content: Union[str, os.PathLike[str], bytes], name: str = "") -> None:
@@ -56,14 +56,14 @@ class Source:
         return self._window[offset : offset + end - start]
 
     def byte(self, position: int) -> int:
-        """The byte there, which must lie in the source."""
+        """The byte at a position, which must lie in the source."""
         offset = position - self._window_start
         if 0 <= offset < len(self._window):
             return self._window[offset]
         return self.read(position, position + 1)[0]
 
     def read_into(self, start: int, target: memoryview) -> None:
-        """Fill `target` (writable bytes) with what begins at `start`, past the window."""
+        """Fill `target` (writable bytes) with the bytes from `start` on, bypassing the window."""
         if self._descriptor is None:
             if start + len(target) > self.size:
                 raise self._shrunk()
@@ -107,8 +107,8 @@ def _open(path: Union[str, os.PathLike[str]], name: str) -> int:
 class WireField(NamedTuple):
     """One field of a message, as offsets in the source.
 
-    Fields of one number and a fixed width that follow each other come as one: `repeats` values, the first at
-    `value_start`, each `stride` bytes after the one before. A group's value includes the key that ends it.
+    Consecutive fields of one number and a fixed width are one WireField: `repeats` values, the first at
+    `value_start`, each `stride` bytes after the previous one. A group's value includes the key that ends it.
     """
 
     number: int
@@ -124,7 +124,7 @@ class WireField(NamedTuple):
 
 
 class Overrun(InputError):
-    """A field's length goes past the end of the message around it: usually a download that broke off.
+    """A field extends past the end of the message around it: usually a download that broke off.
 
     number, value_start: the field's number and the offset of its value.
     """
@@ -136,7 +136,7 @@ class Overrun(InputError):
 
 
 def fields(source: Source, start: int, end: int) -> Iterator[WireField]:
-    """The fields of the message in [start, end), in order; InputError with the byte where it is corrupt."""
+    """The fields of the message in [start, end), in order. Raises InputError with the byte where it is corrupt."""
     position = start
     while position < end:
         field = _field(source, position, end)
@@ -151,11 +151,11 @@ def fields(source: Source, start: int, end: int) -> Iterator[WireField]:
 
 
 def _field(source: Source, start: int, end: int) -> WireField:
-    """The field at `start`; of a group its key only."""
+    """The field at `start`; for a group, only its key."""
     key, value_start = varint(source, start, end)
     number, wire_type = key >> 3, key & 7
     if number == 0 or key >> 32:
-        raise _corrupt(source, start, f"has the impossible number {number}")
+        raise _corrupt(source, start, f"has the impossible field number {number}")
     if wire_type == DELIMITED:
         length, value_start = varint(source, value_start, end)
         value_end = value_start + length
@@ -189,19 +189,19 @@ def _whole_group(source: Source, opening: WireField, end: int) -> WireField:
             if len(open_numbers) > _DEEPEST_GROUP:
                 raise _corrupt(source, field.start, f"is a group more than {_DEEPEST_GROUP} deep")
         elif field.wire_type == GROUP_END and open_numbers.pop() != field.number:
-            raise _corrupt(source, field.start, f"ends a group of another number than {field.number}")
+            raise _corrupt(source, field.start, f"ends group {field.number}, which is not the one that is open")
     return opening._replace(end=field.end)
 
 
 def _whole_run(source: Source, first: WireField, end: int) -> WireField:
-    """Unpacked numbers, one key each: a message of a million of them must not become a million fields."""
+    """A run of unpacked values, one key each, as one field: a million of them must not become a million fields."""
     stride = first.stride
     if first.value_start - first.start != 1:
         return first
     key = source.read(first.start, first.value_start)
     run_end = first.end
     while end - run_end >= stride:
-        # A window's worth at a time: the next field may well be of another kind.
+        # One window at a time: the next field may well be of another kind.
         entries = min(end - run_end, _WINDOW) // stride
         keys = source.read(run_end, run_end + entries * stride)[::stride]
         same = len(keys) - len(keys.lstrip(key))
@@ -212,8 +212,8 @@ def _whole_run(source: Source, first: WireField, end: int) -> WireField:
 
 
 def varint(source: Source, start: int, end: int) -> Tuple[int, int]:
-    """The unsigned 64-bit number at `start` and the offset behind it; a message's bytes end at `end`."""
-    # Most of a scan's time goes here, and nearly all numbers take one byte.
+    """The unsigned 64-bit varint at `start`, and the offset after it; the message ends at `end`."""
+    # Most of the time of a scan is spent here, and nearly all varints take one byte.
     byte = source.byte(start) if start < end else 0x80
     if byte < 0x80:
         return byte, start + 1
@@ -230,12 +230,12 @@ def varint(source: Source, start: int, end: int) -> Tuple[int, int]:
 
 
 def signed(value: int) -> int:
-    """The int32 or int64 that protobuf writes as this unsigned varint (negative numbers take ten bytes)."""
+    """The int32 or int64 that protobuf encodes as this unsigned varint (negative values take ten bytes)."""
     return value - (1 << 64) if value >> 63 else value
 
 
 def varint_bytes(value: int) -> bytes:
-    """The shortest varint of a number in 0 .. 2**64 - 1."""
+    """The shortest varint of an integer from 0 to 2**64 - 1."""
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -250,7 +250,7 @@ def tag(number: int, wire_type: int) -> bytes:
 
 
 def delimited(number: int, payload: bytes) -> bytes:
-    """A whole length-delimited field: a string, a message or packed numbers."""
+    """A whole length-delimited field: a string, a message or packed values."""
     return tag(number, DELIMITED) + varint_bytes(len(payload)) + payload
 
 

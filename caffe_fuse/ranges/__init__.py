@@ -1,4 +1,4 @@
-"""Between which numbers activations lie: predicted from the BatchNorms, or recorded on data; and what sums may reach.
+"""Ranges of activations: predicted from the BatchNorms, or recorded on data; and bounds of the sums of layers.
 
-Imports `execution`, `passes` and what is below. A prediction warns; only what was seen makes a result unsafe.
+Imports `execution`, `passes` and what those import. A prediction only warns; a recorded range can make a result unsafe.
 """

@@ -1,7 +1,7 @@
-"""Between which numbers the activations of a net lay when it was run on data: recorded, merged, kept in a file.
+"""Records the ranges of a net's activations when it is run on data, merges them, and stores them in a file.
 
-The file is JSON. It says of each value its layer and blob, the least and the largest finite number of each channel, how
-many numbers there were of each kind that half.py tells apart, and how many of each power of two.
+The file is JSON. For each value it has the layer and blob, the least and largest finite value of each channel, and the
+counts of elements by class (half/classes.py) and by power of two.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
-KINDS = ("zeros", "underflow", "subnormal", "clipped", "overflow", "inf", "nan")  # CLASSES, as the file has them
+KINDS = ("zeros", "underflow", "subnormal", "clipped", "overflow", "inf", "nan")  # CLASSES, in the order of the file
 _PIECE = 1 << 18
 
 
 class Recorded:
-    """What was seen of one value: `range` of the finite numbers, `count` of all.
+    """What was recorded of one value: `range` of the finite elements, `count` of all.
 
-    histogram[e]: how many magnitudes m there were with 2^e <= m < 2^(e+1); -127 stands for all below 2^-126. kinds: how
-    many numbers half precision treats so; see half.py.
+    histogram[e]: the count of magnitudes m with 2^e <= m < 2^(e+1); -127 stands for all below 2^-126. kinds: counts by
+    class; see half/classes.py.
     """
 
     def __init__(self) -> None:
@@ -47,16 +47,16 @@ class Recorded:
 
     @property
     def safe(self) -> bool:
-        """Whether every number that was seen rounds to a finite half."""
+        """Whether every recorded element rounds to a finite fp16 value."""
         return not any(self.kinds[kind] for kind in ("overflow", "inf", "nan"))
 
     @property
     def finite(self) -> bool:
-        """Whether every number that was seen is finite in float32."""
+        """Whether every recorded element is finite in float32."""
         return not (self.kinds["inf"] or self.kinds["nan"])
 
     def add(self, array: NDArray[Any]) -> None:
-        """Take in one float32 array whose axis 1 is that of the channels; one without axes has one."""
+        """Adds a float32 array whose axis 1 is that of the channels; an array with fewer axes is one channel."""
         if not array.size:
             return
         array = np.atleast_1d(array)
@@ -72,51 +72,51 @@ class Recorded:
         self._widen(Range(lows, highs))
         flat = rows.reshape(-1)
         for first in range(0, flat.size, _PIECE):
-            self._count_numbers(flat[first : first + _PIECE])
+            self._count_elements(flat[first : first + _PIECE])
 
     def merge(self, other: Recorded) -> None:
         self._widen(other.range)
         self.count += other.count
-        for exponent, number in other.histogram.items():
-            self.histogram[exponent] = self.histogram.get(exponent, 0) + number
-        for kind, number in other.kinds.items():
-            self.kinds[kind] += number
+        for exponent, count in other.histogram.items():
+            self.histogram[exponent] = self.histogram.get(exponent, 0) + count
+        for kind, count in other.kinds.items():
+            self.kinds[kind] += count
 
     def exponents(self) -> Dict[str, int]:
-        """The histogram in order, as JSON has it."""
+        """The histogram by ascending exponent, with keys as in JSON."""
         return {str(exponent): self.histogram[exponent] for exponent in sorted(self.histogram)}
 
-    def _widen(self, found: Range) -> None:
-        """Runs on inputs of other sizes may not agree about the channels: then one pair serves all."""
-        mine = self.range if self.count else Range(*(np.repeat(ends, found.channels) for ends in self.range))
-        if mine.channels != found.channels:
-            mine, found = mine.whole(), found.whole()
-        self.range = Range(np.minimum(mine.lows, found.lows), np.maximum(mine.highs, found.highs))
+    def _widen(self, other: Range) -> None:
+        """Runs on inputs of different sizes may disagree about the channels: then one pair covers all of them."""
+        mine = self.range if self.count else Range(*(np.repeat(ends, other.channels) for ends in self.range))
+        if mine.channels != other.channels:
+            mine, other = mine.whole(), other.whole()
+        self.range = Range(np.minimum(mine.lows, other.lows), np.maximum(mine.highs, other.highs))
 
-    def _count_numbers(self, piece: NDArray[np.float32]) -> None:
+    def _count_elements(self, piece: NDArray[np.float32]) -> None:
         self.count += piece.size
         exponents = piece.view(np.uint32) >> 23 & 255
         counts = np.bincount(exponents, minlength=256)
         zeros = piece.size - int(np.count_nonzero(piece))
         counts[0] -= zeros
         self._add_kinds(zeros=zeros)
-        for place in np.flatnonzero(counts[:255]).tolist():
-            self.histogram[place - 127] = self.histogram.get(place - 127, 0) + int(counts[place])
-        if counts[: _place(SMALLEST_NORMAL)].any() or counts[_place(LARGEST) :].any():
+        for biased in np.flatnonzero(counts[:255]).tolist():
+            self.histogram[biased - 127] = self.histogram.get(biased - 127, 0) + int(counts[biased])
+        if counts[: _biased_exponent(SMALLEST_NORMAL)].any() or counts[_biased_exponent(LARGEST) :].any():
             magnitudes = np.abs(piece)
             small = (magnitudes > 0) & (magnitudes < SMALLEST_NORMAL)
             odd = magnitudes[small | ~(magnitudes <= LARGEST)]
             classes = classify(odd, rounded(odd))
             self._add_kinds(**{kind: int(np.count_nonzero(chosen)) for kind, chosen in classes.items()})
 
-    def _add_kinds(self, **found: int) -> None:
-        for kind, number in found.items():
-            self.kinds[kind] += number
+    def _add_kinds(self, **counts: int) -> None:
+        for kind, count in counts.items():
+            self.kinds[kind] += count
 
 
-def _place(number: float) -> int:
-    """The bits of the exponent of a float32."""
-    return int(np.float32(number).view(np.uint32)) >> 23
+def _biased_exponent(value: float) -> int:
+    """The exponent bits of a float32."""
+    return int(np.float32(value).view(np.uint32)) >> 23
 
 
 Key = Tuple[str, str]  # the layer that writes a value, "" for an input of the net, and its blob
@@ -124,7 +124,7 @@ Key = Tuple[str, str]  # the layer that writes a value, "" for an input of the n
 
 @dataclass(frozen=True, repr=False)
 class Calibration:
-    """What was recorded of a net. samples: how many. net: its fingerprint."""
+    """Recorded ranges of a net. net: its fingerprint. samples: their count."""
 
     net: str
     samples: int
@@ -134,9 +134,9 @@ class Calibration:
         return f"<Calibration of {len(self.values)} values, {self.samples} samples>"
 
     def merged(self, other: Calibration) -> Calibration:
-        """Both together. InputError if they are not of one net."""
+        """This calibration and another as one. Raises InputError if they are of different nets."""
         if self.net != other.net:
-            raise InputError("the ranges are of different nets", remedy="give those of one net")
+            raise InputError("the ranges are of different nets", remedy="give ranges of one net")
         values: Dict[Key, Recorded] = {}
         for key in dict.fromkeys((*self.values, *other.values)):
             values[key] = Recorded()
@@ -146,7 +146,7 @@ class Calibration:
         return Calibration(self.net, self.samples + other.samples, values)
 
     def of(self, net: Net) -> Dict[Value, Recorded]:
-        """What was recorded, by the values of the net. InputError if it is another net."""
+        """The records by the values of the net. Raises InputError if it is another net."""
         if self.net != fingerprint(net):
             raise InputError(
                 "the ranges were recorded with another net, or for another phase",
@@ -163,22 +163,22 @@ class Calibration:
 
 
 def fingerprint(net: Net) -> str:
-    """The same for nets of the same layers and blobs, whatever their numbers and comments."""
+    """A hash of the layers and blobs of a net, which does not depend on its weights and comments."""
     layers = [[layer.name, layer.type, layer.bottoms, layer.tops] for layer in net.layers]
     return hashlib.sha256(json.dumps([list(net.inputs), layers]).encode()).hexdigest()
 
 
 def keys(net: Net) -> Dict[Key, Value]:
-    """The values of the net by their names in the file, in the order of the net; of two with one name the last."""
-    found = {("", name): Value(name, 0) for name in net.inputs}
-    found.update({(layer.name, value.blob): value for layer in net.layers for value in net.tops(layer)})
-    return found
+    """The values of the net by their keys in the file, in the order of the net; of two with one key the last."""
+    by_key = {("", name): Value(name, 0) for name in net.inputs}
+    by_key.update({(layer.name, value.blob): value for layer in net.layers for value in net.tops(layer)})
+    return by_key
 
 
 def calibrate(model: Model, batches: Iterable[Mapping[str, Any]]) -> Calibration:
-    """Runs the model in float32 on each batch (blob name -> array) and records what its values are.
+    """Runs the model in float32 on each batch (blob name -> array) and records the ranges of its values.
 
-    One batch is held at a time. Raises InputError for batches that do not fit, and for none.
+    One batch is in memory at a time. Raises InputError for a batch that does not fit, and if there are no samples.
     """
     net = model.net
     names = {value: key for key, value in keys(net).items()}
@@ -188,13 +188,13 @@ def calibrate(model: Model, batches: Iterable[Mapping[str, Any]]) -> Calibration
         inputs = checked(net, batch)
         missing = [name for name in input_shapes(net) if name not in inputs]
         if missing or not inputs:
-            raise InputError(f"there are no numbers for input {', '.join(missing)} of the net")
+            raise InputError(f"a batch has no values for input {', '.join(missing)} of the net")
         samples += max(len(np.atleast_1d(array)) for array in inputs.values())
         for value, computed in compute(net, inputs, PRECISIONS["float32"]):
             if value in names and not isinstance(computed, Unavailable):
                 values.setdefault(names[value], Recorded()).add(computed)
     if not samples:
-        raise InputError("there is nothing to calibrate with", remedy="give it at least one sample")
+        raise InputError("there are no samples to calibrate with", remedy="give at least one")
     return Calibration(fingerprint(net), samples, values)
 
 
@@ -211,19 +211,19 @@ def _document(layer: str, blob: str, recorded: Recorded) -> Dict[str, Any]:
 
 
 def _ends(ends: NDArray[np.float64]) -> List[Optional[float]]:
-    """null for a channel without any finite number."""
+    """The ends as JSON has them: null for a channel without a finite value."""
     return [end if np.isfinite(end) else None for end in ends.tolist()]
 
 
 def read_ranges(path: PathLike) -> Calibration:
-    """A file that `calibrate` wrote. InputError for any other."""
+    """Reads a file that `calibrate` wrote. Raises InputError for any other file."""
     path = os.fspath(path)
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot be read: {error}", where=path, remedy="give a file of caffe-fuse calibrate"
+            f"cannot be read: {error}", where=path, remedy="give a file from caffe-fuse calibrate"
         ) from error
     try:
         if content["schema"] != SCHEMA:
@@ -232,20 +232,20 @@ def read_ranges(path: PathLike) -> Calibration:
         return Calibration(str(content["net"]), int(content["samples"]), values)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"is no file of ranges: {type(error).__name__} {error}",
+            f"is not a file of ranges: {type(error).__name__} {error}",
             where=path,
-            remedy="record it anew with caffe-fuse calibrate",
+            remedy="record it again with caffe-fuse calibrate",
         ) from error
 
 
 def _recorded(row: Mapping[str, Any]) -> Recorded:
-    found = Recorded()
-    found.count = int(row["count"])
+    recorded = Recorded()
+    recorded.count = int(row["count"])
     lows = np.array([np.inf if end is None else end for end in row["lows"]], np.float64)
     highs = np.array([-np.inf if end is None else end for end in row["highs"]], np.float64)
     if lows.shape != highs.shape or lows.ndim != 1 or not lows.size:
-        raise ValueError("lows and highs are not of one size")
-    found.range = Range(lows, highs)
-    found.histogram = {int(exponent): int(number) for exponent, number in row["histogram"].items()}
-    found.kinds = {kind: int(row[kind]) for kind in KINDS}
-    return found
+        raise ValueError("lows and highs differ in size")
+    recorded.range = Range(lows, highs)
+    recorded.histogram = {int(exponent): int(count) for exponent, count in row["histogram"].items()}
+    recorded.kinds = {kind: int(row[kind]) for kind in KINDS}
+    return recorded

@@ -1,4 +1,4 @@
-"""What is expected of a net's activations in half precision: predicted from its BatchNorms, or recorded from data."""
+"""The expected activations of a net in half precision: predicted from its BatchNorms, or recorded on data."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Activation(NamedTuple):
-    """What is known of one value of a net. layer: that writes it, "" for an input of the net.
+    """The expected range of one value of a net. layer: the one that writes it, "" for an input of the net.
 
-    range: predicted, then it is bounded in every channel; or that of `recorded`, what was seen on data; or that of
-    `rescaled`, what was seen before powers of two moved, times these powers.
+    range: a predicted one is bounded in every channel; otherwise it is that of `recorded`, which was recorded on data,
+    or that of `rescaled`, which was recorded before powers of two moved, times these powers.
     """
 
     layer: str
@@ -39,12 +39,12 @@ class Activation(NamedTuple):
 
     @property
     def seen(self) -> bool:
-        """Whether this comes from data."""
+        """Whether the range comes from data."""
         return self.recorded is not None or self.rescaled is not None
 
     @property
     def safe(self) -> bool:
-        """Whether nothing was seen that is not finite in half; what is only predicted is safe."""
+        """Whether all that was recorded is finite in half precision; True for a range that is only predicted."""
         if self.rescaled is not None:
             return self.rescaled.finite and not self.overflow.size
         return self.recorded is None or self.recorded.safe
@@ -56,16 +56,16 @@ class Activation(NamedTuple):
 
     @property
     def subnormal(self) -> NDArray[np.intp]:
-        """The channels that are not always 0, and never as large as a normal half."""
+        """The channels that are not always 0, and never as large as a normal fp16 value."""
         magnitudes = self.range.magnitudes
         return np.flatnonzero((magnitudes > 0) & (magnitudes < SMALLEST_NORMAL))
 
 
 class Activations(NamedTuple):
-    """In the order of the net: before, and after if there was a fold. Only values that something is known of.
+    """Values with a known range, in the order of the net: of the net before, and after if there was a fold.
 
-    sigmas: how many deviations from its mean a BatchNorm's bottom is taken to go. sums: the worst case of what the
-    layers with weights add up, of the last of the nets, if it was asked for.
+    sigmas: by how many deviations a BatchNorm's bottom is assumed to differ from its mean. sums: the worst cases of the
+    sums in layers with weights, for the last of the nets, if they were asked for.
     """
 
     sigmas: float
@@ -75,15 +75,15 @@ class Activations(NamedTuple):
 
     @property
     def unsafe(self) -> List[Activation]:
-        """Of the last of the nets those that were seen to overflow; predictions only warn."""
+        """The activations of the last net that were recorded and overflow; predictions only warn."""
         return [row for row in self.after or self.before if not row.safe]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Assumptions:
-    """What expectations of a net rest on. observed: what was recorded of it; it goes before what is predicted.
+    """What expectations of a net are based on. observed: recorded ranges, which take precedence over predicted ones.
 
-    half_sums: whether the sums of devices that add in halves are wanted as well.
+    half_sums: whether the bounds of sums are wanted too, for devices that accumulate in fp16.
     """
 
     net: Net
@@ -93,10 +93,10 @@ class Assumptions:
 
     @cached_property
     def known(self) -> Known:
-        """The ranges of the values of which something is known. Reads the blobs of the BatchNorms."""
-        found = {value: range for value, range in predicted(self.net, self.sigmas).items() if range.bounded}
-        found.update({value: recorded.range for value, recorded in self.observed.items()})
-        return found
+        """The known ranges, by value. Reads the blobs of the BatchNorms."""
+        ranges = {value: range for value, range in predicted(self.net, self.sigmas).items() if range.bounded}
+        ranges.update({value: recorded.range for value, recorded in self.observed.items()})
+        return ranges
 
     def largest(self, progress: Progress) -> Dict[Value, NDArray[np.float64]]:
         """The largest magnitudes that are expected in the channels of a folded net."""
@@ -105,21 +105,21 @@ class Assumptions:
 
 
 def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bool) -> Assumptions:
-    """InputError for a number of sigmas that is none, and for ranges of another net."""
+    """The assumptions about a net. Raises InputError for invalid sigmas, and for ranges of another net."""
     if not 0 < sigmas < np.inf:
-        raise InputError(f"{sigmas:g} sigmas are no range", remedy="give a number above 0, for example 6")
+        raise InputError(f"{sigmas:g} sigmas are not valid", remedy="give a number above 0, for example 6")
     return Assumptions(net, sigmas, {} if ranges is None else ranges.of(net), half_sums)
 
 
 def predict(
     model: Model, *, sigmas: float = SIGMAS, ranges: Optional[Calibration] = None, half_sums: bool = False
 ) -> Activations:
-    """What is expected of a model's activations. The options are those of `fuse`."""
+    """The expected activations of a model. The options are those of `fuse`."""
     return expected(assume(model.net, sigmas, ranges, half_sums))
 
 
 class Fold(NamedTuple):
-    """What became of a net. exponents: of the values that were multiplied by powers of two since."""
+    """A folded net. exponents: of the values that were then multiplied by powers of two."""
 
     after: Net
     progress: Progress
@@ -127,7 +127,7 @@ class Fold(NamedTuple):
 
 
 def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
-    """Of a net, and of what a fold made of it."""
+    """The expected activations of a net, and of the folded net if there is one."""
     before, known, observed = assumptions.net, assumptions.known, assumptions.observed
     listed = _listed(before, known, observed, {})
     if fold is None:

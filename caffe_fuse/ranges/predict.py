@@ -1,8 +1,8 @@
-"""Between which numbers the activations of a net lie, predicted from its BatchNorms: no data is needed.
+"""Predicts the ranges of a net's activations from its BatchNorms, without data.
 
-A BatchNorm knows the mean and the deviation of what it reads, and its scale and shift say what it makes of k
-deviations. From there the layers carry ranges on (layers/ranges.py). What the training data seldom did, other inputs
-may do often: this is an estimate, no bound.
+A BatchNorm stores the mean and the deviation of its bottom, and its scale and shift give the range of its top for k
+deviations. The other layers propagate ranges (layers/ranges.py). Inputs unlike the training data may exceed them: this
+is an estimate, not a bound.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Known = Mapping[Value, Range]
 
 
 def predicted(net: Net, sigmas: float = SIGMAS, inputs: Optional[Mapping[str, Tuple[float, float]]] = None) -> Known:
-    """The range of every value. inputs: blob name -> lowest and highest number, where they are known."""
+    """The range of every value. inputs: blob name -> lowest and highest value, where they are known."""
     given = {name: between(*ends) for name, ends in (inputs or {}).items()}
-    norms = {layer.index: found for layer in net.layers for found in [_norm(layer, sigmas)] if found is not None}
+    norms = {layer.index: norm for layer in net.layers for norm in [_norm(layer, sigmas)] if norm is not None}
     measured: Dict[Value, Range] = {}
     for layer in net.layers:
         if layer.index in norms:
@@ -49,36 +49,36 @@ def predicted(net: Net, sigmas: float = SIGMAS, inputs: Optional[Mapping[str, Tu
 
 
 class Norm(NamedTuple):
-    """What a BatchNorm says about the values around it."""
+    """The ranges of the bottom and the top of a BatchNorm, by its statistics."""
 
     bottom: Range
     top: Range
 
 
 def _norm(layer: Layer, sigmas: float) -> Optional[Norm]:
-    """None for other layers, and where what is stored is not used, or not what was measured."""
+    """The ranges around a BatchNorm; None for other layers, and where its statistics are not stored or not used."""
     layer_type = layer.layer_type
     if layer_type is None or layer_type.statistics is None or (len(layer.bottoms), len(layer.tops)) != (1, 1):
         return None
     parted = None if layer_type.parted is None else layer_type.parted(layer.parameter)
     parameter = layer.parameter if parted is None else parted[0]
-    found = layer_type.statistics(parameter, [blob.array() for blob in layer.blobs])
-    if isinstance(found, Refusal) or found.variance is None:
+    statistics = layer_type.statistics(parameter, [blob.array() for blob in layer.blobs])
+    if isinstance(statistics, Refusal) or statistics.variance is None:
         return None
     with np.errstate(all="ignore"):
-        bottom = _around(found.mean, np.sqrt(np.maximum(found.variance, 0)), sigmas)
-        top = _around(found.shift, found.scale, sigmas)
+        bottom = _around(statistics.mean, np.sqrt(np.maximum(statistics.variance, 0)), sigmas)
+        top = _around(statistics.shift, statistics.scale, sigmas)
     if not (bottom.bounded and top.bounded):
         return None
     return Norm(bottom, top if parted is None else _through(parted[1], top))
 
 
-def _through(parameter: Any, found: Range) -> Range:
-    """Behind an activation that a layer has inside."""
+def _through(parameter: Any, bottom: Range) -> Range:
+    """The range after the activation that a layer contains."""
     layer_type = layers.find(parameter.type)
     assert layer_type is not None
     assert layer_type.ranges is not None
-    return layer_type.ranges(Passage(parameter, (), [found], [None], [None]))[0]
+    return layer_type.ranges(Passage(parameter, (), [bottom], [None], [None]))[0]
 
 
 def _around(middle: Doubles, deviation: Doubles, sigmas: float) -> Range:
@@ -87,16 +87,16 @@ def _around(middle: Doubles, deviation: Doubles, sigmas: float) -> Range:
 
 
 def _settled(net: Net, value: Value, carried: Range, measured: Known) -> Range:
-    """What a BatchNorm has measured counts, but within what the layers before it can give."""
-    found = carried
+    """The range that a BatchNorm measured, within the one that the layers before it allow; else the latter."""
+    settled = carried
     if value in measured:
-        found = measured[value]
-        limits = carried if carried.channels in (1, found.channels) else carried.whole()
-        found = Range(*(np.minimum(np.maximum(ends, limits.lows), limits.highs) for ends in found))
+        settled = measured[value]
+        limits = carried if carried.channels in (1, settled.channels) else carried.whole()
+        settled = Range(*(np.minimum(np.maximum(ends, limits.lows), limits.highs) for ends in settled))
     shape = net.shapes[value]
     channels = None if shape is None else (shape[1] if len(shape) > 1 else 1)
-    # Numbers that do not fit are refused by the fold; here nothing is known then.
-    return found if found.channels == 1 or channels in (None, found.channels) else UNKNOWN
+    # Statistics of another size are refused by the fold; here the range is unknown.
+    return settled if settled.channels == 1 or channels in (None, settled.channels) else UNKNOWN
 
 
 def _carried(net: Net, layer: Layer, bottoms: Sequence[Range]) -> List[Range]:
@@ -115,28 +115,28 @@ def _carried(net: Net, layer: Layer, bottoms: Sequence[Range]) -> List[Range]:
 
 
 def origins(before: Net, progress: Progress, after: Net) -> Dict[Value, Value]:
-    """The values of a folded net, `after`, that the net before has as well: each with its name there."""
+    """The values of a folded net, `after`, that exist in the net before too, each with its counterpart there."""
     values = {layer.index: before.tops(layer) for layer in before.layers}
     writers = progress.writers
-    parted = {layer.behind for layer in after.layers if layer.behind is not None}
-    found = {Value(name, 0): Value(name, 0) for name in after.inputs}
+    parted = {layer.follows for layer in after.layers if layer.follows is not None}
+    origin = {Value(name, 0): Value(name, 0) for name in after.inputs}
     for layer in after.layers:
         # A new layer is the activation that ended the one before it.
-        index = layer.index if layer.behind is None else layer.behind
-        ended = parted if layer.behind is None else frozenset()
+        index = layer.index if layer.follows is None else layer.follows
+        ended = parted if layer.follows is None else frozenset()
         sources: Sequence[Optional[Value]] = () if index in ended else values[index]
         if index in writers:
             sources = [
                 None if each is None or each.index in ended else values[each.index][0] for each in writers[index]
             ]
-        found.update({top: source for top, source in zip(after.tops(layer), sources) if source is not None})
-    return found
+        origin.update({top: source for top, source in zip(after.tops(layer), sources) if source is not None})
+    return origin
 
 
-def multiplied(found: Range, exponents: Exponents) -> Range:
-    """The range of a value whose channels were multiplied by powers of two."""
+def multiplied(original: Range, exponents: Exponents) -> Range:
+    """The range of a value after its channels were multiplied by powers of two."""
     powers = np.ldexp(1.0, np.array(exponents.of))
     if exponents.axis == 1:
-        return Range(found.lows * powers, found.highs * powers)
-    both = [Range(found.lows * power, found.highs * power).whole() for power in (powers.min(), powers.max())]
+        return Range(original.lows * powers, original.highs * powers)
+    both = [Range(original.lows * power, original.highs * power).whole() for power in (powers.min(), powers.max())]
     return Range(np.minimum(*(each.lows for each in both)), np.maximum(*(each.highs for each in both)))

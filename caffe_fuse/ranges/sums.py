@@ -1,7 +1,7 @@
-"""How large a layer's sums can become: the worst case, for devices that add in halves.
+"""Bounds of the sums of layers with weights: the worst case, for devices that accumulate in fp16.
 
-The sum of K products stays below the sum of their magnitudes, |w| * max|x|, in whatever order it is added up. So a
-layer's own forward function gives the bound, from |weights|, |bias| and the magnitudes of its bottom.
+No partial sum of K products exceeds the sum of their magnitudes, |w| * max|x|, in any order. So a layer's own forward
+function, applied to |weights|, |bias| and the magnitudes of its bottom, computes the bound.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from ..layers.layer_type import Shape
 
 
-LARGEST = 1 << 24  # numbers of the image that is tried: how far a window is dilated stands in the text
+LARGEST = 1 << 24  # elements of the image that is tried: its size depends on the dilation in the prototxt
 
 
 class SumBound(NamedTuple):
-    """terms: K, the products of one sum. bounds: of the magnitude of every partial sum, float32 (channels,)."""
+    """terms: K, the count of products in a sum. bounds: of the magnitudes of partial sums, float32 (channels,)."""
 
     layer: str
     terms: int
@@ -36,26 +36,26 @@ class SumBound(NamedTuple):
 
     @property
     def overflow(self) -> NDArray[np.intp]:
-        """The channels whose sums may become infinite on the way."""
+        """The channels with a partial sum that may become infinite."""
         return np.flatnonzero(self.bounds >= OVERFLOW)
 
 
 def sum_bounds(net: Net, known: Known) -> Tuple[SumBound, ...]:
-    """Of each layer with weights whose bottoms are bounded. Reads all their weights."""
-    found: List[SumBound] = []
+    """The bounds of each layer with weights whose bottom is bounded. Reads all their weights."""
+    bounds: List[SumBound] = []
     for layer in net.layers:
         if layer.layer_type is None or layer.layer_type.absorb is None or not layer.blobs or len(layer.tops) != 1:
             continue
         bottom = net.bottoms(layer)[0]
         if bottom in known and known[bottom].bounded:
             bound = _bound(layer, known[bottom], net.shapes[bottom])
-            found += [bound] if bound is not None else []
-    return tuple(found)
+            bounds += [bound] if bound is not None else []
+    return tuple(bounds)
 
 
-@np.errstate(all="ignore")  # an infinite bound says what there is to say
-def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
-    """None where the shape does not say enough."""
+@np.errstate(all="ignore")  # an infinite bound is a valid result
+def _bound(layer: Layer, bottom: Range, shape: Shape) -> Optional[SumBound]:
+    """The bound of a layer; None where too little of the shape is known."""
     layer_type, parameter = layer.layer_type, layer.parameter
     assert layer_type is not None
     assert layer_type.absorb is not None
@@ -69,9 +69,9 @@ def _bound(layer: Layer, found: Range, shape: Shape) -> Optional[SumBound]:
         return None
     try:
         require_fitting(layer, layer_type, [sizes])
-    except InputError:  # where sizes are in doubt the bottom may be another than it seems
+    except InputError:  # where sizes are in doubt the bottom may have another shape
         return None
-    spread = found.magnitudes.astype(np.float32).reshape(1, -1, *(1,) * (len(sizes) - 2))
+    spread = bottom.magnitudes.astype(np.float32).reshape(1, -1, *(1,) * (len(sizes) - 2))
     magnitudes = np.ascontiguousarray(np.broadcast_to(spread, sizes))
     blobs = [np.abs(blob.array()).astype(np.float32) for blob in layer.blobs]
     (top,) = layer_type.forward(parameter, blobs, [magnitudes])

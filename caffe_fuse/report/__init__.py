@@ -1,4 +1,4 @@
 """The forms of a report: terminal, JSON, HTML; and what `show` prints.
 
-Imports `folding` and what is below. It words and lays out facts; it finds none.
+Imports `folding` and its imports. It words and lays out facts that other rooms have determined.
 """

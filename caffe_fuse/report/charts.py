@@ -1,6 +1,6 @@
-"""The pictures of the HTML report, as SVG by matplotlib. Their colours come from the page, which is light or dark.
+"""The charts of the HTML report, as SVG by matplotlib. Their colours come from the page, which is light or dark.
 
-Magnitudes stand on a scale of powers of two: half precision ends and thins out at powers of two.
+Magnitudes are on a logarithmic scale of base 2, as the bounds of the classes of half precision are powers of two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SMALLEST_SUBNORMAL = 2.0**-24
-LEFT_END, RIGHT_END = 2.0**-34, 2.0**28  # what lies beyond is drawn at the end
+LEFT_END, RIGHT_END = 2.0**-34, 2.0**28  # magnitudes beyond are drawn at the end
 TICKS, TICK_LABELS = [-24, -14, 0, 16], ["2⁻²⁴", "2⁻¹⁴", "1", "65504"]
 LONGEST_LABEL = 34
 ROW_INCHES = 0.24
@@ -31,12 +31,12 @@ _BANDS = (
     ("normal", SMALLEST_NORMAL, LARGEST),
     ("overflow", LARGEST, RIGHT_END),
 )
-# Only what the page does not set: no date, and names that are the same in every run.
+# Only what the page does not set: no date, and identifiers that are the same in every run.
 _SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "caffe_fuse", "font.size": 9, "font.family": "sans-serif"}
 
 
 class Range(NamedTuple):
-    """A row of the range picture. before, after: smallest and largest magnitude, None where there is none."""
+    """A row of the range chart. before, after: smallest and largest magnitude, None if there are none."""
 
     label: str
     before: Optional[Tuple[float, float]]
@@ -44,7 +44,7 @@ class Range(NamedTuple):
 
 
 def ranges(rows: Sequence[Range]) -> str:
-    """One row a layer, from its smallest to its largest magnitude, before and after, over the window of a half."""
+    """One row per layer, from its smallest to its largest magnitude, before and after, over the range of fp16."""
     figure, axes = _figure(8.4, ROW_INCHES * len(rows) + 0.7)
     _bands(axes.axvspan)
     axes.set_xlim(np.log2(LEFT_END), np.log2(RIGHT_END))
@@ -66,9 +66,9 @@ def ranges(rows: Sequence[Range]) -> str:
 
 
 def strip(before: np.ndarray, after: np.ndarray, typical: np.ndarray) -> str:
-    """One layer, channel by channel: the largest magnitude before, and after from the typical to the largest one.
+    """One layer by channel: the largest magnitude before, and the range after from the typical to the largest one.
 
-    All float64 (channels,); 0 where a channel has no number but 0.
+    All float64 (channels,); 0 where all elements of a channel are 0.
     """
     figure, axes = _figure(8.4, 1.9)
     _bands(axes.axhspan)
@@ -77,7 +77,7 @@ def strip(before: np.ndarray, after: np.ndarray, typical: np.ndarray) -> str:
     width = max(0.5, min(8.0, 380 / max(after.size, 1)))
     lines = axes.vlines(channels[drawn], _powers(typical[drawn]) - 0.3, _powers(after[drawn]) + 0.3, linewidth=width)
     lines.set_gid("after")
-    # The colours of the page reach what a dot is filled with, not its edge.
+    # The page sets the colour of a dot's fill, not of its edge.
     dots = axes.scatter(channels[before > 0], _powers(before[before > 0]), s=max(2.0, width * 4), edgecolors="none")
     dots.set_gid("before")
     axes.set_xlim(-1, max(after.size, 1))
@@ -100,7 +100,7 @@ def _figure(width: float, height: float) -> Tuple[Figure, Axes]:
 
 
 def _bands(draw: Any) -> None:
-    """The classes of half precision."""
+    """Draws the classes of half precision as bands."""
     for name, start, end in _BANDS:
         first, last = np.log2([start, end])
         draw(first, last, linewidth=0).set_gid(f"band-{name}")
@@ -122,11 +122,11 @@ def _shortened(label: str) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    """The picture as an element of a page: without a header, and as wide as its place."""
+    """The chart as an element of a page: without a header, and as wide as its container."""
     import matplotlib
 
     buffer = io.StringIO()
-    # The letters of a name are drawn by the consumer's fonts: those that are missing here may be there.
+    # Text is drawn with the fonts of the browser, which may have glyphs that are missing here.
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         figure.patch.set_visible(False)
@@ -134,7 +134,7 @@ def _svg(figure: Figure) -> str:
             axes.patch.set_visible(False)
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    # Several pictures stand in one page, where an id may be there only once.
+    # A page has several charts, and an id must be unique in it.
     text = re.sub(r'id="(before|after|band-\w+)"', r'class="\1"', text)
     start, end = text.index("<svg"), text.index(">", text.index("<svg"))
     return re.sub(r' (width|height)="[^"]*"', "", text[start:end]) + text[end:]

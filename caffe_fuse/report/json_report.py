@@ -1,4 +1,4 @@
-"""The JSON form of a report, `"schema": 1`. Names are stable; a number that JSON has no word for is a string."""
+"""The JSON form of a report, `"schema": 1`. Names are stable; NaN and infinity are strings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Number = Union[int, float, str]
 
 
 def to_json(report: Report, outputs: Sequence[Written]) -> str:
-    """Reads all files once more for their sha256."""
+    """The JSON report of a fold. Reads all files once more for their sha256."""
     content = {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
@@ -119,7 +119,7 @@ def _plain(value: Any) -> Any:
 
 
 def half_document(policy: HalfPolicy, **nets: Diagnosis) -> Dict[str, Any]:
-    """nets: by moment. Of each a row for each blob, and how many channels are in each state."""
+    """For each net, a row for each blob and the counts of channels by state. nets: by moment ("before", "after")."""
     result: Dict[str, Any] = {"policy": policy.name}
     result.update({name: [_half_row(blob) for blob in found.rows] for name, found in nets.items()})
     result["channels"] = {name: {state: found.states[state] for state in STATES} for name, found in nets.items()}
@@ -175,7 +175,7 @@ def _refused(refused: Refused, typed: Typed) -> Dict[str, Any]:
         "type": layer.type,
         "rule": refused.rule,
         "reason": refused.reason,
-        "remedy": None if refused.remedy is None else refused.remedy.told(typed),
+        "remedy": None if refused.remedy is None else refused.remedy.in_full(typed),
         "line": layer.line,
     }
 

@@ -1,4 +1,4 @@
-"""The HTML form of a report: one file that needs nothing else. The template is page.html."""
+"""The HTML form of a report: one self-contained file. The template is page.html."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from .charts import Range, ranges, strip
 
 STRIPS = 4
 SHOWN = 8  # channels of a blob, and blobs
-# Rows of the picture that is seen at once; the rest is a click away.
+# Rows of the chart that is shown first; the chart of all rows is folded.
 FIRST_ROWS = 24
 
 
 class Sums(NamedTuple):
-    """What half precision makes of all blobs of one layer, or of a net. broken: numbers that are NaN or infinite."""
+    """What half precision does to all blobs of a layer, or of a net. broken: how many values are NaN or infinite."""
 
-    numbers: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
     min_nonzero: float
     max_abs: float
     overflow: int
@@ -37,7 +37,7 @@ class Sums(NamedTuple):
 
 
 class LayerRow(NamedTuple):
-    """One layer before, with those that it took in, and after; None where it has no numbers."""
+    """One layer before, with the layers that it absorbed, and after; None where it has no blobs."""
 
     layer: str
     before: Optional[Sums]
@@ -45,13 +45,13 @@ class LayerRow(NamedTuple):
 
     @property
     def badness(self) -> Tuple[int, int]:
-        """How many numbers do not survive, before or after; and how many lose digits or all."""
+        """How many values do not stay finite, before or after; and how many become subnormal or 0."""
         both = [sums for sums in (self.before, self.after) if sums is not None]
         return sum(sums.overflow + sums.broken for sums in both), sum(sums.subnormal + sums.underflow for sums in both)
 
 
-class Told(NamedTuple):
-    """Channels of one blob, the worst first; more: how many there are beside those that are shown."""
+class ListedChannels(NamedTuple):
+    """Channels of one blob, the worst first; more: how many are not shown."""
 
     blob: BlobChannels
     channels: Sequence[Channel]
@@ -61,7 +61,7 @@ class Told(NamedTuple):
 class Strip(NamedTuple):
     layer: str
     picture: str
-    told: Sequence[Told]
+    listed: Sequence[ListedChannels]
 
 
 def to_html(report: Report, outputs: Sequence[Written]) -> str:
@@ -93,7 +93,7 @@ def _template() -> Any:
         raise InputError("the HTML report needs jinja2", remedy="pip install 'caffe-fuse[report]'") from error
     environment = Environment(
         loader=PackageLoader("caffe_fuse.report", "."),
-        autoescape=True,  # names of layers and blobs are anybody's text
+        autoescape=True,  # names of layers and blobs are arbitrary text
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -105,7 +105,7 @@ def _template() -> Any:
 
 
 def _rows(report: Report) -> List[LayerRow]:
-    """In the order of the net before. What a layer took in counts as its own before, so that both can be compared."""
+    """The rows in the order of the net before. Absorbed layers count as part of their absorber, for comparison."""
     holders = {
         layer.name: rewrite.after.name for rewrite in (*report.folded, *report.converted) for layer in rewrite.before
     }
@@ -126,7 +126,7 @@ def _by_layer(half: HalfReport, holders: Mapping[str, str]) -> Dict[str, List[Ha
 def _sums(rows: Iterable[HalfRow]) -> Sums:
     stats = [row.stats for row in rows]
     return Sums(
-        numbers=sum(each.count for each in stats),
+        count=sum(each.count for each in stats),
         min_nonzero=min((each.min_nonzero for each in stats if each.min_nonzero), default=0.0),
         max_abs=max((each.max_abs for each in stats), default=0.0),
         overflow=sum(each.overflow for each in stats),
@@ -138,13 +138,13 @@ def _sums(rows: Iterable[HalfRow]) -> Sums:
 
 
 def _worst(rows: Sequence[LayerRow]) -> List[LayerRow]:
-    """The layers that somebody came to see, in the order of the net."""
+    """The layers that lose most, in the order of the net."""
     chosen = {row.layer for row in sorted(rows, key=lambda row: row.badness, reverse=True)[:FIRST_ROWS]}
     return [row for row in rows if row.layer in chosen]
 
 
 def _strips(report: Report) -> List[Strip]:
-    """The layers that lose most after all: by channels that overflow, are lost, weak or dead, then by numbers."""
+    """The layers that lose most after the fold: by channels that overflow, are lost, weak or dead, then by values."""
     layers: Dict[int, List[BlobChannels]] = {}
     for blob in report.after_channels.rows:
         layers.setdefault(blob.layer, []).append(blob)
@@ -155,8 +155,8 @@ def _strips(report: Report) -> List[Strip]:
 
 def _loss(blobs: Sequence[BlobChannels]) -> Tuple[int, ...]:
     states = Counter(channel.state for blob in blobs for channel in blob.channels)
-    numbers = sum(blob.row.stats.underflow + blob.row.stats.subnormal for blob in blobs)
-    return (*(states[state] for state in STATES), numbers)
+    flushed = sum(blob.row.stats.underflow + blob.row.stats.subnormal for blob in blobs)
+    return (*(states[state] for state in STATES), flushed)
 
 
 def _strip(report: Report, index: int, blobs: Sequence[BlobChannels]) -> Optional[Strip]:
@@ -166,25 +166,25 @@ def _strip(report: Report, index: int, blobs: Sequence[BlobChannels]) -> Optiona
     typical = np.sqrt(after.signal / np.maximum(after.count, 1))
     earlier = np.zeros(after.count.size) if before is None else before.max_abs
     picture = strip(earlier, after.max_abs, typical)
-    return Strip(blobs[0].row.layer, picture, [_told(blob) for blob in blobs if blob.channels])
+    return Strip(blobs[0].row.layer, picture, [_listed(blob) for blob in blobs if blob.channels])
 
 
-def _told(blob: BlobChannels) -> Told:
+def _listed(blob: BlobChannels) -> ListedChannels:
     worst = sorted(blob.channels, key=lambda each: (STATES.index(each.state), each.snr, -each.max_abs))
-    return Told(blob, worst[:SHOWN], len(worst) - len(worst[:SHOWN]))
+    return ListedChannels(blob, worst[:SHOWN], len(worst) - len(worst[:SHOWN]))
 
 
-def _outside(found: Diagnosis) -> List[Told]:
-    """The blobs with numbers that are not finite in half, those with most such channels first."""
+def _outside(found: Diagnosis) -> List[ListedChannels]:
+    """The blobs with values that are not finite in half precision, those with the most such channels first."""
     bad = [
         blob._replace(channels=tuple(channel for channel in blob.channels if channel.state == "overflow"))
         for blob in found.rows
     ]
-    return [_told(blob) for blob in sorted(bad, key=lambda blob: -len(blob.channels)) if blob.channels][:SHOWN]
+    return [_listed(blob) for blob in sorted(bad, key=lambda blob: -len(blob.channels)) if blob.channels][:SHOWN]
 
 
 def _activations_picture(report: Report) -> str:
-    """From the channel that stays smallest to the one that becomes largest, of each blob; the largest ones first."""
+    """The chart of activations: of each of the largest blobs, from its smallest channel to its largest one."""
     largest = {id(row): float(row.range.magnitudes.max(initial=0.0)) for row in report.activations.after}
     known = [row for row in report.activations.after if 0 < largest[id(row)] < np.inf]
     chosen = sorted(known, key=lambda row: -largest[id(row)])[:FIRST_ROWS]

@@ -1,4 +1,4 @@
-"""The `show` command: a net's layers with their blobs and shapes, and what a fold would do with each."""
+"""The `show` command: the layers of a net with their blobs and shapes, and what a fold would do to each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..wording import counted, few, shown
 
 
 def plan_report(model: Model) -> List[str]:
-    """One line a layer: name, type, bottoms -> tops with shapes, weights, and its fate."""
+    """One line per layer: name, type, bottoms -> tops with shapes, blobs, and its fate in a fold."""
     progress = passes.run(model.net)
     fate: Dict[int, str] = {}
     for rewrite in progress.rewrites:
@@ -39,7 +39,7 @@ def plan_report(model: Model) -> List[str]:
 
 
 def _blobs(model: Model, layer: Layer) -> Sequence[Shape]:
-    """Numbers that stand in for weights have a size where the net does not tell one."""
+    """The shapes of a layer's blobs; without a weight file those that the net implies, not those of placeholders."""
     if model.weights is None:
         return expected_shapes(model.net, layer) or ()
     return [blob.shape for blob in layer.blobs]

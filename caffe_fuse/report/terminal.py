@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
-# Whose answers in half precision there are: of a fold, of a fold that was repaired, of any two nets.
+# The nets whose outputs in half precision are printed: of a fold, of a fold with range repair, of any two nets.
 _FOLDED, _REPAIRED, _TWO = ("before", "", "folded"), ("before", "folded", "repaired"), ("A", "", "B")
 SHOWN = 8  # lines of a list, unless -v asks for all
 
@@ -37,7 +37,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
     lines += _refused(report, verbose)
     if report.dropped:
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
-        lines.append(f"dropped    {names}: of another phase, and with a blob or a name that is gone")
+        lines.append(f"dropped    {names}: of another phase, with a blob or a name that no longer exists")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += channel_lines(report.after_channels, verbose) + _flushed(report)
@@ -47,7 +47,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
     lines += [f"wrote      {path}" for path in outputs]
     files = ""
     if report.problems:
-        files = "; written all the same (--force)" if outputs else "; no model file was written"
+        files = "; written nevertheless (--force)" if outputs else "; no model file was written"
     return [*lines, *_ending(report.problems, report.verdict + files, report.next)]
 
 
@@ -58,20 +58,20 @@ def check_report(checked: Checked, verbose: bool) -> List[str]:
 
 
 def _ending(problems: Sequence[Problem], verdict: str, following: Sequence[str]) -> List[str]:
-    """Why it is not safe, the verdict, and what to do about it."""
+    """The last lines: why the result is not safe, the verdict, and what to do next."""
     reasons = [f"not safe   {problem}" for problem in problems]
     return [*reasons, VERDICT + verdict, *(f"next       {step}" for step in following)]
 
 
 def upgrade_report(done: Upgrade) -> List[str]:
-    lines = [f"{title:<10} {each}" for title, every in (("net", done.net), ("weights", done.weights)) for each in every]
+    lines = [f"{title:<10} {line}" for title, part in (("net", done.net), ("weights", done.weights)) for line in part]
     if not lines:
-        lines = ["unchanged  there is nothing of an old form in it: the bytes are the same"]
+        lines = ["unchanged  nothing is in an old form: the bytes are the same"]
     return [*lines, *(f"wrote      {path}" for path in done.written)]
 
 
 def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
-    """One line of sums, then the blobs that do not survive."""
+    """One line of sums, then the blobs that do not stay finite."""
     if not half.policy.checked:
         return []
     bad = [row for row in half.rows if not row.stats.safe]
@@ -81,13 +81,13 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
             sums[name] += getattr(row.stats, name)
     words = {"overflow": "overflow (clipped to 65504)"} if half.policy.saturates else {}
     found = [f"{sums[name]:,} {words.get(name, name)}" for name in CLASSES if sums[name]]
-    place = f"{counted(sums['count'], 'number')} in {counted(len(half.rows), 'blob')}"
+    place = f"{counted(sums['count'], 'value')} in {counted(len(half.rows), 'blob')}"
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {place}"]
     return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
 
 
 def channel_lines(found: Diagnosis, verbose: bool) -> List[str]:
-    """The channels that half precision loses, with what made them so; nothing where there are none."""
+    """The channels that half precision loses, with their cause; empty if there are none."""
     if not found.worst:
         return []
     counts = counted_states((row.layer, channel) for row, channel in found.worst)
@@ -108,7 +108,7 @@ def _channel(row: HalfRow, channel: Channel) -> str:
 
 
 def activation_lines(found: Activations, typed: Typed, verbose: bool) -> List[str]:
-    """What is expected to leave the range of halves; nothing where all stays inside."""
+    """The activations that are expected to leave the range of fp16; empty if none are."""
     lines: List[str] = []
     for moment, rows in ((" before the fold", found.before), (" after the fold", found.after)):
         when = moment if found.after else ""
@@ -119,10 +119,10 @@ def activation_lines(found: Activations, typed: Typed, verbose: bool) -> List[st
         if small:
             lines += [f"activations{when}: channels that stay subnormal in {counted(len(small), 'blob')}", *small]
     if any(row.overflow.size and not row.seen for row in found.after or found.before):
-        lines.append(f"  to know more than this prediction, {CALIBRATE.told(typed)}")
+        lines.append(f"  to replace this prediction by measurements, {CALIBRATE.in_full(typed)}")
     bad = [bound for bound in found.sums if bound.overflow.size]
     if found.sums:
-        lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow while they add up, at the worst")
+        lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow in their sums, in the worst case")
         each = [f"  {bound.layer}: {counted(bound.terms, 'term')}, up to {bound.bounds.max():.6g}" for bound in bad]
         lines += _shortened(each, verbose)
     return lines
@@ -131,24 +131,24 @@ def activation_lines(found: Activations, typed: Typed, verbose: bool) -> List[st
 def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     magnitudes = row.range.magnitudes
     worst = channels[magnitudes[channels].argmax()]
-    origin = "seen" if row.seen else "predicted"
+    origin = "recorded" if row.seen else "predicted"
     place = f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
     share = f"{channels.size} of {counted(magnitudes.size, 'channel')}"
     return f"{place}: {share}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
 
 
 def run_report(found: Mapping[str, Any], output: Optional[str]) -> List[str]:
-    """A line for each blob; for one with a row of classes the largest of them, too."""
+    """One line per blob; for rows of classes, also the top classes of the first rows."""
     lines: List[str] = []
     for name, array in found.items():
-        shape = "x".join(map(str, array.shape)) or "one number"
+        shape = "x".join(map(str, array.shape)) or "one value"
         finite = array[np.isfinite(array)]
         broken = f", {array.size - finite.size:,} not finite" if finite.size < array.size else ""
-        numbers = "none"
+        summary = "none"
         if finite.size:
             mean = (finite / np.float64(finite.size)).sum()  # the sum may be infinite where the mean is not
-            numbers = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {mean:.6g}"
-        lines.append(f"{name}  {shape}: {numbers}{broken}")
+            summary = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {mean:.6g}"
+        lines.append(f"{name}  {shape}: {summary}{broken}")
         if array.ndim > 1 and 1 < array.shape[1] == array.size // len(array):
             lines += [f"  {_ranked(ranking(row))}" for row in array.reshape(len(array), -1)[:SHOWN]]
     if output:
@@ -157,15 +157,15 @@ def run_report(found: Mapping[str, Any], output: Optional[str]) -> List[str]:
 
 
 def _ranked(best: Ranking) -> str:
-    return ", ".join(f"{place}: {number:.6g}" for place, number in best)
+    return ", ".join(f"{place}: {score:.6g}" for place, score in best)
 
 
 def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
-    """What came of running both nets. whose: what is told in half precision."""
+    """The comparison of two nets. whose: titles of the nets whose outputs in half precision are printed."""
     worst = found.worst
     lines = [
         f"compared   {counted(len(found.rows), 'blob')}; nearest to its bound is {worst.blob}: "
-        f"off by {worst.max_abs:.3g} of at most {worst.bound:.3g}"
+        f"off by {worst.max_abs:.3g}, allowed {worst.bound:.3g}"
     ]
     if found.unavailable:
         name, reason = next(iter(found.unavailable.items()))
@@ -185,28 +185,28 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
 
 
 def verify_report(found: Verification, typed: Typed) -> List[str]:
-    """typed: for the command that comes next."""
+    """The report of `verify`. typed: for the command that is suggested next."""
     ending = _ending(found.problems, found.verdict, steps(found.problems, typed))
     return [*verification_lines(found, _TWO), *ending]
 
 
 def _telling_row(answer: HalfAnswer) -> int:
-    """The first row of classes with another one on top, else the first."""
+    """The first row with a different top class in half precision, else the first row."""
     return next((place for place, row in enumerate(answer.top5) if row.half[0][0] != row.float32[0][0]), 0)
 
 
 def _answer(answer: HalfAnswer, row: int) -> str:
     if answer.not_finite:
-        kept = f"{counted(answer.not_finite, 'number')} not finite"
+        kept = f"{counted(answer.not_finite, 'value')} not finite"
     elif answer.snr != answer.snr:
-        kept = "more or fewer numbers"
+        kept = "a different shape"
     else:
         kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB, off by {answer.max_abs:.3g}"
     if answer.unmatched:
-        kept += f", {counted(answer.unmatched, 'detection')} in one of the two only"
-    top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", another top class"
-    numbers = _ranked(answer.top5[row].half) if answer.top5 else " ".join(f"{each:.4g}" for each in answer.numbers)
-    return f"{_place(answer, row)}: {kept}{top1}; {numbers}"
+        kept += f", {counted(answer.unmatched, 'detection')} in only one of the two"
+    top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", different top class"
+    values = _ranked(answer.top5[row].half) if answer.top5 else " ".join(f"{value:.4g}" for value in answer.numbers)
+    return f"{_place(answer, row)}: {kept}{top1}; {values}"
 
 
 def _place(answer: HalfAnswer, row: int) -> str:
@@ -302,11 +302,11 @@ def _powers(exponents: Sequence[int]) -> str:
 
 
 def _flushed(report: Report) -> List[str]:
-    """Where more numbers become 0 than before: that it is so, and whether it matters."""
+    """If more values become 0 than before the fold, how many, and whether it matters."""
     flushed = report.flushed
     if flushed is None or flushed.after <= flushed.before:
         return []
-    return [f"flushed    {counted(flushed.after, 'number')} to 0, {flushed.before:,} before the fold; {flushed.harm}"]
+    return [f"flushed    {counted(flushed.after, 'value')} to 0, {flushed.before:,} before the fold; {flushed.harm}"]
 
 
 def _kinds(layers: Iterable[Layer]) -> str:
@@ -323,7 +323,7 @@ def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
 
 
 def _first(items: Sequence[Sequence[str]], verbose: bool) -> List[str]:
-    """The lines of the first few items, and how many more there are; with -v of all."""
+    """The lines of the first few items and the count of the others; with -v the lines of all."""
     lines = [line for item in (items if verbose else items[:SHOWN]) for line in item]
     if verbose or len(items) <= SHOWN:
         return lines

@@ -1,4 +1,4 @@
-"""Caffe's messages, compiled from proto/caffe.proto, in a descriptor pool of our own; names as text; misspelt words.
+"""Caffe's messages, compiled from proto/caffe.proto, in a private descriptor pool; names as text; misspelt names.
 
-Imports `protobuf`. It never reads a parameter from a binary: dialects disagree about field numbers, not about names.
+Imports `protobuf`. It never reads parameters from a binary: dialects disagree about field numbers, not about names.
 """

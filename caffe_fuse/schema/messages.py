@@ -1,7 +1,7 @@
-"""Caffe's messages: text trees become typed messages, with their defaults, by field name.
+"""Caffe's messages: converts text trees to typed messages, with their defaults, by field name.
 
-The compiled proto/caffe.proto lives in a pool of our own: the default pool takes only one `caffe` package,
-and the process may already hold pycaffe's or a vendor's.
+The compiled proto/caffe.proto is in a private pool: the default pool takes only one `caffe` package, and the process
+may already have loaded pycaffe's or a vendor's.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .spelling import nearest
 
 PHASES: Mapping[str, int] = {"TRAIN": 0, "TEST": 1}
 
-# proto/caffe.proto gives the fields of other Caffes than BVLC's numbers from here on.
+# In proto/caffe.proto, fields that BVLC Caffe does not have are numbered from here on.
 _FOREIGN = 400_000_000
 
 
 class Unknown(NamedTuple):
     """A field of the text that the message does not have, or whose value it cannot hold.
 
-    path: field names from the message down to the field, joined by dots. meant: a name that the message has and that is
-    nearly this one, or "".
+    path: field names from the message down to the field, joined by dots. meant: the field of the message with the most
+    similar name, "" if there is none.
     """
 
     path: str
@@ -36,14 +36,14 @@ class Unknown(NamedTuple):
 
 
 class Typed(NamedTuple):
-    """A typed message, and what of the text is not in it, in the order of the text."""
+    """A typed message, and the fields of the text that are not in it, in the order of the text."""
 
     message: Any
     unknown: Tuple[Unknown, ...]
 
 
 class _Slot(NamedTuple):
-    """A field of a message: `convert` makes its value from a scalar; None means that it holds messages."""
+    """A field of a message. convert: makes its value from a scalar; None if it holds messages."""
 
     name: str
     repeated: bool
@@ -67,7 +67,7 @@ def copy_of(message: Any) -> Any:
 
 
 def without_foreign(message: Any) -> Any:
-    """A copy without the fields of other Caffes, whose numbers here mean nothing in a file."""
+    """A copy without the fields that BVLC Caffe lacks: the numbers that they have here mean nothing in a file."""
     copy = copy_of(message)
     _clear_foreign(copy)
     return copy
@@ -83,7 +83,7 @@ def _clear_foreign(message: Any) -> None:
 
 
 def put(message: Any, name: str, value: Any) -> None:
-    """Gives a field what another message has in a field of the same type; a repeated one may take a single value."""
+    """Sets a field to a value taken from a field of the same type; a repeated field may take a single value."""
     target = getattr(message, name)
     if hasattr(target, "append"):
         target.MergeFrom(value if hasattr(value, "append") else [value])
@@ -94,13 +94,12 @@ def put(message: Any, name: str, value: Any) -> None:
 
 
 def read(document: Document, tree: Message, message_name: str) -> Typed:
-    """The message that `tree`, a part of `document`, spells.
+    """The typed message of `tree`, a part of `document`.
 
-    As in protobuf, the last of several values of one field wins, and a message that stands several times is
-    merged. Unknown names and enum values leave their field unset and are listed; so does a value of another
-    type in a field that BVLC Caffe does not have, for another Caffe may give the name another meaning. In a
-    field that it has, a value of another type or out of range raises TextError. Bytes of a string that are
-    not UTF-8 read as `\\xNN`.
+    As in protobuf, the last of several values of one field wins, and repeated occurrences of a message are merged.
+    Unknown names and enum values leave their field unset and are listed; so does a value of another type in a field
+    that BVLC Caffe does not have, because other Caffes may use the name differently. In a field that it has, a value of
+    another type or out of range raises TextError. Bytes of a string that are not UTF-8 read as `\\xNN`.
     """
     reader = _Reader(document)
     message = new(message_name)
@@ -138,7 +137,7 @@ class _Reader:
             for value in values:
                 self._add(message, slot, value, path, foreign)
         elif is_list:
-            # All are converted before the first is added: a wrong one leaves the field as it is.
+            # All are converted before the first is added: an invalid one leaves the field unchanged.
             getattr(message, name).extend([convert(self._scalar(value, name)) for value in values])
         elif repeated:
             getattr(message, name).append(convert(self._scalar(values[0], name)))
@@ -171,7 +170,7 @@ def _pool() -> Any:
 
 @lru_cache(maxsize=None)
 def _prototype() -> Callable[[Any], Any]:
-    """What makes a class of a descriptor: protobuf 3.20 has only the factory, 6 only the function."""
+    """The function that makes a class from a descriptor: protobuf 3.20 has only the factory, 6 only the function."""
     module: Any = message_factory
     if hasattr(module, "GetMessageClass"):
         return module.GetMessageClass  # type: ignore[no-any-return]
@@ -193,7 +192,7 @@ def _slots(full_name: str) -> Dict[str, _Slot]:
 
 
 def _is_repeated(field: Any) -> bool:
-    # protobuf 6 added is_repeated and warns at `label`, which 7 does not have.
+    # protobuf 6 added is_repeated and warns about `label`, which 7 does not have.
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
     return bool(field.label == field.LABEL_REPEATED)

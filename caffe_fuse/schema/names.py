@@ -1,7 +1,7 @@
-"""Names of layers, blobs and stages: bytes to Caffe, text to us.
+"""Names of layers, blobs and stages: bytes in Caffe, text here.
 
-A byte that is no UTF-8 reads as `\\xNN`: protobuf takes no surrogates. Where a name has these four letters itself, its
-backslash reads as `\\x5c`: two names never read the same.
+A byte that is not UTF-8 reads as `\\xNN`: protobuf takes no surrogates. If a name itself has these four characters,
+its backslash reads as `\\x5c`, so that two names never read the same.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Iterable, Tuple, Union
 
-ESCAPED = r"x(?:5c|[89a-f][0-9a-f])"  # what is behind the backslash
+ESCAPED = r"x(?:5c|[89a-f][0-9a-f])"  # after the backslash
 _ESCAPE, _BACKSLASH = (re.compile(pattern.encode()) for pattern in (rf"\\{ESCAPED}", rf"\\(?={ESCAPED})"))
 
 
@@ -18,10 +18,10 @@ def decode(name: bytes) -> str:
 
 
 def encode(name: str) -> bytes:
-    """The bytes that `decode` read."""
+    """The bytes of a name; the inverse of `decode`."""
     return _ESCAPE.sub(lambda match: bytes.fromhex(match.group()[2:].decode()), name.encode())
 
 
 def listed(given: Union[str, Iterable[str]]) -> Tuple[str, ...]:
-    """Names as a caller gave them: one alone is one, not its letters."""
+    """Names as a caller gave them: a single string is one name, not its letters."""
     return (given,) if isinstance(given, str) else tuple(given)

@@ -1,20 +1,20 @@
-"""Names that nobody knows, with the known name that was probably meant."""
+"""Suggestions for unknown names: the known name that was probably meant."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from typing import Iterable
 
-LIKENESS = 0.85  # one letter left out or two changed places in a name of eight; a fork's name with a new word is not
+LIKENESS = 0.85  # a letter missing or two swapped in a name of eight, but not a fork's name with another word in it
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The one of the known names that is most like it, whatever the case; "" if none is."""
-    spellings = {each.lower(): each for each in known}
-    found = get_close_matches(name.lower(), spellings, 1, LIKENESS)
-    return spellings[found[0]] if found else ""
+    """The known name that is most similar, ignoring case; "" if none is similar enough."""
+    spellings = {known_name.lower(): known_name for known_name in known}
+    matches = get_close_matches(name.lower(), spellings, 1, LIKENESS)
+    return spellings[matches[0]] if matches else ""
 
 
 def hint(meant: str) -> str:
-    """What a message says of it."""
+    """The suggestion in a message, "" if there is none."""
     return f" (did you mean {meant}?)" if meant else ""

@@ -1,4 +1,4 @@
-"""Writes a model of an old form in today's, as BVLC Caffe's upgrade tools do: the text by edits, the weights by spans.
+"""Writes a model of an old form in the current one, as BVLC Caffe's upgrade tools do: text by edits, weights by spans.
 
-Imports `emit`, `generations`, `weights` and what they need; of `folding` only the way to a file name.
+Imports `emit`, `generations`, `weights` and their imports; of `folding` only how file names are formed.
 """

@@ -1,6 +1,6 @@
-"""A prototxt as BVLC Caffe's upgrade_net_proto_text makes it, by edits: what is not of an old form stays as it is.
+"""Upgrades a prototxt as BVLC Caffe's upgrade_net_proto_text does, by edits: text of the current form stays as it is.
 
-A V1 layer keeps its comments and its order; of a V0 layer, where everything stands elsewhere, only the fields remain.
+A V1 layer keeps its comments and the order of its fields; a V0 layer, whose fields all move, is printed again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..schema import messages as schema
 
 
 class UpgradedText(NamedTuple):
-    """The edits, what they do, what is worth a warning, and the layers as they are then."""
+    """The edits, what they do, the warnings, and the upgraded layers."""
 
     edits: Tuple[Edit, ...]
     done: Tuple[str, ...]
@@ -28,7 +28,7 @@ class UpgradedText(NamedTuple):
 
 
 def upgraded_text(document: Document) -> UpgradedText:
-    """Raises InputError where Caffe would stop."""
+    """The upgrade of a prototxt. Raises InputError where Caffe would stop."""
     layers = read_layers(document)
     edits: List[Edit] = []
     after = _parameters(document, layers)
@@ -50,7 +50,7 @@ def _parameters(document: Document, layers: Sequence[Layer]) -> List[Any]:
     for layer in layers:
         parameter = v2.without_learning(layer.parameter)
         if moves and layer.generation == V1:
-            # Caffe gives every data layer both messages where one layer needs them.
+            # If one data layer needs both messages, Caffe gives them to every one.
             parameter = schema.copy_of(parameter)
             v1.move_transform(parameter)
         found.append(parameter)
@@ -104,16 +104,16 @@ def _inputs(document: Document, layers: Sequence[Field]) -> UpgradedText:
     gone = [remove(document, field) for field in fields]
     if layer is None:
         warning = (
-            f"{document.where(fields[0])}: the net does not say the shape of its input, so Caffe's upgrade only takes "
-            "the `input` fields out; add an Input layer with the shape"
+            f"{document.where(fields[0])}: the net does not say the shape of its input, so Caffe's upgrade only "
+            "removes the `input` fields; add an Input layer with the shape"
         )
-        return UpgradedText(tuple(gone), ("the `input` fields, which say no shape, are gone",), (warning,), ())
+        return UpgradedText(tuple(gone), ("the `input` fields, which have no shape, are removed",), (warning,), ())
     lines = _rendered_layer(layer)
     if not layers or fields[0].start < layers[0].start:
         gone[0] = replace_field(document, fields[0], lines)
     else:
         gone.append(insert_before(document, layers[0], lines))
-    return UpgradedText(tuple(gone), ("the net's `input` fields are an Input layer",), (), (layer,))
+    return UpgradedText(tuple(gone), ("the net's `input` fields are now an Input layer",), (), (layer,))
 
 
 def _rendered_layer(parameter: Any) -> List[bytes]:
@@ -126,10 +126,10 @@ def _done(layers: Sequence[Layer], after: Sequence[Any], padding: Sequence[Field
     for generation in (generations.V0, V1):
         count = sum(layer.generation == generation for layer in layers)
         if count:
-            found.append(f"layers of the {generation} form that are `layer` now: {count}")
+            found.append(f"layers of the {generation} form that are now `layer`: {count}")
     if padding:
-        found.append(f"padding layers that are a part of their consumers now: {len(padding)}")
+        found.append(f"padding layers that are now part of their consumers: {len(padding)}")
     fixed = sum(layer.generation == V2 and layer.parameter != new for layer, new in zip(layers, after))
     if fixed:
-        found.append(f"BatchNorm layers whose lr_mult and decay_mult are 0 now: {fixed}")
+        found.append(f"BatchNorm layers whose lr_mult and decay_mult are now 0: {fixed}")
     return found

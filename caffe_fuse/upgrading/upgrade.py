@@ -1,4 +1,4 @@
-"""Writes a model of an old form as BVLC Caffe's own tools upgrade it: the stages, and the proof of what was written."""
+"""Upgrades a model of an old form as BVLC Caffe's own tools do: the stages, and the proof of what was written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .weights import UpgradedWeights, upgraded_weights
 
 
 class Upgrade(NamedTuple):
-    """What `upgrade` has done to each file, in sentences, and the files that it wrote."""
+    """What `upgrade` changed in each file, in sentences, and the files that it wrote."""
 
     net: Tuple[str, ...]
     weights: Tuple[str, ...]
@@ -27,32 +27,33 @@ class Upgrade(NamedTuple):
 
 
 def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upgrade:
-    """Writes PREFIX.prototxt in the V2 form and, if there are weights, the weight file too: both or neither.
+    """Writes PREFIX.prototxt in the V2 form and, if weights are given, the weight file too: both or neither.
 
-    Where nothing is old the bytes stay the same. Raises InputError for files that are no model or that Caffe could not
-    upgrade, SystemFailure when the system refuses, InternalError when the proof fails. Nothing is left behind then.
+    Files that are not in an old form stay the same, byte for byte. Raises InputError for files that are not a model or
+    that Caffe could not upgrade, SystemFailure when the system refuses, InternalError when the proof fails; then no
+    file is written.
     """
     document, stored = read_files(net, weights)
     strange = unknown_types(read_layers(document))
     text = upgraded_text(document)
     content = document.render(text.edits)
     _prove_text(content, text)
-    # By the net's layers, for weights whose types are numbers of a fork.
+    # From the net's layers, for weights whose layer types are enum values of a fork.
     types = {parameter.name: parameter.type for parameter in text.layers}
-    numbers = None if stored is None else upgraded_weights(stored, types)
+    binary = None if stored is None else upgraded_weights(stored, types)
     targets = _targets(prefix, stored)
     with Outputs([document.path, *([stored.path] if stored is not None else [])]) as outputs:
         pending = [outputs.create(target) for target in targets]
         try:
-            if numbers is not None:
-                numbers.write(pending[0].write)
+            if binary is not None:
+                binary.write(pending[0].write)
             pending[-1].write(0, memoryview(content))
         except OSError as error:
             raise failure(error, targets[0]) from error
-        if numbers is not None:
-            _prove_weights(pending[0].temporary, numbers)
+        if binary is not None:
+            _prove_weights(pending[0].temporary, binary)
         outputs.commit()
-    return Upgrade(text.done, numbers.done if numbers is not None else (), (*strange, *text.warnings), targets)
+    return Upgrade(text.done, binary.done if binary is not None else (), (*strange, *text.warnings), targets)
 
 
 def _targets(prefix: PathLike, stored: Optional[WeightFile]) -> Tuple[str, ...]:
@@ -62,7 +63,7 @@ def _targets(prefix: PathLike, stored: Optional[WeightFile]) -> Tuple[str, ...]:
 
 
 def _prove_text(content: bytes, text: UpgradedText) -> None:
-    """The new text, read alone, has the layers that were meant, and none of an old form."""
+    """Raises InternalError unless the new text has exactly the upgraded layers, all in the V2 form."""
     layers = read_layers(textproto.parse(content, "the upgraded net"))
     found = [layer.parameter.SerializeToString(deterministic=True) for layer in layers]
     meant = [parameter.SerializeToString(deterministic=True) for parameter in text.layers]
@@ -70,9 +71,9 @@ def _prove_text(content: bytes, text: UpgradedText) -> None:
         raise InternalError("the upgraded net does not read as it should")
 
 
-def _prove_weights(path: str, numbers: UpgradedWeights) -> None:
-    """The new file has the blobs of the old one under the same names, by their shapes."""
-    if _blobs(read_weights(Source(path))) != _blobs(numbers.original):
+def _prove_weights(path: str, binary: UpgradedWeights) -> None:
+    """Raises InternalError unless the new file has the layers of the old one, with blobs of the same shapes."""
+    if _blobs(read_weights(Source(path))) != _blobs(binary.original):
         raise InternalError("the upgraded weights do not read as they should")
 
 

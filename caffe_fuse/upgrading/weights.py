@@ -1,6 +1,7 @@
-"""A caffemodel as BVLC Caffe's upgrade_net_proto_binary makes it: records of an old form anew, the numbers copied.
+"""Upgrades a caffemodel as BVLC Caffe's upgrade_net_proto_binary does: rewrites old records, and copies their blobs.
 
-What V1 and V2 have in common is copied too, under its new field number: so the fields of other Caffes stay in it.
+Messages that V1 and V2 have in common are copied too, under their new field numbers, so that fields of other Caffes
+stay in them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _PARAM = 6  # of LayerParameter
 
 
 class UpgradedWeights(NamedTuple):
-    """The new file's pieces, and what is new in it."""
+    """The pieces of the new file, and what changed in it."""
 
     original: WeightFile
     pieces: Sequence[Piece]
@@ -36,7 +37,7 @@ class UpgradedWeights(NamedTuple):
 
 
 class _Old(NamedTuple):
-    """A record of an old form: what has to be understood as a message, and what is copied under a new number."""
+    """A record of an old form: the fields read as a message, and those copied under a new field number."""
 
     record: LayerRecord
     message: Any
@@ -44,7 +45,7 @@ class _Old(NamedTuple):
 
 
 def upgraded_weights(weights: WeightFile, types: Mapping[str, str]) -> UpgradedWeights:
-    """types: by a layer's name, for those whose number is of a fork's enum. Raises InputError where Caffe stops."""
+    """The upgraded weights. types: by layer name, for enum values of a fork. Raises InputError where Caffe stops."""
     source = weights.source
     if weights.format != "caffemodel":
         return UpgradedWeights(weights, [Copy(0, source.size)], ())
@@ -61,7 +62,9 @@ def upgraded_weights(weights: WeightFile, types: Mapping[str, str]) -> UpgradedW
         if field.start == weights.layers[0].span[0] and inputs:
             layer = _input_record(source, inputs)
             pieces += layer
-            done.append(f"the net's `input` fields are {'an Input layer' if layer else 'gone: they say no shape'}")
+            done.append(
+                f"the net's `input` fields are {'now an Input layer' if layer else 'removed: they have no shape'}"
+            )
         if field.number == generation.layers:
             pieces += records.get(field.start, ())
         elif field not in inputs:
@@ -71,9 +74,9 @@ def upgraded_weights(weights: WeightFile, types: Mapping[str, str]) -> UpgradedW
 
 def _done(weights: WeightFile, generation: Generation, records: Mapping[int, Sequence[Piece]]) -> List[str]:
     if generation is not V2:
-        return [f"layers of the {generation.label} form that are `layer` now: {len(records)}"]
+        return [f"layers of the {generation.label} form that are now `layer`: {len(records)}"]
     fixed = sum(len(pieces) > 1 for pieces in records.values())
-    return [f"BatchNorm layers whose lr_mult and decay_mult are 0 now: {fixed}"] if fixed else []
+    return [f"BatchNorm layers whose lr_mult and decay_mult are now 0: {fixed}"] if fixed else []
 
 
 def _v2_record(source: Source, record: LayerRecord) -> List[Piece]:
@@ -99,7 +102,7 @@ def _v2_record(source: Source, record: LayerRecord) -> List[Piece]:
 
 
 def _old_records(weights: WeightFile, generation: Generation, types: Mapping[str, str]) -> Dict[int, List[Piece]]:
-    """The new records, by where the old ones begin."""
+    """The new records, by the offsets of the old ones."""
     source = weights.source
     old = [_read(source, generation, record) for record in weights.layers]
     if generation is V0:
@@ -117,7 +120,7 @@ def _old_records(weights: WeightFile, generation: Generation, types: Mapping[str
 
 
 def _read(source: Source, generation: Generation, record: LayerRecord) -> _Old:
-    """Names are bytes that may be no UTF-8: protobuf does not get to see them."""
+    """Reads an old record. Names are not parsed by protobuf: their bytes may not be UTF-8."""
     outer = fields_of(source, [next(wire.fields(source, *record.span))])
     inner = fields_of(source, messages(outer, generation.nested)) if generation.nested else outer
     copied = [(V2.blobs, field) for field in messages(inner, generation.blobs)]
@@ -145,7 +148,7 @@ def _is_message(field: WireField) -> bool:
 
 @lru_cache(maxsize=None)
 def _same_in_v1() -> Dict[int, int]:
-    """The messages that V1 and V2 have in common, by their number in V1, but those that the upgrade looks into."""
+    """The V2 numbers of message fields common to V1 and V2, by V1 number, without those that the upgrade modifies."""
     new = schema.new("LayerParameter").DESCRIPTOR.fields_by_name
     looked_into = {"blobs", "param", "transform_param", "data_param", "image_data_param", "window_data_param"}
     return {

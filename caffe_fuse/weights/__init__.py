@@ -1,6 +1,6 @@
-"""Weight files: one module a format, all behind FORMATS.
+"""Weight files: one module for each format, all listed in FORMATS.
 
-Imports `blobs`, `protobuf`, `schema`, and `generations` for the names of old types. A scan reads no number.
+Imports `blobs`, `protobuf`, `schema`, and `generations` for the names of old types. A scan reads no values.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ FORMATS: Tuple[Format, ...] = (caffemodel.FORMAT, hdf5.FORMAT)
 
 
 def read_weights(source: Source) -> WeightFile:
-    """Scan a weight file of any format, told by its content; no blob's numbers are read.
+    """Scan a weight file of any format, recognised by its content; no blob's values are read.
 
-    InputError for a file that is none, with what it is instead; SystemFailure if it cannot be read.
+    Raises InputError for any other file, saying what it is, and SystemFailure if it cannot be read.
     """
     head = source.read(0, min(HEAD_SIZE, source.size))
     for candidate in FORMATS:
         if candidate.recognises(head):
             return candidate.read(source)
-    what, remedy = explain(head) or ("is of no known kind", "")
+    what, remedy = explain(head) or ("is a file of an unknown kind", "")
     raise InputError(f"{what}, expected a caffemodel", where=source.name, remedy=remedy)

@@ -1,7 +1,7 @@
-"""BlobProto, the message that holds a blob: every encoding of its numbers and its shape.
+"""BlobProto, the message that holds a blob: every encoding of its values and its shape.
 
-The fields 1 to 9 mean the same in every dialect of Caffe. 10 and 12 are NVIDIA's and OpenCV's raw_data_type
-and raw_data only where they look so: other dialects keep other things there.
+Fields 1 to 9 mean the same in every dialect of Caffe. Fields 10 and 12 are taken for the raw_data_type and raw_data of
+NVIDIA and OpenCV only if they fit: other dialects use these field numbers for other things.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ _RAW_DTYPES: Dict[int, np.dtype] = {0: FLOAT64, 1: FLOAT32, _RAW_HALF: FLOAT16}
 # Caffe: blob.hpp:14 and blob.cpp:29.
 _MOST_AXES = 32
 _MOST_ELEMENTS = 2**31 - 1
-# protobuf allows numbers in any number of pieces, though nobody writes many: it bounds what damage can cost.
+# protobuf allows any number of pieces, but no writer makes many: the limit bounds what a damaged file can cost.
 _MOST_FIELDS = 1 << 16
 
 _Fields = Dict[int, List[WireField]]
 
 
 def stored_blob(source: Source, start: int, end: int, where: str) -> StoredBlob:
-    """The blob whose BlobProto lies in [start, end); no number is read.
+    """The blob whose BlobProto is in [start, end); no values are read.
 
     Precedence as in Caffe: double_data over data (blob.cpp:490), both over raw_data (NVCaffe blob.cpp:303),
-    and a legacy shape over `shape` (blob.cpp:469). InputError if its numbers and its shape do not agree.
+    and a legacy shape over `shape` (blob.cpp:469). Raises InputError if the element count does not fit the shape.
     """
     fields = _by_number(source, start, end, where)
     shape, legacy = _shape(source, fields, where)
-    raw = _raw_numbers(source, fields, math.prod(shape))
+    raw = _raw_values(source, fields, math.prod(shape))
     candidates = (
-        _Numbers(_spans(fields, _DOUBLE_DATA, FIXED64, where), FLOAT64),
-        _Numbers(_spans(fields, _DATA, FIXED32, where), FLOAT32),
+        _Values(_spans(fields, _DOUBLE_DATA, FIXED64, where), FLOAT64),
+        _Values(_spans(fields, _DATA, FIXED32, where), FLOAT32),
         raw,
     )
-    spans, dtype = next((numbers for numbers in candidates if numbers.spans), raw)
+    spans, dtype = next((values for values in candidates if values.spans), raw)
     last_known = _LAST_RAW if raw.spans else _DOUBLE_DIFF
     return StoredBlob(
         source,
@@ -61,7 +61,7 @@ def stored_blob(source: Source, start: int, end: int, where: str) -> StoredBlob:
     )
 
 
-class _Numbers(NamedTuple):
+class _Values(NamedTuple):
     spans: Sequence[Span]
     dtype: np.dtype
 
@@ -76,13 +76,13 @@ def _by_number(source: Source, start: int, end: int, where: str) -> _Fields:
 
 
 def _of_type(fields: _Fields, number: int, wire_type: int) -> List[WireField]:
-    """Fields of another wire type than the schema's are unknown fields to protobuf, and to us."""
-    found = fields.get(number)
-    return [field for field in found if field.wire_type == wire_type] if found else []
+    """The fields of this number and wire type; those of another wire type are unknown fields, as in protobuf."""
+    numbered = fields.get(number)
+    return [field for field in numbered if field.wire_type == wire_type] if numbered else []
 
 
 def _shape(source: Source, fields: _Fields, where: str) -> Tuple[Tuple[int, ...], bool]:
-    """The blob's shape, and whether it is in the legacy form, whose missing numbers are 0."""
+    """The blob's shape, and whether it is in the legacy form, whose missing fields are 0."""
     legacy = [_of_type(fields, number, VARINT) for number in _LEGACY_SHAPE]
     dims = [_integer(source, found[-1]) if found else 0 for found in legacy]
     if not any(legacy):
@@ -112,7 +112,7 @@ def _integer(source: Source, field: WireField) -> int:
 
 
 def _spans(fields: _Fields, number: int, unpacked: int, where: str) -> List[Span]:
-    """Where the numbers of a repeated field lie: packed in pieces, one key each, or both in turn."""
+    """The spans of a repeated field's values: packed in pieces, one key each, or both in turn."""
     width = wire.WIDTHS[unpacked]
     spans = []
     for field in fields.get(number, ()):
@@ -120,7 +120,7 @@ def _spans(fields: _Fields, number: int, unpacked: int, where: str) -> List[Span
         if field.wire_type == DELIMITED:
             if size % width:
                 raise InputError(
-                    f"{size} bytes of numbers are no multiple of {width}", where=where, remedy=wire.DAMAGED
+                    f"{size} bytes of values are not a multiple of {width}", where=where, remedy=wire.DAMAGED
                 )
             if size:
                 spans.append(Span(field.value_start, size // width, width))
@@ -129,26 +129,26 @@ def _spans(fields: _Fields, number: int, unpacked: int, where: str) -> List[Span
     return spans
 
 
-def _raw_numbers(source: Source, fields: _Fields, count: int) -> _Numbers:
+def _raw_values(source: Source, fields: _Fields, count: int) -> _Values:
     types, payloads = _of_type(fields, _RAW_TYPE, VARINT), _of_type(fields, _RAW_DATA, DELIMITED)
     dtype = _RAW_DTYPES.get(_integer(source, types[-1])) if types else None
     if dtype is None or not payloads or not count:
-        return _Numbers([], FLOAT32)
+        return _Values([], FLOAT32)
     start, end = payloads[-1].value_start, payloads[-1].end
     fits = end - start == count * dtype.itemsize
-    return _Numbers([Span(start, count, dtype.itemsize)] if fits else [], dtype)
+    return _Values([Span(start, count, dtype.itemsize)] if fits else [], dtype)
 
 
 def _why_missing(fields: _Fields) -> str:
     if _DIFF in fields or _DOUBLE_DIFF in fields:
         return "holds gradients (diff), but no weights"
-    return "holds no numbers of a known form: data, double_data, or raw_data of half, float or double"
+    return "holds no values in a known form: data, double_data, or raw_data of half, float or double"
 
 
 def encoded_around(blob: Blob, legacy: bool) -> Tuple[bytes, bytes]:
-    """What stands before and after a blob's numbers in its BlobProto: the keys of the numbers, and the shape.
+    """The bytes before and after a blob's values in its BlobProto: the key of the values, and the shape.
 
-    float32 is packed `data`, float64 packed `double_data`, and float16 raw_data: BVLC Caffe does not read it, but
+    float32 is packed `data`, float64 packed `double_data`, and float16 raw_data: BVLC Caffe does not read that, but
     NVIDIA's Caffe, OpenCV 4 (whose shrinkCaffeModel writes the same) and TensorRT do.
     legacy: the shape as num, channels, height and width, for a blob of four axes.
     """

@@ -1,4 +1,4 @@
-"""The caffemodel: a NetParameter in protobuf's binary form, scanned by spans and written by copying them.
+"""The caffemodel: a NetParameter in protobuf's wire format, scanned as spans and written by copying them.
 
 Only what all dialects of Caffe agree on is interpreted: a layer's name, type, bottoms, tops and blobs.
 """
@@ -19,18 +19,17 @@ from .field_numbers import V0, V1, V2, Generation
 from .records import Format, LayerRecord, WeightFile
 from .sniff import explain
 
-# Nobody writes a layer of so many fields: it bounds what damage can cost.
+# No writer makes a layer of so many fields: the limit bounds what a damaged file can cost.
 _MOST_FIELDS = 1 << 16
 
 
 def _recognises(head: bytes) -> bool:
-    # Protobuf has no magic number: what is known to be nothing else is tried, and damage is found by the
-    # scan.
+    # Protobuf has no magic number: a file that is not recognised as another kind is tried, and the scan finds damage.
     return explain(head) is None
 
 
 def read(source: Source) -> WeightFile:
-    """Scan a caffemodel; InputError names the byte or the layer where it is damaged. No numbers are read."""
+    """Scan a caffemodel; no values are read. Raises InputError that names the byte or layer where it is damaged."""
     try:
         layers = [
             field
@@ -51,16 +50,16 @@ def _generation(source: Source, layers: Sequence[WireField]) -> Generation:
     numbers = {layer.number for layer in layers}
     if len(numbers) != 1:
         # Caffe: upgrade_proto.cpp:670 refuses a net with both.
-        found = "layers of two generations, `layer` and `layers`" if numbers else "no layer"
-        raise InputError(f"holds {found}, expected one net", where=source.name, remedy=wire.DAMAGED)
+        held = "layers of two generations, `layer` and `layers`" if numbers else "no layer"
+        raise InputError(f"holds {held}, expected one net", where=source.name, remedy=wire.DAMAGED)
     if V2.layers in numbers:
         return V2
-    # Caffe: upgrade_proto.cpp NetNeedsV0ToV1Upgrade, one layer of the V0 form makes the net one.
+    # Caffe: upgrade_proto.cpp NetNeedsV0ToV1Upgrade, a single V0 layer makes the net V0.
     return V0 if any(_nested(source, V0, _inside(source, layer)) for layer in layers) else V1
 
 
 def _nested(source: Source, generation: Generation, fields: Sequence[WireField]) -> List[WireField]:
-    """What stands inside the message that a V0 layer has for all but its bottoms and tops."""
+    """The fields of the message inside a V0 layer that holds all but its bottoms and tops."""
     return [
         inner
         for field in fields
@@ -70,11 +69,11 @@ def _nested(source: Source, generation: Generation, fields: Sequence[WireField])
 
 
 def _inside(source: Source, message: WireField) -> List[WireField]:
-    found = list(islice(wire.fields(source, message.value_start, message.end), _MOST_FIELDS + 1))
-    if len(found) > _MOST_FIELDS:
+    fields = list(islice(wire.fields(source, message.value_start, message.end), _MOST_FIELDS + 1))
+    if len(fields) > _MOST_FIELDS:
         where = f"{source.name}: byte {message.start}"
         raise InputError(f"a layer has more than {_MOST_FIELDS} fields", where=where, remedy=wire.DAMAGED)
-    return found
+    return fields
 
 
 def _record(source: Source, generation: Generation, record: WireField, index: int) -> LayerRecord:
@@ -84,8 +83,8 @@ def _record(source: Source, generation: Generation, record: WireField, index: in
     name = "".join(_texts(source, inner, generation.name)[-1:])
     messages = [field for field in inner if field.number == generation.blobs and field.wire_type == DELIMITED]
     blobs = [
-        stored_blob(source, message.value_start, message.end, f"{source.name}: layer {name}, blob {number}")
-        for number, message in enumerate(messages)
+        stored_blob(source, message.value_start, message.end, f"{source.name}: layer {name}, blob {place}")
+        for place, message in enumerate(messages)
     ]
     return LayerRecord(
         index,
@@ -118,7 +117,7 @@ def _type(source: Source, generation: Generation, field: WireField) -> Optional[
 
 
 def _naming_the_layer(source: Source, error: Overrun) -> InputError:
-    """A download that broke off ends inside a layer, whose name usually comes before its numbers."""
+    """The error with the layer's name: a truncated download ends in a layer, whose name usually precedes its blobs."""
     generation = {form.layers: form for form in (V1, V2)}.get(error.number)
     try:
         for field in wire.fields(source, error.value_start, source.size) if generation else ():

@@ -1,4 +1,4 @@
-"""Writes a caffemodel as the original's bytes with the records of changed layers exchanged."""
+"""Writes a caffemodel: the bytes of the original, with the records of changed layers replaced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .blobproto import encoded_around
 from .field_numbers import GENERATIONS, V2, Generation
 from .records import Kept, LayerRecord, Output, Plan, Rewritten, WeightFile
 
-# Caffe: util/io.cpp:22 reads no more.
+# Caffe: util/io.cpp:22, the most that it reads.
 LARGEST_FILE = 2**31 - 1
 
 _COPIED_AT_ONCE = 1 << 18
@@ -30,19 +30,19 @@ class Copy(NamedTuple):
     end: int
 
 
-# A blob stands for its numbers in its type.
+# A blob stands for its values in its dtype.
 Piece = Union[bytes, Copy, Blob]
 
 
 def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.chunks) -> None:
-    """Write the file that `original` becomes; bytes outside of changed records are the original's, in order.
+    """Write the new file; bytes outside of changed records are the original's, in order.
 
     Several threads call `out` and `chunks`.
 
-    plan: what becomes of the original's records, which keep their order (one that is not in the plan is
-    dropped), and new layers, each behind the record that is before it in the plan.
-    chunks: how a blob is read, so that a caller can watch its numbers go by.
-    InputError, before anything is written, if Caffe could not read so large a file.
+    plan: what becomes of the original's records, which keep their order (a record that is not in the plan is dropped),
+    and new layers, each after the record that precedes it in the plan.
+    chunks: how a blob is read, so that a caller can observe its values on the way.
+    Raises InputError, before anything is written, if the file would be too large for Caffe.
     """
     write_pieces(original, _pieces(original, plan), out, chunks)
 
@@ -61,16 +61,16 @@ def write_pieces(original: WeightFile, parts: Sequence[Piece], out: Output, chun
         if isinstance(piece, bytes):
             out(offset, memoryview(piece))
         elif isinstance(piece, Blob):
-            write_numbers(piece, offset, out, chunks)
+            write_values(piece, offset, out, chunks)
         else:
             _write_copy(original.source, piece, offset, out)
 
-    # The longest first: then no thread is left alone with one at the end.
+    # The longest first, so that no thread is left alone with it at the end.
     parallel.each(write_piece, sorted(zip(offsets, pieces), key=lambda place: -_size(place[1])))
 
 
 def _joined(source: Source, pieces: Sequence[Piece]) -> List[Piece]:
-    """The same file in fewer pieces: short ones that follow each other are one."""
+    """The same file in fewer pieces: consecutive short ones are joined."""
     joined: List[Piece] = []
     for piece in pieces:
         if isinstance(piece, Copy) and piece.end - piece.start <= _SHORT:
@@ -90,18 +90,18 @@ def _write_copy(source: Source, piece: Copy, offset: int, out: Output) -> None:
         out(offset + start - piece.start, part)
 
 
-def write_numbers(blob: Blob, offset: int, out: Output, chunks: Reader) -> None:
-    """The numbers of a blob, in its type, one after the other from `offset`."""
+def write_values(blob: Blob, offset: int, out: Output, chunks: Reader) -> None:
+    """Write the values of a blob, in its dtype, from `offset` on."""
     written = 0
     for chunk in chunks(blob):
         out(offset + blob.dtype.itemsize * written, chunk.data.cast("B"))
         written += len(chunk)
     if written != blob.count:
-        raise InternalError(f"a blob of {blob.count} numbers gave {written}")
+        raise InternalError(f"a blob of {blob.count} elements yielded {written}")
 
 
 def _pieces(original: WeightFile, plan: Plan) -> List[Piece]:
-    """The new file, one piece after the other; what is kept together is one piece."""
+    """The pieces of the new file, in order; adjacent kept records are one piece."""
     planned = {entry.record: entry for entry in plan if entry.record is not None}
     # One file cannot hold both generations (Caffe: upgrade_proto.cpp:670).
     generation = GENERATIONS[original.generation] if planned else V2
@@ -121,25 +121,25 @@ def _pieces(original: WeightFile, plan: Plan) -> List[Piece]:
             pieces += [Copy(copied, end), *_layer(original.source, entry, generation)]
             copied = end
     if planned:
-        raise InternalError(f"layers {[record.name for record in planned]} are of another file")
+        raise InternalError(f"layers {[record.name for record in planned]} belong to another file")
     pieces.append(Copy(copied, original.source.size))
     return pieces
 
 
 def _added(plan: Plan) -> Dict[Optional[LayerRecord], List[Rewritten]]:
     """The new layers by the record that they follow; None for those before all records."""
-    found: Dict[Optional[LayerRecord], List[Rewritten]] = {}
+    added: Dict[Optional[LayerRecord], List[Rewritten]] = {}
     record: Optional[LayerRecord] = None
     for entry in plan:
         if isinstance(entry, Rewritten) and entry.record is None:
-            found.setdefault(record, []).append(entry)
+            added.setdefault(record, []).append(entry)
         else:
             record = entry.record
-    return found
+    return added
 
 
 def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[Piece]:
-    """The new record: the fields of the old one in their order, with those exchanged that changed."""
+    """The new record: the fields of the old one in their order, with changed fields replaced."""
     old = entry.record or _NO_RECORD
     outer = fields_of(source, [next(wire.fields(source, *old.span))] if entry.record is not None else [])
     wires = _wires(generation, old, entry)
@@ -153,7 +153,7 @@ def _layer(source: Source, entry: Rewritten, generation: Generation) -> List[Pie
 
 
 def fields_of(source: Source, parts: Sequence[WireField]) -> List[WireField]:
-    """What stands inside these messages."""
+    """The fields of these messages."""
     return [field for part in parts for field in wire.fields(source, part.value_start, part.end)]
 
 
@@ -163,7 +163,7 @@ def _body(
     entry: Optional[Rewritten],
     generation: Generation,
 ) -> List[Piece]:
-    """The fields with those exchanged that changed; what `entry` gives as parameters takes the place of the old."""
+    """The fields with changed ones replaced; the parameters of `entry`, if any, replace the old ones."""
     replaced = entry is not None and entry.parameters is not None
     pending = dict(exchanged)
     body: List[Piece] = []
@@ -180,7 +180,7 @@ def _body(
 
 
 def _wires(generation: Generation, old: LayerRecord, entry: Rewritten) -> Dict[int, Sequence[Piece]]:
-    """The bottoms and tops that change, by their field's number."""
+    """The bottoms and tops that change, by field number."""
     bottoms = old.bottoms if entry.bottoms is None else entry.bottoms
     tops = old.tops if entry.tops is None else entry.tops
     places = ((generation.bottom, old.bottoms, bottoms), (generation.top, old.tops, tops))
@@ -194,13 +194,13 @@ def _texts(number: int, texts: Sequence[str]) -> List[Piece]:
 def _exchanged(
     source: Source, generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]
 ) -> Dict[int, Sequence[Piece]]:
-    """What takes the place of the record's other fields, by their number."""
+    """The replacements of the record's other fields, by field number."""
     exchanged: Dict[int, Sequence[Piece]] = {}
     if old.name != entry.name:
         exchanged[generation.name] = _texts(generation.name, [entry.name])
     if entry.type not in (None, old.type):
-        # The old forms have their own names and numbers for types, and none for most of today's. Caffe binds weights by
-        # name alone (net.cpp:735): a layer can do without.
+        # The old generations have their own names and values for types, and none for most of V2's. Caffe binds weights
+        # by name alone (net.cpp:735), so a layer needs no type.
         exchanged[generation.type] = _texts(generation.type, [entry.type or ""] if generation is V2 else [])
     if entry.bias_term is not None:
         for number in generation.with_bias_term:
@@ -222,8 +222,7 @@ def _bias_term(generation: Generation, value: bool) -> bytes:
 
 def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[Piece]:
     stored = {blob: Copy(field.start, field.end) for blob, field in zip(old.blobs, messages(fields, generation.blobs))}
-    # Only as num, channels, height and width may a shape have more axes than Caffe's layer has
-    # (blob.cpp:411).
+    # Only a shape as num, channels, height and width may have more axes than Caffe's layer has (blob.cpp:411).
     legacy = any(blob.legacy for blob in (*old.blobs, *entry.blobs))
     pieces: List[Piece] = []
     for blob in entry.blobs:

@@ -1,8 +1,8 @@
 """HDF5 weights, `.caffemodel.h5`: data/LAYER/INDEX holds a blob (Caffe: net.cpp:790-900, util/hdf5.cpp).
 
-A file is untrusted: nothing in it may lead to another file, or to numbers that it does not hold. So a link is looked at
-before it is followed, and a dataset before it is read. Caffe does not read `diff`, the gradients of a training: no more
-is it read here.
+A file is untrusted: nothing in it may lead to another file, or to values that it does not hold. So links are checked
+before they are followed, and datasets before they are read. Like Caffe, this reader ignores `diff`, the gradients of a
+training.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from .records import Absent, Format, LayerRecord, WeightFile
 
 _MAGIC = b"\x89HDF\r\n\x1a\n"
 _DAMAGED = "the file is damaged: get it again"
+_COPY = "copy the values into this file"
 _INDEX = re.compile(rb"(0|[1-9][0-9]{0,2})\Z")  # a layer has a few blobs
 _MOST_ELEMENTS = 2**31 - 1  # Caffe: blob.cpp:29
-_MOST_LINKS = 16  # soft links that lead to each other
-_DENSEST = 1032  # what gzip makes of one byte at most; HDF5's other filters pack less
+_MOST_LINKS = 16  # in a chain of soft links
+_DENSEST = 1032  # the most bytes that gzip makes of one; HDF5's other filters compress less
 _LARGEST_CHUNK = 1 << 26
 _CHUNK_CACHE = 1 << 24  # bytes, of each dataset that is being read
 
 
 def read(source: Source) -> WeightFile:
-    """List the blobs of an HDF5 file; no number is read.
+    """List the blobs of an HDF5 file; no values are read.
 
-    InputError for a file that is damaged or not of Caffe's form, or that leads out of itself.
+    Raises InputError for a file that is damaged or not in Caffe's form, or that refers to other files.
     """
     with _refusing(source.name):
         records = tuple(_records(source))
@@ -46,7 +47,7 @@ FORMAT = Format("hdf5", ".caffemodel.h5", lambda head: head.startswith(_MAGIC), 
 
 
 class _File(io.RawIOBase):
-    """A Source as the file that h5py asks for: no other file is ever opened, and a pipe's bytes need no name."""
+    """A Source as a file object for h5py: no other file is ever opened, and the bytes of a pipe need no name."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -73,7 +74,7 @@ class _File(io.RawIOBase):
 
 
 def _records(source: Source) -> Iterator[LayerRecord]:
-    """In the order of the names, as Caffe reads them (net.cpp:796 H5_INDEX_NAME)."""
+    """The layers in the order of their names, as Caffe reads them (net.cpp:796 H5_INDEX_NAME)."""
     import h5py
 
     file = h5py.File(_File(source), "r", rdcc_nbytes=_CHUNK_CACHE)
@@ -83,7 +84,7 @@ def _records(source: Source) -> Iterator[LayerRecord]:
         where = f"{source.name}: layer {layer}"
         group = _followed(data, name, where)
         if not isinstance(group, h5py.h5g.GroupID):
-            raise InputError("is no group of blobs in the group /data", where=where, remedy=_DAMAGED)
+            raise InputError("is not a group of blobs in the group /data", where=where, remedy=_DAMAGED)
         blobs = {}
         for label in sorted(group):
             place, blob_where = _place(group, label, where), f"{where}, blob {names.decode(label)}"
@@ -96,38 +97,38 @@ def _data_of(file: Any, path: str) -> Any:
     import h5py
 
     root = h5py.h5g.open(file.id, b"/")
-    found = sorted(root)
-    if b"data" in found and root.links.get_info(b"data").type == h5py.h5l.TYPE_HARD:
+    members = sorted(root)
+    if b"data" in members and root.links.get_info(b"data").type == h5py.h5l.TYPE_HARD:
         data = h5py.h5o.open(root, b"data")
         if isinstance(data, h5py.h5g.GroupID):
             return data
-        what = "is an HDF5 file of inputs for a net (/data is no group)"
-    elif b"learned_net" in found:
+        what = "is an HDF5 file of inputs for a net (/data is not a group)"
+    elif b"learned_net" in members:
         what = "is a solver state"
     else:
-        listed = ", ".join(names.decode(name) for name in found[:5]) or "nothing"
-        what = f"is an HDF5 file, but not of Caffe's weights: it has no group /data (but {listed})"
+        listed = ", ".join(names.decode(name) for name in members[:5]) or "nothing"
+        what = f"is an HDF5 file, but not of Caffe weights: expected a group /data, found {listed}"
     raise InputError(what, where=path, remedy="give the .caffemodel or .caffemodel.h5")
 
 
 def _followed(group: Any, name: bytes, where: str, links: int = 0) -> Any:
-    """What a link in /data means; it has to stay in /data."""
+    """The object that a link in /data refers to, which has to be in /data, too."""
     import h5py
 
     kind = group.links.get_info(name).type
     if kind == h5py.h5l.TYPE_HARD:
         return h5py.h5o.open(group, name)
     if kind != h5py.h5l.TYPE_SOFT:
-        raise InputError("is a link to another file, which is not followed", where=where, remedy="copy the numbers in")
+        raise InputError("is a link to another file, which is not followed", where=where, remedy=_COPY)
     target: bytes = group.links.get_val(name)
     steps = [step for step in target.split(b"/") if step not in (b"", b".")]
     shown = names.decode(target)
     if target.startswith(b"/") and steps[:1] != [b"data"]:
-        raise InputError(f"is a link to {shown}, out of the group /data", where=where, remedy="copy the numbers in")
+        raise InputError(f"is a link to {shown}, outside of the group /data", where=where, remedy=_COPY)
     node = h5py.h5g.open(group, b"/") if target.startswith(b"/") else group
     for step in steps:
         if links == _MOST_LINKS or not isinstance(node, h5py.h5g.GroupID) or not node.links.exists(step):
-            raise InputError(f"is a link to {shown}, which is not there", where=where, remedy=_DAMAGED)
+            raise InputError(f"is a link to {shown}, which does not exist", where=where, remedy=_DAMAGED)
         node = _followed(node, step, where, links + 1)
     return node
 
@@ -138,29 +139,27 @@ def _place(group: Any, label: bytes, where: str) -> int:
     shown = names.decode(label)
     kind = h5py.h5o.get_info(group, label).type if group.links.get_info(label).type == h5py.h5l.TYPE_HARD else None
     if kind == h5py.h5o.TYPE_GROUP:
-        raise InputError(
-            f"has the group {shown} in it: {NESTED}", where=where, remedy="rename the layer, and its group"
-        )
+        raise InputError(f"contains the group {shown}: {NESTED}", where=where, remedy="rename the layer, and its group")
     if not _INDEX.match(label):
         raise InputError(f"holds {shown}, expected blobs 0, 1, 2 and so on", where=where, remedy=_DAMAGED)
     return int(label)
 
 
 class _Kind(NamedTuple):
-    """A type of numbers in the file: the type in which they are read, and whether the two have the same bytes."""
+    """A type of values in the file: the dtype in which they are read, and whether the bytes are the same."""
 
     dtype: np.dtype
     same: bool
 
 
 def _kind(stored: Any, where: str) -> _Kind:
-    """Caffe reads every float and integer as float (util/hdf5.cpp:31); integers here are float64, which holds more."""
+    """Caffe reads every float and integer as float (util/hdf5.cpp:31); here integers become float64, to lose less."""
     import h5py
 
     if stored.get_class() == h5py.h5t.INTEGER:
         return _Kind(FLOAT64, False)
     if stored.get_class() != h5py.h5t.FLOAT:
-        raise InputError("holds no numbers, but another type", where=where, remedy="only floats and integers are blobs")
+        raise InputError("holds neither floats nor integers", where=where, remedy="store the blob as floats")
     h5t = h5py.h5t
     for dtype, native, swapped in (
         (FLOAT16, h5t.IEEE_F16LE, h5t.IEEE_F16BE),
@@ -175,7 +174,7 @@ def _blob(source: Source, file: Any, dataset: Any, where: str) -> Blob:
     import h5py
 
     if not isinstance(dataset, h5py.h5d.DatasetID):
-        raise InputError("is no dataset", where=where, remedy=_DAMAGED)
+        raise InputError("is not a dataset", where=where, remedy=_DAMAGED)
     stored = dataset.get_type()
     kind = _kind(stored, where)
     space = dataset.get_space()
@@ -193,13 +192,13 @@ def _blob(source: Source, file: Any, dataset: Any, where: str) -> Blob:
 
 
 def _check_storage(source: Source, dataset: Any, size: int, where: str) -> None:
-    """Whether the file itself holds so many bytes, perhaps compressed."""
+    """Raises InputError if the file itself cannot hold so many bytes, even compressed."""
     import h5py
 
     settings = dataset.get_create_plist()
     layout = settings.get_layout()
     if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED) or settings.get_external_count():
-        raise InputError("lies in other files or datasets", where=where, remedy="copy the numbers in")
+        raise InputError("is stored in other files or datasets", where=where, remedy=_COPY)
     densest = 1
     if layout == h5py.h5d.CHUNKED:
         densest = _DENSEST
@@ -209,13 +208,13 @@ def _check_storage(source: Source, dataset: Any, size: int, where: str) -> None:
             raise InputError(what, where=where, remedy="rewrite the file with `h5repack -l CONTI`")
     held = min(dataset.get_storage_size(), source.size)
     if size > held * densest:
-        raise InputError(f"needs {size} bytes of numbers, but the file holds {held}", where=where, remedy=_DAMAGED)
+        raise InputError(f"needs {size} bytes of values, but the file holds {held}", where=where, remedy=_DAMAGED)
 
 
 class DatasetBlob(Blob):
-    """Numbers that only HDF5 can find: compressed, in pieces, or of a type that has to be converted.
+    """A blob that has to be read with HDF5: compressed, in chunks, or of a type that has to be converted.
 
-    path: of the dataset, through no soft link.
+    path: of the dataset, without soft links.
     """
 
     def __init__(self, file: Any, path: bytes, dtype: np.dtype, shape: Tuple[int, ...], where: str) -> None:
@@ -227,7 +226,7 @@ class DatasetBlob(Blob):
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         import h5py
 
-        # Opened for each use: HDF5 keeps what it has unpacked as long as a dataset is open.
+        # Opened for each use: HDF5 caches uncompressed chunks as long as a dataset is open.
         with _refusing(self._where):
             dataset = h5py.h5d.open(self._file.id, self._path)
         with borrowed(min(self.count, CHUNK), self.dtype) as buffer:
@@ -252,7 +251,7 @@ class DatasetBlob(Blob):
 
 
 def _slabs(shape: Sequence[int]) -> Iterator[Tuple[Tuple[int, ...], Tuple[int, ...]]]:
-    """Starts and extents of blocks of at most CHUNK elements, which follow each other in the flat array."""
+    """Starts and extents of consecutive blocks of the flat array, of at most CHUNK elements each."""
     if not shape:
         yield (), ()
     if 0 in shape or not shape:
@@ -268,7 +267,7 @@ def _slabs(shape: Sequence[int]) -> Iterator[Tuple[Tuple[int, ...], Tuple[int, .
 
 @contextmanager
 def _refusing(where: str) -> Iterator[None]:
-    """What h5py finds wrong in a file is an InputError."""
+    """Turns the errors of h5py about a file into InputError."""
     try:
         yield
     except CaffeFuseError:

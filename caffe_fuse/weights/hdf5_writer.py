@@ -1,4 +1,4 @@
-"""Writes HDF5 weights: h5py lays the file out in memory, without numbers, and these go straight to their places."""
+"""Writes HDF5 weights: h5py lays the file out in memory, without values, which are then written to their offsets."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from .. import parallel
 from ..blobs.blob import FLOAT16, FLOAT32, FLOAT64, Blob, Reader
 from ..errors import InputError
 from ..schema import names
-from .caffemodel_writer import write_numbers
+from .caffemodel_writer import write_values
 from .records import Absent, Output, Plan, Rewritten, WeightFile
 
-NESTED = "Caffe cannot read back a layer whose name has a / in it, for to HDF5 that is a group in a group"
+NESTED = "Caffe cannot read back a layer whose name contains a /, because in HDF5 that is a group in a group"
 
 _PAGE = 1 << 12
 
 
 def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.chunks) -> None:
-    """Write the plan's layers as a new file: a group for each, with a dataset in the blob's type for each blob.
+    """Write the plan's layers as a new file: a group for each, with a dataset in the blob's dtype for each blob.
 
-    original: names the file in errors. Of two records with one name the later one counts, as when Caffe reads them.
-    Several threads call `out` and `chunks`. InputError, before anything is written, for a name that Caffe could not
-    read back.
+    original: names the file in errors. If two records have one name, the later one counts, as when Caffe reads them.
+    Several threads call `out` and `chunks`. Raises InputError, before anything is written, for a name that Caffe could
+    not read back.
     """
     layers: Dict[bytes, Sequence[Blob]] = {}
     for entry in plan:
@@ -37,7 +37,7 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
         out(start, memoryview(structure.read(end - start)))
 
     def write_blob(place: _Place) -> None:
-        write_numbers(place.blob, place.offset, out, chunks)
+        write_values(place.blob, place.offset, out, chunks)
 
     parallel.each(write_blob, sorted(places, key=lambda place: -place.blob.count))
 
@@ -49,21 +49,21 @@ def _check_name(name: str, path: str) -> None:
         )
     if name in ("", ".") or "\0" in name:
         raise InputError(
-            f"a layer is called {name!r}, and no group of HDF5 can be",
+            f"a layer is called {name!r}, which is not a valid name of an HDF5 group",
             where=path,
             remedy="use --weights-format caffemodel",
         )
 
 
 class _Place(NamedTuple):
-    """Where in the file a blob's numbers go."""
+    """The offset of a blob's values in the file."""
 
     offset: int
     blob: Blob
 
 
 class _Structure(io.RawIOBase):
-    """A file in memory that takes no room where nothing is written; unwritten bytes are 0."""
+    """A sparse file in memory: unwritten bytes are 0 and take no memory."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -107,7 +107,7 @@ class _Structure(io.RawIOBase):
         return len(view)
 
     def _parts(self, length: int) -> Iterator[Tuple[int, int, slice]]:
-        """The pages of the next `length` bytes: the page's number, which byte comes first, and where in the page."""
+        """For each page of the next `length` bytes: its index, the first of those bytes in it, and its slice."""
         done = 0
         while done < length:
             page, offset = divmod(self._position + done, _PAGE)
@@ -117,7 +117,7 @@ class _Structure(io.RawIOBase):
 
 
 def _lay_out(structure: _Structure, layers: Mapping[bytes, Sequence[Blob]]) -> Iterator[_Place]:
-    """Everything but numbers. Versions are fixed and times are left out: the same layers give the same bytes."""
+    """Writes everything but the values. Versions are fixed and times are omitted: equal layers yield equal bytes."""
     import h5py
 
     types = {FLOAT16: h5py.h5t.IEEE_F16LE, FLOAT32: h5py.h5t.IEEE_F32LE, FLOAT64: h5py.h5t.IEEE_F64LE}
@@ -141,7 +141,7 @@ def _lay_out(structure: _Structure, layers: Mapping[bytes, Sequence[Blob]]) -> I
 
 
 def _between(places: Sequence[_Place], size: int) -> Iterator[Tuple[int, int]]:
-    """What of the file is no numbers, as [start, end)."""
+    """The parts of the file that are not values, as [start, end)."""
     start = 0
     for offset, blob in places:
         yield start, offset

@@ -1,4 +1,4 @@
-"""What every weight format has in common: a file's layers with their blobs, and the plan of a new file."""
+"""What all weight formats have in common: the layers of a file with their blobs, and the plan of a new file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..protobuf.wire import Source
 
 
 class Absent(Blob):
-    """Stands for numbers that only another layer, which shares them, has in the file (Caffe: net.cpp:892)."""
+    """Stands for a blob that the file holds only at another layer, which shares it (Caffe: net.cpp:892)."""
 
     def __init__(self, where: str) -> None:
         super().__init__((0,), FLOAT32)
@@ -27,7 +27,7 @@ class Absent(Blob):
 
     def error(self) -> InputError:
         return InputError(
-            "is not in the file, and no layer of the net that shares it is there",
+            "is not in the file, and neither is a layer of the net that shares it",
             where=self._where,
             remedy="is this the weight file of this net?",
         )
@@ -37,9 +37,9 @@ class Absent(Blob):
 class LayerRecord:
     """One layer of a weight file.
 
-    index: its place in the file; names may be there twice. span: its bytes in the source, [start, end).
-    type: as in a V2 prototxt, "V1:40" for a number of the V1 form that BVLC Caffe does not define, None if
-    the file does not say. HDF5 has no types, bottoms, tops and spans.
+    index: its position in the file, where names may occur twice. span: its bytes in the source, [start, end).
+    type: as in a V2 prototxt; "V1:40" for a value of the V1 enum that BVLC Caffe does not define; None if the file does
+    not say. HDF5 has no types, bottoms, tops or spans.
     """
 
     index: int
@@ -52,11 +52,11 @@ class LayerRecord:
 
 
 class WeightFile(NamedTuple):
-    """A weight file that was scanned: its numbers are read from `source` when a blob is used.
+    """A scanned weight file: values are read from `source` when a blob is used.
 
     format: a name of FORMATS. generation: "V2" (`layer`), "V1" (`layers`) or "V0" (`layers` with a `layer` inside).
     layers: in file order.
-    binds_last: of several layers of the net with one name, the last gets a record's numbers, not the first.
+    binds_last: of several layers of the net with one name, the last gets a record's blobs, not the first.
     """
 
     path: str
@@ -68,20 +68,19 @@ class WeightFile(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """This record goes to the new file byte for byte."""
+    """A record that is copied to the new file byte for byte."""
 
     record: LayerRecord
 
 
 class Rewritten(NamedTuple):
-    """A layer that differs from its record, or (record None) one that no record stands for.
+    """A layer that differs from its record, or a new layer (record None).
 
-    type, bottoms, tops: None leaves the record's. blobs: the record's own (the same objects) keep their
-    bytes, others are written in their type.
-    bias_term: what the record's convolution_param or inner_product_param shall say; None leaves it.
-    parameters: serialized fields of a LayerParameter. They replace all of the record's but name, type,
-    bottom, top, blobs, phase, include, exclude and propagate_down; None leaves them. Without a record, they
-    are added.
+    type, bottoms, tops: None keeps the record's. blobs: the record's own (the same objects) keep their bytes, others
+    are written in their dtype.
+    bias_term: the new value in the record's convolution_param or inner_product_param; None keeps it.
+    parameters: serialized fields of a LayerParameter. They replace all fields of the record except name, type, bottom,
+    top, blobs, phase, include, exclude and propagate_down; None keeps them. Without a record, they are added.
     """
 
     record: Optional[LayerRecord]
@@ -95,16 +94,16 @@ class Rewritten(NamedTuple):
 
 
 Plan = Sequence[Union[Kept, Rewritten]]
-# Takes an offset in the new file and the bytes that belong there, from several threads in any order. It must be done
-# with the bytes when it returns: the buffer is used again.
+# Takes an offset in the new file and the bytes to write there, from several threads in any order. It must not use the
+# bytes after it returns: the buffer is used again.
 Output = Callable[[int, memoryview], object]
 
 
 class Format(NamedTuple):
-    """A kind of weight file.
+    """A format of weight files.
 
-    recognises: from a file's first bytes (HEAD_SIZE at most).
-    write(original, plan, out, chunks): the new file's bytes in order; `chunks` is how blobs are read.
+    recognises: whether a file has this format, from its first bytes (HEAD_SIZE at most).
+    write(original, plan, out, chunks): writes the new file; `chunks` is how blobs are read.
     """
 
     name: str

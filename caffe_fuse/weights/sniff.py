@@ -1,4 +1,4 @@
-"""What a file is that is no caffemodel, by its first bytes: a download may leave anything under that name."""
+"""Recognises, by its first bytes, a file that is not a caffemodel: a download may leave anything under that name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _KINDS = tuple(
         ),
         # onnx.proto, ModelProto: `ir_version`, then `producer_name`, `graph` or `opset_import`.
         (rb"\x08[\x01-\x1f][\x12\x3a\x42]", "is an ONNX model", _GIVE),
-        # BlobProto: `num` and `channels`, or `data`. In a NetParameter these numbers are a string and a bool.
+        # BlobProto: `num` and `channels`, or `data`. In a NetParameter these field numbers are a string and a bool.
         (rb"\x08[\x80-\xff]*[\0-\x7f]\x10|\x2a", "is a single blob, such as a mean.binaryproto", _GIVE),
         # A caffemodel has the key of a layer near its start, b"\xa2\x06" or b"\x12": control characters.
         (rb"[^\0-\x08\x0e-\x1f\x7f]*\Z", "is text, perhaps a prototxt", _GIVE),
@@ -39,7 +39,7 @@ _KINDS = tuple(
 
 
 def explain(head: bytes) -> Optional[Tuple[str, str]]:
-    """What a file with these first bytes is and what to do, e.g. ("is a web page", "get the file itself").
+    """What a file with these first bytes is, and the remedy, for example ("is a web page", "get the file itself").
 
     None if it may be a caffemodel.
     """

@@ -24,14 +24,14 @@ DTYPES = (FLOAT16, FLOAT32, FLOAT64)
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_chunks() -> Iterator[None]:
-    """So that the edges of chunks fall everywhere in small blobs."""
+    """Makes chunks small, so that their edges fall everywhere in small blobs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blob_module, "CHUNK", SMALL)
         yield
 
 
 def stored(numbers: np.ndarray, pieces: Sequence[Tuple[int, int]]) -> StoredBlob:
-    """The numbers in pieces of (length, bytes between two numbers), with other bytes around each piece."""
+    """Stores the values in pieces of (length, bytes between two values), with other bytes around each piece."""
     content, spans, first = b"", [], 0
     for length, gap in pieces:
         content += b"\xee" * 3
@@ -43,7 +43,7 @@ def stored(numbers: np.ndarray, pieces: Sequence[Tuple[int, int]]) -> StoredBlob
 
 
 def scaled_one_by_one(numbers: np.ndarray, layout: Layout, factors: np.ndarray) -> List[float]:
-    """What a ScaledBlob holds, from the definition of a layout."""
+    """Returns what a ScaledBlob holds, from the definition of a layout."""
     result = []
     places = itertools.product(*(range(size) for size in layout))
     for number, (group, _, output, _) in zip(numbers.ravel(), places):
@@ -52,7 +52,7 @@ def scaled_one_by_one(numbers: np.ndarray, layout: Layout, factors: np.ndarray) 
 
 
 def factors_of(layout: Layout) -> np.ndarray:
-    """Distinct factors whose products with small numbers are no float32."""
+    """Returns distinct factors whose products with small integers are not float32 values."""
     return np.array([1 / (3 + channel) for channel in range(layout.channels)])
 
 
@@ -104,7 +104,7 @@ def test_a_scalar_blob_has_the_shape_of_no_axes() -> None:
 
 
 def test_numbers_that_do_not_fill_the_shape_are_refused() -> None:
-    with pytest.raises(InputError, match=r"net: layer a, blob 1: holds 5 numbers, but its shape \[2, 3\] needs 6"):
+    with pytest.raises(InputError, match=r"net: layer a, blob 1: holds 5 elements, but its shape \[2, 3\] needs 6"):
         StoredBlob(Source(bytes(20)), [Span(0, 5, 4)], FLOAT32, (2, 3), where="net: layer a, blob 1")
 
 

@@ -1,4 +1,4 @@
-"""The kernels of weights, in each form in which a layer stores them, against the layouts of the rows and columns."""
+"""The kernels of weights, in each form in which a layer stores them, against the layouts of rows and columns."""
 
 from __future__ import annotations
 
@@ -71,4 +71,4 @@ def test_sums_and_maxima_are_those_of_each_channel(form: str, rows: bool) -> Non
 def test_a_bias_has_rows_alone(shape: Tuple[int, ...]) -> None:
     kernels = Kernels.of(Layout(1, 1, 6, 1))
     (slab,) = kernels.slabs(ArrayBlob(np.arange(6.0).reshape(shape)))
-    assert (0, [[0], [1], [2], [3], [4], [5]]) == (slab.first, slab.numbers.tolist())
+    assert (0, [[0], [1], [2], [3], [4], [5]]) == (slab.first, slab.weights.tolist())

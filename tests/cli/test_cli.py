@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Tuple[Path, Path]:
-    """A small ResNet block in a folder of its own."""
+    """Returns a small ResNet block in its own folder."""
     folder = tmp_path / "block"
     folder.mkdir()
     for name in ("net.prototxt", "net.caffemodel"):
@@ -55,7 +55,7 @@ def test_fuse_writes_both_files_and_says_what_it_did(run: Run, model: Tuple[Path
     assert (0, "") == (status, err)
     assert ["block", "small.caffemodel", "small.prototxt"] == files(tmp_path)
     assert "BatchNorm" in out.splitlines()[0]
-    assert "verdict    safe: every value rounds to a half near it" == out.splitlines()[-1]
+    assert "verdict    safe: every value rounds to an fp16 value near it" == out.splitlines()[-1]
 
 
 def test_the_two_files_may_come_in_either_order(run: Run, model: Tuple[Path, Path], tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_no_batch_norm_may_remain_unless_it_is_allowed(run: Run, tmp_path: Path,
     assert [
         "not safe   1 BatchNorm layer remains: n",
         "verdict    NOT BN-free: 1 BatchNorm layer remains; no model file was written",
-        f"next       give the net for deployment, or take the stored statistics: {command} --use-global-stats",
+        f"next       give the deploy net, or use the stored statistics: {command} --use-global-stats",
         f"next       accept it as it is: {command} --allow-bn",
     ] == last
     assert ["a.caffemodel", "a.prototxt"] == files(tmp_path)
@@ -324,7 +324,7 @@ def test_an_output_that_is_an_input(run: Run, model: Tuple[Path, Path], link: st
 def test_an_output_without_a_name(run: Run, model: Tuple[Path, Path]) -> None:
     status, _, err = run("fuse", *model, "-o", "")
     assert 2 == status
-    assert "has no name in it" in err
+    assert "has no file name" in err
 
 
 OUTPUTS = ["fuse -o", "fuse --dry-run --report", "fuse --html", "check --report", "verify --report", "calibrate -o"]
@@ -350,7 +350,9 @@ def test_an_output_folder_that_does_not_exist_is_told_before_the_work(
 
 def test_inputs_without_a_run_are_told(run: Run, model: Tuple[Path, Path]) -> None:
     for option in ("--input", "--image"):
-        assert "the inputs were not read: they are for --verify" in run("fuse", *model, "--dry-run", option, "x.npz")[2]
+        assert (
+            "the inputs were not read: only --verify needs them" in run("fuse", *model, "--dry-run", option, "x.npz")[2]
+        )
 
 
 def test_a_dry_run_needs_no_folder_for_the_model(run: Run, model: Tuple[Path, Path]) -> None:
@@ -401,13 +403,13 @@ def test_no_other_input_is_written_to(run: Run, model: Tuple[Path, Path], tmp_pa
     assert ["block", "ranges.json", "report.json", "samples.npz"] == files(tmp_path)
 
 
-# --- what the system refuses: status 3, nothing left behind ---
+# --- what the system refuses: status 3, no file is left ---
 
 
 def test_a_folder_that_cannot_be_written(
     run: Run, model: Tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To root no folder is closed, so the system's answer is played."""
+    """Root may write to every folder, so the error of the system is simulated."""
     real = os.open
 
     def refuse(path: str, flags: int, *rest: int) -> int:
@@ -434,7 +436,7 @@ def test_a_memory_that_is_too_small(
 
 
 def run_with_room(room: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """A limit on the size of files stands for a full disk: a write ends short, then fails."""
+    """Runs with a limit on the size of files, which behaves as a full disk: a write ends short, then fails."""
     program = (
         "import resource, signal, sys\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -545,5 +547,5 @@ def test_sums_that_have_no_bound_are_a_warning(run: Run, name: str, known: bool,
     pair = [TRUTH / name / f"net.{ending}" for ending in ("prototxt", "caffemodel")]
     _, out, err = run(*command, *pair, "--half-sums")
     assert known == ("half sums" in out)
-    assert known != ("--half-sums has no bound: nothing is known of what" in err)
+    assert known != ("--half-sums found no bound: no range of a bottom" in err)
     assert "" == run(*command, *pair)[2]

@@ -1,4 +1,4 @@
-"""Whatever the files say, on a terminal it is data: nothing in it ends a line, moves the cursor or hides."""
+"""Text from the files is data on a terminal: nothing in it ends a line, moves the cursor or is invisible."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTROLS = [chr(code) for code in (*range(1, 32), *range(127, 160))]
 MARKS = [chr(code) for code in (0x61C, *range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x206A), 0xFEFF)]
 HOSTILE = "".join(["\rverdict    safe\x1b[32m", *CONTROLS, *MARKS])
 
-# Y stands in every name, type and path, and inside each line that is no net.
+# Y is in every name, type and path, and in each line that is not a net.
 NET = """
 name: "netY"
 input: "xY"
@@ -66,7 +66,7 @@ COMMANDS = (
 
 
 def written(folder: Path, mark: str) -> Dict[str, Path]:
-    """The files of a model in which `mark` is part of every name, also of the files' own."""
+    """Writes the files of a model in which `mark` is part of every name, also of the file names."""
     bare = "".join(letter for letter in mark if letter in MARKS)  # more would be taken for a binary file
     quoted = "".join(f"\\{byte:03o}" for byte in mark.encode())
     net = NET.replace("Y", quoted).encode()

@@ -125,7 +125,7 @@ def test_an_image_becomes_the_input(
 def test_pixels_that_would_be_no_numbers_are_an_error(
     model: List[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str, option: str
 ) -> None:
-    """Ranges or answers of such images would say nothing."""
+    """Ranges or outputs of such images would mean nothing."""
     np.save(tmp_path / "x.npy", np.zeros((1, 3, 5, 6), np.float32))
     files = [*model, *model] if command == "verify" else model
     output = {"calibrate": ["-o", str(tmp_path / "out")], "fuse": ["--verify", "-o", str(tmp_path / "out")]}
@@ -161,7 +161,7 @@ def test_a_target_without_half_precision_is_a_warning(run: Run) -> None:
     assert (0, "") == run("--target", "ncnn", "--precision", "half")[::2]
     status, _, err = run("--target", "ncnn")
     assert 0 == status
-    assert err == "caffe-fuse: warning: ncnn is about halves, and this was float32: give --precision half\n"
+    assert err == "caffe-fuse: warning: half policy ncnn had no effect in float32: give --precision half\n"
 
 
 def test_what_is_warned_of_comes_before_an_error_that_it_explains(

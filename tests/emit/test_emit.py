@@ -1,4 +1,4 @@
-"""What a fold leaves in the two files: the text edits, and the records of the caffemodel."""
+"""What a fold writes to the two files: the text edits, and the records of the caffemodel."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEAD = b'input: "x"\ninput_shape { dim: 2 dim: 4 dim: 5 dim: 6 }\n'
 
 
 def rewritten(before: bytes) -> bytes:
-    """The new text of a net, whose numbers are judged as well."""
+    """Returns the new text of a net, whose weights are judged as well."""
     fused = fuse(HEAD + before)
     assert () == fused.violations()
     assert fused.prototxt.startswith(HEAD)
@@ -221,7 +221,7 @@ def test_a_converted_record_is_a_scale_with_the_fields_of_every_layer() -> None:
 
 
 def with_records(prototxt: bytes, blobs: Dict[str, List[np.ndarray]], *more: Any) -> bytes:
-    """A weight file with the layers of this net, and these others in front of them."""
+    """Returns a weight file with these other records before the layers of the net."""
     net = message_class("NetParameter").FromString(caffemodel(prototxt, blobs))
     front = message_class("NetParameter")(layer=[message_class("LayerParameter")(**each) for each in more])
     return bytes(front.SerializeToString() + net.SerializeToString())
@@ -263,7 +263,7 @@ def test_the_record_of_a_dropped_layer_goes() -> None:
 
 
 def spans(content: bytes) -> Dict[str, bytes]:
-    """The bytes of each record."""
+    """Returns the bytes of each record."""
     found = read_weights(Source(content, "net.caffemodel")).layers
     return {each.name: content[slice(*each.span)] for each in found}
 
@@ -287,7 +287,7 @@ def test_of_two_records_of_a_changed_layer_one_is_left() -> None:
 
 
 def test_numbers_that_lived_in_the_record_of_a_converted_layer_move_to_who_shares_them() -> None:
-    """The last record held the shared numbers; it is rewritten, so the other layer's own has to hold them."""
+    """The last record held the shared weights; it is rewritten, so the record of the other layer has to hold them."""
     shared = 'param { name: "m" } param { name: "v" } param { name: "f" }'
     relu = layer("r", "ReLU", "x", "r")
     first = batch_norm("b", "x", "b", shared + " batch_norm_param { use_global_stats: false }")

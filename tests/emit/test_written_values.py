@@ -1,7 +1,7 @@
 """Each new weight and bias is the exact value rounded once to float32.
 
-The exact values are worked out here in long double, from the original blobs and Caffe's definitions of the layers;
-`size` is the sum of the magnitudes that an exact value is made of, for the last bits of the package's float64.
+The exact values are computed here in long double, from the original blobs and Caffe's definitions of the layers; `size`
+is the sum of the magnitudes that make up an exact value, for the rounding of the package's float64.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def of_chain(layers: Sequence[Affine]) -> Affine:
 
 
 def per_weight(parameter: Any, shape: Sequence[int], scale: np.ndarray) -> np.ndarray:
-    """The factor of every weight: each output channel's own (Caffe: base_conv_layer.cpp, inner_product_layer.cpp)."""
+    """Returns the factor of each weight, that of its output channel (base_conv_layer.cpp, inner_product_layer.cpp)."""
     factors = np.empty(shape, EXACT)
     if parameter.type == "InnerProduct":
         for output in range(parameter.inner_product_param.num_output):
@@ -104,7 +104,7 @@ def check(rewrite: Rewrite, parameters: Dict[str, Any], written: Sequence[np.nda
 
 
 def check_all(fused: Fused, prototxt: bytes) -> int:
-    """How many rewrites there were; each is checked."""
+    """Checks each rewrite, and returns how many there were."""
     parameters = {each.name: each for each in read_net(prototxt).layer}
     rewrites: List[Rewrite] = list(fused.result.facts.progress.rewrites)
     for rewrite in rewrites:

@@ -1,4 +1,4 @@
-"""The forward pass: against what Caffe recorded, in what order it runs, what it keeps, and what it cannot run."""
+"""The forward pass: against recorded results of Caffe, in what order it runs, what it keeps, and what it cannot run."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_layer_that_refuses_is_named() -> None:
 
 def test_a_top_too_many_is_named() -> None:
     outcome = run_net(net_of(nets.text(nets.layer("r", "ReLU", "x", "r q"))), X, FLOAT32, ["r", "q"])
-    assert (["r"], {"q": "layer r (ReLU): it makes 1 top, not 2"}) == (list(outcome.values), outcome.unavailable)
+    assert (["r"], {"q": "layer r (ReLU): it writes 1 top, not 2"}) == (list(outcome.values), outcome.unavailable)
 
 
 def test_an_input_that_is_not_given_is_named() -> None:
@@ -147,7 +147,7 @@ def test_an_input_that_is_not_given_is_named() -> None:
     prototxt = b'input: "y" ' + prototxt
     outcome = run_net(net_of(prototxt), X, FLOAT32, ["e", "v"])
     assert ["v"] == list(outcome.values)
-    assert "input y is not given, nor is its shape (--input-shape y=1,3,224,224)" == outcome.unavailable["e"]
+    assert "input y is not given, and neither is its shape (--input-shape y=1,3,224,224)" == outcome.unavailable["e"]
 
 
 def test_a_data_layer_s_tops_are_inputs() -> None:
@@ -161,7 +161,7 @@ def test_a_data_layer_s_tops_are_inputs() -> None:
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((2, 5, 5, 6), "blob 0 of layer c .Convolution. is 6x4x3x3, bottoms of 2x5x5x6 need 6x5x3x3"),
+        ((2, 5, 5, 6), "blob 0 of layer c .Convolution. is 6x4x3x3, but bottoms of 2x5x5x6 need 6x5x3x3"),
         ((2, 4, 2, 6), "layer c .Convolution.: a window of 3"),
     ],
 )
@@ -217,7 +217,7 @@ def in_blocks(block: Optional[int]) -> Precision:
 
 
 def test_sums_in_half_lose_what_a_sum_in_float32_keeps() -> None:
-    """2048 and then ones: a half has no 2049, so that each single one is lost; four at a time are not."""
+    """2048 and then ones: 2049 is not an fp16 value, so single ones are lost; four at a time are not."""
     prototxt = nets.text(
         nets.layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 1 bias_term: false }"),
         shape=(1, 9),
@@ -251,4 +251,4 @@ def test_a_batch_norm_of_two_bottoms_is_said_to_take_one() -> None:
     prototxt = nets.text(nets.layer("b", "BatchNorm", "x x", "b"))
     model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
     outcome = run_net(model.net, {"x": nets.spread((2, 4, 5, 6), 1)}, FLOAT32, ["b"])
-    assert {"b": "layer b (BatchNorm): it takes 1 bottom, has 2"} == outcome.unavailable
+    assert {"b": "layer b (BatchNorm): it has 2 bottoms, but takes 1"} == outcome.unavailable

@@ -1,4 +1,4 @@
-"""The forward pass of trained models: what Caffe recorded, what OpenCV answers, and that all that can run does.
+"""The forward pass of trained models against Caffe and OpenCV, and that everything that can run does.
 
 Most of these files state no licence, so none is in the project; without them these tests are skipped.
 """
@@ -36,7 +36,7 @@ def share(expected: np.ndarray, actual: np.ndarray, largest: float) -> float:
 
 
 def recorded(folder: Path, name: str) -> Iterator[Tuple[str, np.ndarray, View]]:
-    """Each recorded blob with what is recorded of it, and what that is of the whole blob."""
+    """Yields each recorded blob with its record, and the same of the computed blob."""
     with np.load((folder / "models" / name).with_name(MANIFEST[name]["record"])) as record:
         for key in record.files:
             kind, blob = key.split(":", 1)
@@ -46,7 +46,7 @@ def recorded(folder: Path, name: str) -> Iterator[Tuple[str, np.ndarray, View]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RECORDED)
 def test_every_recorded_blob_of_a_model_is_within_the_noise_that_the_judge_finds(shared: Path, name: str) -> None:
-    """The bound of folds, from the float64 run: Caffe keeps it, and so do we. In float64 the judge and we agree."""
+    """The bound of folds, from the float64 run, holds for Caffe and the package. In float64 judge and package agree."""
     model = load(name)
     files = [(shared / "models" / file).read_bytes() for file in (name, MANIFEST[name]["weights"])]
     traced, bounds = truth.measured(files[0], files[1], seeded(model.net, SEED))
@@ -103,7 +103,7 @@ def test_what_depends_on_a_vendors_layer_is_named_and_the_rest_runs(shared: Path
 def opencv_values(
     model: caffe_fuse.Model, inputs: Mapping[str, np.ndarray], values: Sequence[Value]
 ) -> List[np.ndarray]:
-    """These values as OpenCV computes them, without Winograd: that is noise."""
+    """Returns these values as OpenCV computes them, without Winograd, which adds noise."""
     cv2: Any = pytest.importorskip("cv2", reason="OpenCV is not installed")
     if not hasattr(cv2.dnn, "readNetFromCaffe"):
         pytest.skip("this OpenCV has no reader for Caffe models")
@@ -116,10 +116,10 @@ def opencv_values(
 
 
 def check_against_opencv(model: caffe_fuse.Model) -> None:
-    """OpenCV and we are within the bound of a float64 run of the judge.
+    """Checks that OpenCV and the package are within the bound of a float64 run of the judge.
 
-    What a detection keeps, and in which order, jumps with a rounding. So what it is made of is compared instead, and
-    then the detections that we make of OpenCV's numbers.
+    Which detections are kept, and in which order, may change by a rounding. So their inputs are compared instead, and
+    then the detections that the package makes of OpenCV's values.
     """
     inputs = seeded(model.net, SEED)
     detections = [layer for layer in model.net.layers if layer.type == "DetectionOutput"]
@@ -130,7 +130,7 @@ def check_against_opencv(model: caffe_fuse.Model) -> None:
     ours = run_net(model.net, inputs, PRECISIONS["float32"], {value.blob for value in values}).values
     made = dict(zip(values, opencv_values(model, inputs, values)))
     for value, theirs in made.items():
-        # The judge does not know PriorBox: some roundings of numbers up to 1.
+        # The judge does not know PriorBox: some roundings of values up to 1.
         expected, bound = exact.last().get(value.blob, ours[value.blob]), bounds.get(value.blob, 4 * truth.ulp(1))
         for actual in (theirs.reshape(expected.shape), ours[value.blob]):
             assert truth.largest_error(expected, actual) <= bound, value
@@ -171,7 +171,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> caffe_fuse.Model:
 
 @pytest.mark.slow
 def test_the_resnet_answers_as_caffe_does_and_so_does_the_folded_one(resnet: caffe_fuse.Model) -> None:
-    """Caffe's answer is known in seven digits."""
+    """Caffe's output is known to seven digits."""
     picture = (np.random.RandomState(1234).rand(1, 3, 224, 224).astype("f4") * 255 - MEAN).astype("f4")
     exact, bounds = truth.measured(*(Path(path).read_bytes() for path in resnet.paths), {"data": picture})
     right, bound = exact.last()["prob"], bounds["prob"]
@@ -180,12 +180,12 @@ def test_the_resnet_answers_as_caffe_does_and_so_does_the_folded_one(resnet: caf
         assert truth.largest_error(right, caffe_fuse.run(model, {"data": picture})["prob"]) <= bound
 
 
-HALF_STEP = 2.0**-11  # between halves from 0.5 to 1
+HALF_STEP = 2.0**-11  # between fp16 values from 0.5 to 1
 
 
 @pytest.mark.slow
 def test_in_half_the_resnet_with_batch_norm_gives_one_answer_and_folded_the_right_one(resnet: caffe_fuse.Model) -> None:
-    """62 of its 64 first variances are no halves. The order of a sum decides how the last halves round."""
+    """62 of the 64 variances of its first BatchNorm overflow. The order of a sum decides the last rounding."""
     folded = caffe_fuse.fuse(resnet).model
     for picture in PICTURES.values():
         inputs = {"data": picture.astype(np.float32)}

@@ -1,4 +1,4 @@
-"""The call `caffe_fuse.run`: inputs, names of blobs, precisions, and what it says when it cannot."""
+"""`caffe_fuse.run`: inputs, names of blobs, precisions, and its errors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_without_inputs_they_are_random_and_always_the_same(model: caffe_fuse.Mo
 
 @pytest.mark.parametrize("seed", [-1, 2**32])
 def test_a_seed_that_no_generator_takes_is_an_error_of_the_input(model: caffe_fuse.Model, seed: int) -> None:
-    with pytest.raises(InputError, match=f"^{seed} is no seed; give a whole number from 0 to 4294967295$"):
+    with pytest.raises(InputError, match=f"^seed {seed} is not valid; give a whole number from 0 to 4294967295$"):
         caffe_fuse.run(model, seed=seed)
 
 
@@ -86,18 +86,18 @@ def test_numbers_of_any_type_are_inputs(model: caffe_fuse.Model) -> None:
     ("inputs", "options", "message"),
     [
         ({"y": X}, {}, "no input y; its inputs are: x"),
-        ({"x": X[0]}, {}, "input x is 4x5x6, the net has 2x4x5x6"),
+        ({"x": X[0]}, {}, "input x is 4x5x6, the net expects 2x4x5x6"),
         ({"x": X[:0]}, {}, "input x is 0x4x5x6"),
         ({"x": [["a"]]}, {}, "is of type <U1, expected numbers"),
-        (X, {}, "inputs are arrays by name, not ndarray; give a dict; its keys are: x"),
-        (None, {"seed": -1}, "-1 is no seed; give a whole number from 0"),
-        (None, {"seed": "a"}, "'a' is no seed; give a whole number from 0"),
-        ({"x": X}, {"precision": "int8"}, "precision 'int8' is not known; it can be float32, float64, half"),
+        (X, {}, "inputs must be arrays by name, not ndarray; give a dict with the keys: x"),
+        (None, {"seed": -1}, "seed -1 is not valid; give a whole number from 0"),
+        (None, {"seed": "a"}, "seed 'a' is not valid; give a whole number from 0"),
+        ({"x": X}, {"precision": "int8"}, "precision 'int8' is not known; choose from float32, float64, half"),
         ({"x": X}, {"precision": np.float16}, "precision <class 'numpy.float16'> is not known"),
         ({"x": X}, {"blobs": ["q"]}, "the net has no blob q"),
         ({"x": X}, {"blobs": ["m"]}, "blob m cannot be computed: layer m .Mystery.: the type is not known"),
         ({}, {}, "blob a cannot be computed: input x is not given"),
-        ({"x": X[:, :3]}, {}, "blob 0 of layer c .Convolution. is 6x4x3x3, bottoms of 2x3x5x6 need 6x3x3x3"),
+        ({"x": X[:, :3]}, {}, "blob 0 of layer c .Convolution. is 6x4x3x3, but bottoms of 2x3x5x6 need 6x3x3x3"),
     ],
 )
 def test_what_cannot_be_run_is_a_clear_error(
@@ -108,7 +108,7 @@ def test_what_cannot_be_run_is_a_clear_error(
 
 
 def test_a_net_without_its_weights_is_a_clear_error() -> None:
-    with pytest.raises(InputError, match=r"net\.prototxt: it has no weights to run with"):
+    with pytest.raises(InputError, match=r"net\.prototxt: no weights to run with"):
         caffe_fuse.run(nets.model(NET, None))
 
 

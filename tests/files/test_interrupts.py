@@ -1,4 +1,4 @@
-"""What a signal does to the command: 130 and nothing is there, or all is there and the status says so."""
+"""What a signal does to the command: status 130 and no files, or all files and the status of the work."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_is_still_printed_when_all_is_done_keeps_nobody_waiting() -> None:
         "from caffe_fuse.files import interrupts\ninterrupts.end_the_command()\ninterrupts.settled()\n"
         "print('printing', flush=True)\nprint('x' * 10**7, flush=True)"
     )
-    with started(program) as process:  # into a pipe that nobody reads
+    with started(program) as process:  # into a pipe that is not read
         assert process.stdout is not None
         assert b"printing" == os.read(process.stdout.fileno(), 8)
         process.send_signal(signal.SIGTERM)

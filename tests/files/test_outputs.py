@@ -1,4 +1,4 @@
-"""Outputs appear together or not at all, whatever the system or a signal does at any of the calls of a commit."""
+"""Outputs appear together or not at all, whatever the system or a signal does at any call of a commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OLD, NEW = {"r": b"old r", "w": b"old w", "n": b"old n"}, {"r": b"new r", "w": b
 
 
 def refuse_nameless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As overlay, network and FAT file systems do."""
+    """Refuses files without a name, as overlay, network and FAT file systems do."""
     real = os.open
 
     def refuse(path: Any, flags: int, *rest: Any, **named: Any) -> int:
@@ -33,7 +33,7 @@ def refuse_nameless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=["nameless", "named"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where both ways to the disk are tried."""
+    """Returns a folder for each of the two ways of writing."""
     if request.param == "named":
         refuse_nameless(monkeypatch)
     return tmp_path
@@ -51,7 +51,7 @@ def put(folder: Path, files: Dict[str, bytes]) -> None:
 
 
 def write(folder: Path) -> None:
-    """A report, weights and the net, as a fold writes them."""
+    """Writes a report, weights and the net, as a fold does."""
     with Outputs([]) as outputs:
         for name, content in NEW.items():
             outputs.create(str(folder / name)).write_all(content)
@@ -59,7 +59,7 @@ def write(folder: Path) -> None:
 
 
 class Calls:
-    """Counts the calls of the system that `write` makes, and does `act` before one of them."""
+    """Counts the system calls of `write`, and does `act` before one of them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
         self.act, self.left, self.counted = act, 0, 0
@@ -67,7 +67,7 @@ class Calls:
             monkeypatch.setattr(os, name, self._wrapped(getattr(os, name)))
 
     def each(self, folder: Path, before: Dict[str, bytes]) -> Iterator[Callable[[], None]]:
-        """For each call a `write` in which `act` comes before it; the folder is as it was each time."""
+        """Yields a `write` for each call, with `act` before that call; the folder is restored each time."""
         put(folder, before)
         self.counted = 0
         write(folder)

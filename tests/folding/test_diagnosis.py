@@ -1,4 +1,4 @@
-"""What is told of channels: the right ones, in the right state, with the fold that made them so."""
+"""What is reported of channels: the right ones, in the right state, with the fold that caused it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def told(found: Diagnosis) -> Dict[Tuple[str, int, int], Channel]:
 
 
 def made(change: Mapping[Tuple[str, int, int], Union[float, np.ndarray]]) -> Result:
-    """A folded convolution in front of another one, with numbers of (layer, blob, channel) set."""
+    """Returns a folded convolution before another one, with the values of some (layer, blob, channel) set."""
     prototxt = text(
         convolution("c", "x", "c"),
         batch_norm("b", "c", "b"),
@@ -45,11 +45,11 @@ def made(change: Mapping[Tuple[str, int, int], Union[float, np.ndarray]]) -> Res
     return caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), rescale="never")
 
 
-# --- the recorded nets: each class of numbers at its layer, channel and element ---
+# --- the recorded nets: each class of values at its layer, channel and element ---
 
 
 def rows_of(weights: np.ndarray) -> np.ndarray:
-    """A blob of a Convolution or of a row of numbers: one row for each output channel."""
+    """Returns a blob of a Convolution, or a vector, as one row for each output channel."""
     return weights.astype(np.float64).reshape(weights.shape[0], -1)
 
 

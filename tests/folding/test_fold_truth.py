@@ -1,4 +1,4 @@
-"""Folds of the nets with Caffe's recorded results: no BatchNorm is left, and every blob that survives is the same."""
+"""Folds of the nets with Caffe's recorded results: no BatchNorm is left, and every remaining blob is the same."""
 
 from __future__ import annotations
 

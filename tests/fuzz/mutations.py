@@ -1,4 +1,4 @@
-"""What a fuzzer does to bytes and to nets. All choices come from one Random, so that a seed repeats them."""
+"""Mutations of bytes and of nets for fuzzing. All choices come from one Random, so a seed repeats them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ DICTIONARY = tuple(
 
 
 def mutated_bytes(data: bytes, random: Random, others: Sequence[bytes]) -> bytes:
-    """One to eight small changes."""
+    """Returns the bytes after one to eight small changes."""
     changed = bytearray(data)
     for _ in range(random.choice((1, 1, 1, 2, 3, 8))):
         place = random.randrange(len(changed) + 1)
@@ -132,7 +132,7 @@ def mutated_bytes(data: bytes, random: Random, others: Sequence[bytes]) -> bytes
 
 
 def mutated_net(net: str, random: Random, others: Sequence[str], types: Sequence[str]) -> str:
-    """One to six changes of values, fields and layers."""
+    """Returns the net after one to six changes of values, fields and layers."""
     for _ in range(random.choice((1, 1, 1, 2, 3, 5))):
         net = random.choice(_CHANGES)(net, random, others, types)
     return net
@@ -157,7 +157,7 @@ def _number(net: str, random: Random, *_: object) -> str:
 
 
 def _string(net: str, random: Random, *_: object) -> str:
-    """The names of the net for one another, or a strange one."""
+    """Replaces a name by another one of the net, or by a strange one."""
     known = STRING.findall(net)
     new = random.choice(known) if known and random.random() < 0.7 else f'"{random.choice(STRINGS)}"'
     return _replaced(STRING, net, random, new)
@@ -168,7 +168,7 @@ def _type(net: str, random: Random, _others: object, types: Sequence[str]) -> st
 
 
 def _word(net: str, random: Random, *_: object) -> str:
-    """true for false, and one name of an enumeration for another."""
+    """Replaces true by false, and one name of an enumeration by another."""
     found = list(WORD.finditer(net))
     if not found:
         return net
@@ -195,14 +195,14 @@ def _parameter(net: str, random: Random, *_: object) -> str:
 
 
 def _inserted(net: str, random: Random, text: str) -> str:
-    """At the end of a layer."""
+    """Inserts a field at the end of a layer."""
     ends = [place for place in range(len(net)) if net[place : place + 2] == "}\n"]
     place = random.choice(ends) if ends else len(net)
     return f"{net[:place]} {text} {net[place:]}"
 
 
 def _layers(net: str, random: Random, others: Sequence[str], _types: object) -> str:
-    """A layer goes, stands twice, or changes its place; or one of another net comes, and reads what there is."""
+    """Removes, doubles or moves a layer; or inserts one of another net, with bottoms of this one."""
     parts = parts_of(net)
     place, action = random.randrange(len(parts)), random.randrange(4)
     if action == 0:
@@ -219,7 +219,7 @@ def _layers(net: str, random: Random, others: Sequence[str], _types: object) -> 
 
 
 def parts_of(net: str) -> List[str]:
-    """What stands before the first layer, and each layer."""
+    """Returns the text before the first layer, and each layer."""
     starts = [0, *(hit.start() for hit in LAYER.finditer(net)), len(net)]
     return [net[start:end] for start, end in zip(starts, starts[1:])]
 

@@ -1,8 +1,8 @@
-"""python tests/fuzz/run.py TARGET [--seconds N] [--seed N]: cases without end, and what came out that must not.
+"""Runs random cases until time is up, and prints the faults: python tests/fuzz/run.py TARGET [--seconds N] [--seed N].
 
-Targets are text, caffemodel, hdf5 and structure. With atheris installed (`make fuzz` does that, in an environment of
-its own) --guided lets it choose the bytes of the first three by what they cover. Prints executions, time and finds; the
-first case of each kind of find is kept in a folder. Status 1 if there is one.
+Targets are text, caffemodel, hdf5 and structure. With atheris installed (`make fuzz` does that, in its own environment)
+--guided lets it choose the bytes of the first three by coverage. Prints executions, time and finds; the first case of
+each kind of find is kept in a folder. Status 1 if there is one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MEMORY = 3_000_000_000  # of addresses
 
 
 class Session:
-    """The finds of a target by kind, and how long it takes."""
+    """The finds of a target by kind, and its time."""
 
     def __init__(self, name: str, seconds: float, folder: Path) -> None:
         self.name, self.seconds, self.folder = name, seconds, folder

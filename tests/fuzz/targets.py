@@ -1,4 +1,4 @@
-"""What is fuzzed: a target makes a case of a Random, and says what came out of it that must not."""
+"""Fuzz targets: each makes a case from a Random, and reports results that must not occur."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from caffe_fuse.weights import read_weights
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 COMMANDS = 5
-MANY = 1 << 20  # numbers of a blob; more are not read, but for the first of them
+MANY = 1 << 20  # elements of a blob; larger blobs are not read, except their first elements
 SECONDS = 20.0
 # What takes as much memory and time as the text asks for, here and in Caffe.
 RUNNING = {"run", "verify", "calibrate"}
 
 
 class Case(NamedTuple):
-    """files: by name. arguments: of the command, where there is one."""
+    """A case. files: by name. arguments: of the command, if there is one."""
 
     files: Dict[str, bytes]
     arguments: Sequence[str] = ()
 
 
 class Find(Exception):
-    """kind: the same for all cases of one cause."""
+    """A fault that was found. kind: the same for all cases of one cause."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -56,7 +56,7 @@ def read_all(folder: Path, name: str) -> List[bytes]:
 
 
 class Bytes:
-    """Changed bytes of known files, which one function reads."""
+    """Mutated bytes of known files, which one function reads."""
 
     def __init__(self, name: str, known: Sequence[bytes], read: Callable[[bytes], None]) -> None:
         self.known = known
@@ -75,7 +75,7 @@ class Bytes:
 
 @contextlib.contextmanager
 def allowed() -> Iterator[None]:
-    """Only an error of the input may come out, within some seconds."""
+    """Checks that the only error is one of the input, within some seconds."""
     try:
         with bounded.at_most(SECONDS):
             yield
@@ -106,7 +106,7 @@ def read_numbers(data: bytes) -> None:
 
 
 class Structure:
-    """Changed nets with their weights, whole, changed or others, each under COMMANDS commands with options."""
+    """Mutated nets with weights (their own, mutated, or others), each under COMMANDS commands with options."""
 
     def __init__(self) -> None:
         self._files: Dict[str, bytes] = {}
@@ -171,7 +171,7 @@ class Structure:
 
 
 def fitting(net: bytes, random: Random) -> Optional[bytes]:
-    """Weights of the shapes that the net asks for, as a caffemodel or HDF5; None where that is too much or no net."""
+    """Returns weights of the shapes of the net, as caffemodel or HDF5; None if too large, or if the net is invalid."""
     try:
         with bounded.at_most(SECONDS):
             model = nets.model(net, None)
@@ -188,7 +188,7 @@ def fitting(net: bytes, random: Random) -> Optional[bytes]:
 
 
 def made_inputs(net: str, random: Random) -> bytes:
-    """An array for the first input of the net, mostly of its shape."""
+    """Returns an array for the first input of the net, mostly of its shape."""
     name = (re.findall(r'(?:input|top): "(\w*)"', net) or ["x"])[0]
     shape = [int(dim) for dim in re.findall(r"dim: (\d{1,2})\b", net)[:4]]
     if random.random() < 0.2:
@@ -200,7 +200,7 @@ def made_inputs(net: str, random: Random) -> bytes:
 
 
 def arguments(random: Random, net: bytes) -> List[str]:
-    """A command over the files {}/net.prototxt and {}/net.weights, with options."""
+    """Returns a command on the files {}/net.prototxt and {}/net.weights, with options."""
     pair = ["{}/net.prototxt", "{}/net.weights"]
     words = [word.decode("utf-8", "replace") for word in net.split(b'"')[1::2]] or ["x"]
     command = random.choice(("fuse",) * 6 + ("check", "check", "show", "show", "run", "verify", "calibrate", "upgrade"))
@@ -259,7 +259,7 @@ def options(random: Random, words: Sequence[str]) -> Dict[str, List[List[str]]]:
 
 
 def cause(traceback: str) -> str:
-    """Where an internal error arose, and its kind."""
+    """Returns where an internal error was raised, and its kind."""
     lines = traceback.strip().splitlines()
     places = [line.strip() for line in lines if "caffe_fuse" in line and line.lstrip().startswith("File ")]
     return f"{lines[-1][:80]} | {places[-1].rsplit('/', 1)[-1]}" if places else ""
@@ -286,13 +286,13 @@ def target(name: str) -> Any:
 
 
 def alone(texts: Sequence[bytes]) -> List[bytes]:
-    """Nets of one layer: many cases in the time of one of a whole net."""
+    """Returns nets of one layer, which run many times faster than a whole net."""
     parts = [parts_of(text.decode("utf-8", "replace")) for text in texts]
     return [(head + layer).encode() for head, *layers in parts for layer in layers]
 
 
 def records(models: Sequence[bytes]) -> List[bytes]:
-    """Files of one layer."""
+    """Returns files of one layer."""
     message = message_class("NetParameter")
     found = [record for model in models for record in message.FromString(model).layer]
     return [bytes(message(layer=[record]).SerializeToString()) for record in found]

@@ -1,4 +1,4 @@
-"""Nets of the V1 and V0 form: what they mean, and that a fold leaves them in their own form."""
+"""Nets of the V1 and V0 form: what they mean, and that a fold keeps their form."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ HEAD = b'input: "x"\ninput_dim: 2\ninput_dim: 4\ninput_dim: 5\ninput_dim: 6\n'
 
 
 def read(content: str) -> Typed:
-    """The only layer of a net."""
+    """Returns the only layer of a net."""
     (found,) = generations.read_layers(textproto.parse(content.encode(), "net.prototxt"))
     return found.typed
 
 
 def meant(content: str) -> Any:
-    """The same, without what cannot be understood."""
+    """Returns the same without fields that are not understood."""
     typed = read(content)
     assert () == typed.unknown
     return typed.message
@@ -159,7 +159,7 @@ def test_a_net_of_two_forms_is_read_with_a_warning() -> None:
     lines = "layer { name: 'a' type: 'Silence' }", *(f"layers {{ name: '{name}' type: SILENCE }}" for name in "bc")
     net = model(HEAD + "\n".join(lines).encode(), None)
     (warning,) = net.warnings
-    assert warning.startswith("net.prototxt:7:1: this net has `layer` and `layers`")
+    assert warning.startswith("net.prototxt:7:1: this net has both `layer` and `layers`")
 
 
 PADDING = "layers { layer { name: 'p' type: 'padding' pad: 3 } bottom: 'x' top: 'p' }\n"
@@ -194,7 +194,7 @@ def test_what_is_written_over_padding_is_no_padding() -> None:
     ],
 )
 def test_padding_that_nothing_can_take_in_is_refused(reader: str) -> None:
-    with pytest.raises(InputError, match="net: layer r reads the padding layer p, which only a conv or pool layer"):
+    with pytest.raises(InputError, match="net: layer r reads the padding layer p, but only a conv or pool layer"):
         padded(reader)
 
 
@@ -203,7 +203,7 @@ def test_what_a_v0_layer_cannot_say_is_an_internal_error() -> None:
     message.layer.name, message.layer.type = "c", "conv"
     before, after = v0.upgraded(message), v0.upgraded(message)
     after.convolution_param.axis = 2
-    with pytest.raises(InternalError, match="layer c of the V0 form"):
+    with pytest.raises(InternalError, match="the change of layer c cannot be expressed in generation V0"):
         v0.changed(message, before, after)
 
 
@@ -331,7 +331,7 @@ V0_MEANING = text(
 
 
 def v0_weights(content: bytes) -> bytes:
-    """The V2 weights of V0_MEANING as V0."""
+    """Returns the V2 weights of V0_MEANING as V0."""
     old = message_class("NetParameter")()
     old.layers.add(top=["pad"], bottom=["x"]).layer.MergeFrom(
         message_class("V0LayerParameter")(name="pad", type="padding", pad=1)

@@ -1,4 +1,4 @@
-"""Each number of the analysis by channel, counted again one element at a time."""
+"""Each result of the analysis by channel, computed again one element at a time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALL_POLICIES = [*GENERIC.values(), *(target.policy for target in TARGETS.values(
 
 
 def counted(values: List[float], policy: HalfPolicy) -> Dict[str, float]:
-    """The stats of one channel, from the definitions."""
+    """Returns the stats of one channel, from the definitions."""
     found: Dict[str, float] = dict.fromkeys(("overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf"), 0)
     found.update(count=len(values), max_abs=0.0, max_relative_error=0.0, signal=0.0, noise=0.0)
     limit = 65520

@@ -1,4 +1,4 @@
-"""The classes of values in half precision: what counts them, by whatever way, agrees with their definition."""
+"""The classes of values in half precision: every way of counting them agrees with their definition."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from caffe_fuse.ranges.calibrate import Recorded
 
 
 def every_half_and_between() -> np.ndarray:
-    """float32: all halves, the numbers next to each, and what lies midway between two; NaN and infinities as well."""
+    """Returns all fp16 values as float32, their neighbours, the midpoints between two, NaN and infinities."""
     with np.errstate(all="ignore"):
         halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
         finite = np.sort(halves[np.isfinite(halves)])
@@ -33,7 +33,7 @@ VALUES = every_half_and_between()
 
 
 def defined(x: np.float32) -> str:
-    """The class of one number from Python's own arithmetic, "" for a normal one."""
+    """Returns the class of one value from Python's own arithmetic, "" for a normal one."""
     value = float(x)
     if value != value:
         return "nan"
@@ -65,7 +65,7 @@ def test_classify_agrees_with_the_definition() -> None:
         magnitudes = np.abs(VALUES.astype(np.float64))
     found = np.full(VALUES.size, "", object)
     for name, chosen in classify(magnitudes, rounded(magnitudes, IEEE)).items():
-        found[chosen] += name  # two classes of one number would show
+        found[chosen] += name  # two classes of one value would show
     assert [defined(value) for value in VALUES] == found.tolist()
 
 

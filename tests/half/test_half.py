@@ -59,7 +59,7 @@ def test_metering_a_scaled_blob_measures_its_base_in_the_same_reading() -> None:
 
 
 def test_elements_that_are_wanted_are_kept_as_they_go_by() -> None:
-    """Of the base of a recipe in another type, too; for other elements the blob is read again."""
+    """Also of the base of a recipe in another type; for other elements the blob is read again."""
     stored = Pieces(np.arange(9000, dtype=np.float32), 2000)
     blob = CastBlob(stored, np.dtype(np.float16), (3, 3000))
     scaled = ScaledBlob(blob, Layout(1, 1, 3, 3000), np.array([2.0, 3.0, 4.0]))
@@ -68,7 +68,7 @@ def test_elements_that_are_wanted_are_kept_as_they_go_by() -> None:
     for _ in measures.watched(scaled):
         pass
     assert 1 == stored.reads
-    assert [5.0, 1999.0, 2000.0, 9000.0] == measures.take(blob, places).tolist()  # 8999 is no half
+    assert [5.0, 1999.0, 2000.0, 9000.0] == measures.take(blob, places).tolist()  # 8999 is not an fp16 value
     assert [10.0, 3998.0, 4000.0, 36000.0] == measures.take(scaled, places).tolist()
     assert 1 == stored.reads
 

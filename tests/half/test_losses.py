@@ -21,7 +21,7 @@ PROTOTXT = text(FIRST, layer("r", "ReLU", "c", "c"), LAST)
 
 
 def net_of(change: Dict[Tuple[str, int, int], float]) -> Net:
-    """The net with the numbers of (layer, blob, channel) times a factor."""
+    """Returns the net with the values of some (layer, blob, channel) times a factor."""
     blobs = nets.numbers(PROTOTXT)
     for (name, blob, channel), factor in change.items():
         blobs[name][blob][channel] *= np.float32(factor)
@@ -66,7 +66,7 @@ def test_a_channel_of_tiny_weights_is_lost() -> None:
 def test_what_is_lost_of_small_weights_is_up_to_the_device(
     name: str, factor: float, lost: List[int], harmful: bool
 ) -> None:
-    """Of weights from 0.05 to 1: flushed they are 0 below 6e-5, truncated they lose up to 6e-8 each."""
+    """Weights from 0.05 to 1: flushing makes those below 6e-5 zero, truncation loses up to 6e-8 of each."""
     blobs = nets.numbers(PROTOTXT)
     shape = blobs["c"][0][5].shape
     blobs["c"][0][5] = np.linspace(0.05, 1, blobs["c"][0][5].size, dtype=np.float32).reshape(shape) * factor

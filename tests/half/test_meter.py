@@ -23,7 +23,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def relative_errors(values: np.ndarray) -> np.ndarray:
-    """Of every element; 0 where there is none, or where the result is not finite."""
+    """Returns the relative error of every element; 0 if there is none, or if the result is not finite."""
     halves, exact = rounded(values), values.astype(np.float64)
     counts = np.isfinite(halves) & (exact != 0)
     errors = np.zeros(len(values))
@@ -47,7 +47,7 @@ def expected_worst(values: np.ndarray) -> Optional[Worst]:
 
 
 def expected_stats(values: np.ndarray) -> BlobStats:
-    """The same by rounding every element. Compare as repr: there a NaN equals itself."""
+    """Returns the same stats by rounding every element. Compare as repr, where a NaN equals itself."""
     halves = np.abs(rounded(values))
     finite = np.isfinite(values)
     magnitudes = np.abs(values[finite].astype(np.float64))
@@ -68,7 +68,7 @@ def expected_stats(values: np.ndarray) -> BlobStats:
 
 
 def measured_both_ways(blob: Blob) -> BlobStats:
-    """By a meter that sees the chunks go by, and together with other small arrays."""
+    """Returns the stats by a meter that watches the chunks, and together with other small arrays."""
     meter = Meter(np.empty(CHUNK, np.float32 if blob.dtype == np.float16 else blob.dtype))
     for chunk in blob.chunks():
         meter.add(chunk)
@@ -156,7 +156,7 @@ def test_without_those_the_worst_element_is_the_largest_overflow() -> None:
 
 
 def test_otherwise_the_worst_element_has_the_largest_relative_error() -> None:
-    # Both are halfway between two halves; the smaller of the two loses more of itself.
+    # Both are midway between two fp16 values; the smaller of the two has the larger relative error.
     assert Worst(1, 1 + 2.0**-11) == measured([1 + 513 * 2.0**-10 + 2.0**-11, 1 + 2.0**-11, 2, 3]).worst
 
 

@@ -1,4 +1,4 @@
-"""Rounding to half: by its definition over all halves, and what a policy does with what is no half."""
+"""Rounding to half precision: its definition over all fp16 values, and what a policy does with other values."""
 
 from __future__ import annotations
 

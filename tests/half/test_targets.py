@@ -1,4 +1,4 @@
-"""The rows of targets.py: each is a policy with its source."""
+"""The targets: each is a policy with its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What half precision makes of the outputs, and when the verdict is not safe for it."""
+"""The outputs in half precision, and when they make the verdict unsafe."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def test_verify_says_so_of_two_equal_nets(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize("policy", ["saturate", "mnn"])
 @pytest.mark.parametrize("prototxt", [HOT, text(convolution())])
 def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: str) -> None:
-    """Inside or at the end, a device that saturates goes on with 65504: finite, and wrong by orders of magnitude."""
+    """Inside or at the end, a device that saturates continues with 65504: finite, and wrong by orders of magnitude."""
     blobs = {name: [blob * np.float32(5000) for blob in every] for name, every in nets.numbers(prototxt).items()}
     found = caffe_fuse.fuse(model_of(prototxt, blobs), half_policy=policy).verified()
     assert 1 == found.report.status
     (problem,) = found.report.problems
-    assert str(problem).endswith("finite in float32 and made of clipped ones in half precision")
+    assert str(problem).endswith("finite in float32 and computed from clipped ones in half precision")
     (answer,) = found.report.verification.after if found.report.verification else ()
     assert (0, True) == (answer.not_finite, answer.lost > 0)
     assert answer.snr < 10
 
 
 def test_clipping_that_no_output_shows_is_safe() -> None:
-    """A ReLU6 gives 6 for 65504 as for what was clipped to it."""
+    """A ReLU6 yields 6 for 65504 and for what was clipped to it."""
     prototxt = text(convolution(), layer("r", "ReLU6", "c", "c"))
     model = model_of(prototxt, hot(5000))
     assert caffe_fuse.verify(model, model, half_policy="saturate").problems == ()
@@ -115,7 +115,7 @@ def classifier(last: str = "Softmax", settings: str = "") -> bytes:
     return text(layer("i", "InnerProduct", "x", "i", inner), layer("p", last, "i", "p", settings), shape=(2, 4))
 
 
-# Row 1 has two classes that are one number in half.
+# Row 1 has two classes that are equal in half precision.
 ROWS = np.array([[1, 0, 0, 0], [0, 1, 1, 0]], np.float32)
 WEIGHTS = np.array([[1, 0, 0.25, 0], [0.5, 2, 0.0001, 0], [0.25, 2, 0.0002, 0]], np.float32)
 
@@ -125,7 +125,7 @@ def compared(prototxt: bytes, min_snr: Optional[float] = None) -> caffe_fuse.Ver
     return caffe_fuse.verify(model, model, {"x": ROWS}, min_snr=min_snr)
 
 
-@pytest.mark.parametrize(("asked", "words"), [(None, []), (20.0, ["another top class"])])
+@pytest.mark.parametrize(("asked", "words"), [(None, []), (20.0, ["a different top class"])])
 def test_a_top_class_that_changes_counts_where_it_was_asked_for(asked: Optional[float], words: List[str]) -> None:
     found = compared(classifier(), asked)
     assert found.equal
@@ -151,7 +151,7 @@ def test_the_command_takes_a_least_snr(tmp_path: Path, capsys: pytest.CaptureFix
         assert 2 == cli.main([*command, "-q", "--min-snr", "nan"])
     capsys.readouterr()
     assert 2 == cli.main(["fuse", *pair, "--min-snr", "40"])
-    assert "--min-snr is about the answers of --verify; give both" in capsys.readouterr().err
+    assert "--min-snr needs --verify; give both" in capsys.readouterr().err
 
 
 MOVERS = (

@@ -1,4 +1,4 @@
-"""Whether two nets are one: every fold of a recorded net is, a wrong one is not, and where they part is told."""
+"""Whether two nets compute the same: correct folds of recorded nets do, wrong ones do not, and the place is named."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_the_command_says_where_nets_part(tmp_path: Path, capsys: pytest.Capture
     assert "first in blob d of layer d" in out
     verdict, step = out.splitlines()[-2:]
     assert "verdict    the nets DIFFER" == verdict
-    assert f"next       look at the layer where they part: caffe-fuse run {pairs[2]} {pairs[3]} --blobs d" == step
+    assert f"next       look at the first layer that differs: caffe-fuse run {pairs[2]} {pairs[3]} --blobs d" == step
 
 
 def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,12 +196,12 @@ def test_a_repaired_net_is_compared_by_its_report(tmp_path: Path, capsys: pytest
     assert 0 == cli.main(["fuse", *before, "-o", str(tmp_path / "a"), "--report", report, "-q"])
     assert json.loads(Path(report).read_text())["rescaled"]
     assert 1 == cli.main(["verify", *before, *after, "-q"])
-    assert "only blobs inside differ: if fuse rescaled the second net, give its report" in capsys.readouterr().err
+    assert "only inner blobs differ: if fuse rescaled the second net, give its report" in capsys.readouterr().err
     assert 0 == cli.main(["verify", *before, *after, "-q", "--rescaled", report])
     assert "" == capsys.readouterr().err
     assert 2 == cli.main(["verify", *before, *after, "-q", "--rescaled", before[0]])
     wrong = json.loads(Path(report).read_text())
-    fitless, wordy = "are said to be rescaled; give the report of the fuse", "is no JSON report of fuse"
+    fitless, wordy = "channels of it; give the report of the fuse", "is not a JSON report of fuse"
     for exponents, reason in (([1], fitless), (["a"], wordy), ("many", wordy)):
         wrong["rescaled"][0]["channel_exponents"] = exponents
         Path(report).write_text(json.dumps(wrong))
@@ -239,7 +239,7 @@ def test_what_the_first_net_cannot_hold_in_float32_itself_is_not_asked_of_the_se
 def test_a_net_without_weights_cannot_be_compared(numbers: Dict[str, List[np.ndarray]]) -> None:
     whole, bare = model_of(NET, numbers), nets.model(NET, None)
     for pair in ((whole, bare), (bare, whole)):
-        with pytest.raises(caffe_fuse.InputError, match="it has no weights to run with; load the net with them"):
+        with pytest.raises(caffe_fuse.InputError, match="no weights to run with; load the net with its weights"):
             caffe_fuse.verify(*pair)
 
 
@@ -263,7 +263,7 @@ def test_a_repaired_blob_may_have_its_channels_at_the_end(inside: List[str]) -> 
 
 
 def detector(gamma: float) -> caffe_fuse.Model:
-    """Two boxes, the second with a confidence next to the threshold."""
+    """Returns a detector of two boxes, the second with a confidence next to the threshold."""
     inputs = [("confidence", "1 dim: 4"), ("location", "1 dim: 8"), ("prior", "1 dim: 2 dim: 8")]
     lines = [f'input: "{name}" input_shape {{ dim: {dims} }}' for name, dims in inputs]
     settings = "num_classes: 2 confidence_threshold: 0.1 nms_param { nms_threshold: 0.5 }"

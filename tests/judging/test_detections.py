@@ -1,4 +1,4 @@
-"""Detections are compared thing by thing, wherever they stand in the two lists."""
+"""Detections are compared one by one, wherever they are in the two lists."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_rows_that_say_that_nothing_was_found_are_none() -> None:
 
 
 def detector() -> caffe_fuse.Model:
-    """Two classes without suppression: two boxes whose scores are nearly the same, one that is far below."""
+    """Returns a detector of two classes without suppression: two boxes with nearly the same score, one far below."""
     inputs = [("confidence", "1 dim: 6"), ("location", "1 dim: 12"), ("prior", "1 dim: 2 dim: 12")]
     lines = [f'input: "{name}" input_shape {{ dim: {dims} }}' for name, dims in inputs]
     settings = "num_classes: 2 keep_top_k: 10 confidence_threshold: 0.1 nms_param { nms_threshold: 0.5 }"
@@ -95,7 +95,7 @@ def shown(scores: List[float]) -> caffe_fuse.Verification:
 
 
 def test_detections_that_change_places_in_half_are_told_by_their_boxes() -> None:
-    """In half the two scores are one, and the first comes first."""
+    """In half precision the two scores are equal, and the first comes first."""
     found = shown([0.5001, 0.5002, 0.3])
     (answer,) = found.after
     assert (0, 0) == (answer.unmatched, answer.lost)
@@ -110,7 +110,7 @@ def test_a_detection_that_half_loses_is_counted() -> None:
     (answer,) = found.after
     assert 1 == answer.unmatched
     assert np.isclose(0.100004, answer.max_abs)
-    assert any("1 detection in one of the two only" in line for line in verify_report(found, Typed(())))
+    assert any("1 detection in only one of the two" in line for line in verify_report(found, Typed(())))
     assert (1, 0) == (
         verification(found)["half"]["after"][0]["unmatched"],
         verification(found)["blobs"][0]["unmatched"],

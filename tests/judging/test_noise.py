@@ -1,4 +1,4 @@
-"""What rounding may do to a net does not depend on luck, nor on the type in which the weights are stored."""
+"""The rounding allowed to a net depends neither on luck nor on the type in which the weights are stored."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_shared_numbers_stay_shared() -> None:
 
 
 def lucky() -> List[caffe_fuse.Model]:
-    """What is left of 1.5 x is small, and the first net has it without any error for x = 1, 2, 4 and 8."""
+    """Returns nets in which 1.5 x nearly cancels; the first has no error at all for x = 1, 2, 4 and 8."""
     power = layer("p", "Power", "s", "p", "power_param { scale: 1 shift: -1.5 }")
     prototxt = text(scale(bottom="x"), power, shape=(1, 4))
     scales = np.array([1.5, 0.75, 0.375, 0.1875], np.float32)
@@ -162,7 +162,7 @@ def test_a_tolerance_that_is_none_is_an_error(
 ) -> None:
     pair = written(tmp_path, "a", NET, nets.numbers(NET))
     assert 2 == cli.main(["verify", *pair, *pair, f"--tolerance={tolerance}"])
-    assert "is none; for example 1e-3" in capsys.readouterr().err
+    assert "is not valid; give a share of the largest magnitude, such as 1e-3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The verdict: what makes a result unsafe, in which words, and what it says to do next."""
+"""The verdict: what makes a result unsafe, the wording, and what to do next."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ VARIANCES = np.linspace(0.5, 3, 6)
 # Why a BatchNorm remains: the net, what is said of it, and what it says to do.
 REMAINING = {
     "batch statistics": (with_variance(VARIANCES, BATCH), "use_global_stats is false", "--use-global-stats"),
-    "a variance below 0": (with_variance(-VARIANCES), "its variance + eps is -0.49999", "say whose BatchNorm it is"),
-    "no dialect fits": (of_two_caffes(), "no dialect of BatchNorm that is known fits it", "--allow-bn"),
+    "a variance below 0": (with_variance(-VARIANCES), "its variance + eps is -0.49999", "name the dialect"),
+    "no dialect fits": (of_two_caffes(), "no known dialect of BatchNorm fits it", "--allow-bn"),
     "two dialects fit": (open_dialect(), "can be read in 2 ways", "--bn-dialect NAME"),
     "an old form without Scale": (old_without_scale(), "the old form of this net has no Scale", "caffe-fuse upgrade "),
 }
@@ -98,7 +98,7 @@ def test_a_remedy_stands_on_the_line_behind_its_reason(tmp_path: Path, capsys: p
     lines = capsys.readouterr().out.splitlines()
     place = next(number for number, line in enumerate(lines) if "batch statistics" in line)
     assert "BatchNorm b0 and 2 more: batch statistics: use_global_stats is false" in lines[place]
-    assert "    give the net for deployment, or take the stored statistics: --use-global-stats" == lines[place + 1]
+    assert "    give the deploy net, or use the stored statistics: --use-global-stats" == lines[place + 1]
     assert not any("batch statistics" in line for line in lines[place + 1 :])
 
 
@@ -159,7 +159,7 @@ def test_nan_is_a_problem_of_the_weights(tmp_path: Path, capsys: pytest.CaptureF
     for command in (["check"], ["fuse", "--dry-run"]):
         assert 1 == cli.main([command[0], *paths, *command[1:]])
         told = capsys.readouterr().out
-        assert "not safe   1 number in 1 blob is NaN or infinite (first: layer c, blob 0)" in told
+        assert "not safe   1 value in 1 blob is NaN or infinite (first: layer c, blob 0)" in told
         assert "next       the weights are NaN or infinite in float32 already" in told
 
 
@@ -172,7 +172,7 @@ def test_the_verdict_speaks_of_half_precision_only_where_that_is_the_reason(
         assert 1 == cli.main(["fuse", *paths, "--dry-run", "--strict=refused", *more])
         told = capsys.readouterr().out
         assert "verdict    NOT all folded; no model file was written\n" in told
-        assert told.endswith("next       accept what was refused: leave it out of --strict\n")
+        assert told.endswith("next       accept the refusals: omit refused from --strict\n")
 
 
 def test_a_verdict_names_each_kind_of_reason_once() -> None:
@@ -189,11 +189,11 @@ def test_numbers_that_flush_name_what_lifts_them(capsys: pytest.CaptureFixture[s
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run"])
     assert "next       --rescale always would not help" in capsys.readouterr().out
     assert 1 == cli.main(["fuse", *paths, "--strict=flush", "--dry-run", "--rescale", "always"])
-    assert "next       --rescale always has moved what powers of two can move" in capsys.readouterr().out
+    assert "next       --rescale always has moved all that powers of two can" in capsys.readouterr().out
 
 
 def test_numbers_that_powers_of_two_lift_name_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """All weights of a layer between two others are small, but not so that a repair is needed."""
+    """All weights of a layer between two others are small, but not small enough to need a repair."""
     prototxt = text(convolution(), convolution("d", "c", "d", settings="pad: 1"))
     blobs = nets.numbers(prototxt)
     blobs["c"] = [blob * np.float32(2**-13) for blob in blobs["c"]]
@@ -203,7 +203,7 @@ def test_numbers_that_powers_of_two_lift_name_them(tmp_path: Path, capsys: pytes
     before = capsys.readouterr().out
     assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}\n" in before
     cli.main(["fuse", *paths, *options.split()])
-    counts = [re.findall(r"(\d+) numbers? subnormal or zero", out) for out in (before, capsys.readouterr().out)]
+    counts = [re.findall(r"(\d+) values? subnormal or zero", out) for out in (before, capsys.readouterr().out)]
     assert int((counts[1] or ["0"])[0]) < int(counts[0][0])
 
 
@@ -222,7 +222,7 @@ def test_more_numbers_that_become_0_are_told_with_the_harm_they_do(
     flushed = json.loads((tmp_path / "r.json").read_text())["half"]["flushed"]
     assert flushed["before"] < 36 <= flushed["after"]  # all of the first channel
     assert 1 <= flushed["lost_channels"]
-    counts = f"{flushed['after']} numbers to 0, {flushed['before']} before the fold"
+    counts = f"{flushed['after']} values to 0, {flushed['before']} before the fold"
     (line,) = lines
     assert f"{counts}; it matters: {flushed['lost_channels']} channel" in line
 
@@ -266,7 +266,7 @@ def test_terminal_json_and_page_count_the_same(name: str, tmp_path: Path, capsys
 
 
 def test_channels_that_are_lost_are_the_ones_that_are_named(tmp_path: Path) -> None:
-    """Of a BatchNorm that stays, each number is a channel."""
+    """In a BatchNorm that stays, each element is a channel."""
     variance = VARIANCES.copy()
     variance[[2, 5]] = 7e5, 9e5
     paths = written(tmp_path, *with_variance(variance, BATCH))
@@ -292,7 +292,7 @@ def test_the_channels_of_a_real_training_net(shared: Path, tmp_path: Path) -> No
 def test_a_command_that_comes_next_works_as_it_is_typed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the options that were given: without the dialect this net is refused, without -o it lands elsewhere."""
+    """With the options that were given: without the dialect this net is refused, without -o it is written elsewhere."""
     prototxt, weights = open_dialect()
     written(tmp_path, prototxt, weights)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`verify` finds what a faulty fold does and where it begins: faults of mutants.py, each in a package of its own."""
+"""`verify` detects faulty folds and where they begin: faults of mutants.py, each in its own copy of the package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mutants import MUTANTS, PROJECT, Mutant
 
 import caffe_fuse
 
-# Those that change numbers by more than rounding, and leave a net that loads.
+# Those that change values by more than rounding, and leave a net that loads.
 NAMES = {
     "no square root",
     "eps outside the square root",
@@ -71,7 +71,7 @@ def test_a_faulty_fold_is_found_where_it_begins(mutant: Mutant, tmp_path: Path) 
 
 
 def parts(name: str, folder: Path) -> bool:
-    """Whether the nets differ; if so, `verify` says the blob where the judge sees the first difference."""
+    """Returns whether the nets differ; if so, `verify` names the blob where the judge sees the first difference."""
     net = truth.load(name)
     before = caffe_fuse.load(net.prototxt_path, net.weights_path)
     after = caffe_fuse.load(folder / f"{name}.prototxt", folder / f"{name}.caffemodel")

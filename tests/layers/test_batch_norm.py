@@ -1,4 +1,4 @@
-"""Each dialect of BatchNorm: what its blobs mean, by hand; how a dialect is told; and what is said where it is not."""
+"""Each dialect of BatchNorm: what its blobs mean, by hand; how it is recognised; and what is reported if it is not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPS = float(np.float32(0.001))
 
 
 def affine(mean: np.ndarray, deviation: np.ndarray, gamma: Sequence[float], beta: Sequence[float]) -> Affine:
-    """Channel by channel, in float64."""
+    """Computes the affine channel by channel, in float64."""
     rows = list(zip(*(np.asarray(each, np.float64).tolist() for each in (mean, deviation, gamma, beta))))
     return (
         np.array([g / d for _, d, g, _ in rows]),
@@ -35,7 +35,7 @@ def affine(mean: np.ndarray, deviation: np.ndarray, gamma: Sequence[float], beta
 
 
 def tall(values: np.ndarray) -> np.ndarray:
-    """As the forks shape them that came before blobs of any rank."""
+    """Shapes the blobs as forks from before blobs of any rank do."""
     return values.reshape(1, -1, 1, 1)
 
 
@@ -55,7 +55,7 @@ class Case(NamedTuple):
     settings: str
     blobs: List[np.ndarray]
     expected: Affine
-    dialect: str = ""  # what has to be said, "" if the files tell it
+    dialect: str = ""  # what has to be reported, "" if the files decide it
 
 
 BN_EPS = "batch_norm_param { eps: 0.001 %s }"
@@ -249,25 +249,25 @@ def test_every_dialect_has_a_case() -> None:
 OPEN: Dict[str, Tuple[Case, str]] = {
     "five blobs, and the third is no 1": (
         Case("BatchNorm", "", [*SUMMED, GAMMA, BETA], PLAIN),
-        "blobs of 6, 6, 1, 6, 6 numbers can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), intel (Intel)",
+        "blobs of 6, 6, 1, 6, 6 elements can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), intel (Intel)",
     ),
     "five blobs, and an eps that NVIDIA's Caffe raises": (
         Case("BatchNorm", "batch_norm_param { eps: 1e-7 }", [MEAN, VARIANCE, ONE, GAMMA, BETA], PLAIN),
-        "blobs of 6, 6, 1, 6, 6 numbers with eps can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), "
+        "blobs of 6, 6, 1, 6, 6 elements with eps can be read in 2 ways: nvidia (NVIDIA 0.16 and later, TI), "
         "intel (Intel)",
     ),
     "four blobs of BN, and nothing else": (
         Case("BN", "", [GAMMA, BETA, MEAN, VARIANCE], PLAIN),
-        "blobs of 6, 6, 6, 6 numbers can be read in 3 ways: pspnet (PSPNet, yjxiong, Sophgo), sensetime (SenseTime), "
+        "blobs of 6, 6, 6, 6 elements can be read in 3 ways: pspnet (PSPNet, yjxiong, Sophgo), sensetime (SenseTime), "
         "happynear (happynear)",
     ),
     "four blobs that no Caffe has": (
         Case("BatchNorm", "", [MEAN, VARIANCE, GAMMA, BETA], PLAIN),
-        "no dialect of BatchNorm that is known fits it and the others of the net: blobs of 6, 6, 6, 6 numbers",
+        "no known dialect of BatchNorm fits it and the others of the net: blobs of 6, 6, 6, 6 elements",
     ),
     "settings of two Caffes": (
         Case("BatchNorm", "batch_norm_param { scale_bias: true use_alpha_beta: true }", SUMMED, PLAIN),
-        "no dialect of BatchNorm that is known fits it and the others of the net: blobs of 6, 6, 1 numbers with "
+        "no known dialect of BatchNorm fits it and the others of the net: blobs of 6, 6, 1 elements with "
         "scale_bias, use_alpha_beta",
     ),
 }
@@ -300,7 +300,7 @@ def test_one_layer_settles_the_dialect_of_all() -> None:
 
 def test_layers_of_two_dialects_in_one_net_are_refused() -> None:
     refused = two_layers(CASES["intel-5"], CASES["digits"])
-    assert [True, True] == ["no dialect of BatchNorm that is known fits" in reason for reason in refused.values()]
+    assert [True, True] == ["no known dialect of BatchNorm fits" in reason for reason in refused.values()]
 
 
 def test_channels_of_one_number_leave_the_order_open() -> None:
@@ -316,7 +316,7 @@ def test_channels_of_one_number_leave_the_order_open() -> None:
         (
             "bvlc",
             "digits",
-            "net.prototxt:4:1: layer b (BatchNorm) is none of the BatchNorm dialect digits: blobs of 6",
+            "net.prototxt:4:1: layer b (BatchNorm) cannot be of the BatchNorm dialect digits: blobs of 6",
         ),
         ("bvlc", "segnet", "no layer of the net can be of the BatchNorm dialect segnet: the net has BatchNorm layers"),
         ("pspnet", "intel", "no layer of the net can be of the BatchNorm dialect intel: the net has BN layers"),
@@ -328,7 +328,7 @@ def test_a_dialect_that_does_not_fit_is_an_error(case: str, dialect: str, expect
     assert expected == str(caught.value)[: len(expected)]
 
 
-# What is refused for what the numbers or the settings say
+# What is refused because of the values or the settings
 
 LEARNS = "depends on the batch"
 REFUSED = {
@@ -391,15 +391,15 @@ def test_a_dialect_other_than_bvlcs_is_named() -> None:
 def test_batch_statistics_that_the_dialect_does_not_use_are_a_warning() -> None:
     for name in ("nvidia-5-stored-whatever-the-text-says", "xilinx"):
         assert (
-            "use_global_stats is false in layer b; in TEST this dialect uses the stored statistics all the same"
+            "use_global_stats is false in layer b; in TEST this dialect uses the stored statistics nevertheless"
             == warnings(CASES[name])[1]
         )
 
 
 def test_a_factor_of_zero_with_statistics_is_a_warning_that_names_the_other_reading() -> None:
     assert [
-        "the moving average factor of layer b is 0 and the statistics are not, which Caffe then takes for 0; if they "
-        "are statistics of NVIDIA's Caffe, say --bn-dialect nvidia"
+        "the moving average factor of layer b is 0, so Caffe takes the statistics, which are not 0, for 0; if they "
+        "are statistics of NVIDIA's Caffe, use --bn-dialect nvidia"
     ] == warnings(CASES["bvlc-factor-0"])
     blank = warnings(CASES["bvlc"]._replace(blobs=[MEAN * 0, VARIANCE * 0, ZERO]))
     assert ["is 0 and the statistics are not" in each for each in blank] == [False]
@@ -473,7 +473,7 @@ def test_a_batch_norm_that_stays_keeps_its_relu(options: Dict[str, List[str]]) -
 
 
 def test_a_batch_norm_between_two_writers_of_its_blob_keeps_its_relu() -> None:
-    """Nothing can be made of it: the ReLU goes back inside."""
+    """It cannot become a Scale, so the ReLU goes back inside."""
     blobs = [MEAN, VARIANCE * np.float32(1e-38), ONE, GAMMA * np.float32(1e30), BETA]
     prototxt = text(
         layer("b", "BatchNorm", "x", "b", "batch_norm_param { eps: 0 relu: true use_weight_bias: true }"),

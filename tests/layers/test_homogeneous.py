@@ -1,4 +1,4 @@
-"""Powers of two pass through layers: whatever they are, all values are the same but for them, to the last bit."""
+"""Powers of two pass through layers: divided by them, all values are the same to the last bit."""
 
 from __future__ import annotations
 

@@ -81,13 +81,13 @@ REFUSED = {
     "bn-blobs": (
         BATCH_NORM % "",
         [[1.0, 2.0]] * 5,
-        "it has blobs of 2, 2, 2, 2, 2 numbers, expected mean variance factor",
+        "it has blobs of 2, 2, 2, 2, 2 elements, expected mean variance factor",
     ),
-    "bn-no-blobs": (BATCH_NORM % "", [], "it has blobs of no numbers, expected mean variance factor"),
+    "bn-no-blobs": (BATCH_NORM % "", [], "it has no blobs, expected mean variance factor"),
     "bn-sizes": (
         BATCH_NORM % "",
         ([1.0, 2.0], [1.0], [1.0]),
-        "it has blobs of 2, 1, 1 numbers, expected mean variance factor",
+        "it has blobs of 2, 1, 1 elements, expected mean variance factor",
     ),
     "bn-batch": (
         BATCH_NORM % "use_global_stats: false",
@@ -105,7 +105,7 @@ REFUSED = {
     "bn-dialect": (
         "type: 'BN'",
         [np.ones(2)] * 4,
-        "its blobs do not tell which dialect of BN it is",
+        "its blobs do not show which dialect of BN it is",
     ),
     "scale-spatial": (
         "type: 'Scale' scale_param { num_axes: 2 }",
@@ -113,14 +113,14 @@ REFUSED = {
         "its blob of shape 3x4 covers more than one axis",
     ),
     "scale-inf": ("type: 'Scale'", [[1.0, np.inf, 1.0]], "its scale is inf in channel 1"),
-    "scale-blobs": ("type: 'Scale'", [], "it has blobs of no numbers, expected 1 of one size"),
+    "scale-blobs": ("type: 'Scale'", [], "it has no blobs, expected 1 of one size"),
     "scale-sizes": (
         "type: 'Scale' scale_param { bias_term: true }",
         [np.ones(3), np.ones(2)],
-        "it has blobs of 3, 2 numbers, expected 2 of one size",
+        "it has blobs of 3, 2 elements, expected 2 of one size",
     ),
-    "power": ("type: 'Power' power_param { power: 2 }", [], "its power is 2, only a power of 1 is "),
-    "power-zero": ("type: 'Power' power_param { power: 0 }", [], "its power is 0, only a power of 1 is "),
+    "power": ("type: 'Power' power_param { power: 2 }", [], "its power is 2, but only a power of 1 is "),
+    "power-zero": ("type: 'Power' power_param { power: 0 }", [], "its power is 0, but only a power of 1 is "),
     "dropout-field": (
         "type: 'Dropout' dropout_param { scale_train: false }",
         [],
@@ -139,13 +139,13 @@ def test_a_refusal_says_what_was_found(case):
 
 def test_a_scale_with_two_bottoms_is_refused():
     refusal = affine_of("type: 'Scale'", [], [(2, 3), (3,)])
-    assert Refusal("its numbers come from another layer: it has 2 bottoms") == refusal
+    assert Refusal("its values come from another layer: it has 2 bottoms") == refusal
 
 
 def test_a_negative_axis_of_an_unknown_bottom_is_refused():
     refusal = affine_of("type: 'Scale' scale_param { axis: -3 }", [np.ones(3)], [None])
     assert isinstance(refusal, Refusal)
-    assert refusal.reason.startswith("how many axes its bottom has is not known")
+    assert refusal.reason.startswith("its axes count from the end")
 
 
 @pytest.mark.parametrize("text", ["type: 'BatchNorm'", "type: 'Dropout'"])
@@ -188,7 +188,7 @@ def test_these_layers_do_nothing_in_inference(text):
 
 @st.composite
 def affine_layers(draw):
-    """The text of a layer that is an affine, its blobs, and a bottom."""
+    """Draws the text of a layer that is an affine, its blobs, and a bottom."""
     rank = draw(st.integers(2, 5))
     sizes = tuple(draw(st.lists(st.integers(1, 4), min_size=rank, max_size=rank)))
     rng = np.random.RandomState(draw(st.integers(0, 2**32 - 1)))

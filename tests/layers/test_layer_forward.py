@@ -1,4 +1,4 @@
-"""Each layer's forward function against the independent judge, OpenCV, or numbers worked out by hand."""
+"""Each layer's forward function against the independent judge, OpenCV, or values computed by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from caffe_fuse import layers
 from caffe_fuse.errors import InputError
 from caffe_fuse.execution.forward import PRECISIONS, run_net
 
-FLOAT64_NOISE = 1e-12  # relative to the largest number: some thousand roundings
+FLOAT64_NOISE = 1e-12  # relative to the largest magnitude: some thousand roundings
 
 
 def random_inputs(shapes: Mapping[str, Sequence[int]], seed: int = 3) -> Dict[str, np.ndarray]:
@@ -29,7 +29,7 @@ def definition(shapes: Mapping[str, Sequence[int]], *lines: str) -> bytes:
 
 
 def check(prototxt: bytes, inputs: Mapping[str, np.ndarray]) -> None:
-    """The package and the judge, both in float64, and the package in float32 as near as float32 comes."""
+    """Compares package and judge, both in float64, and the package in float32 within its rounding."""
     blobs = nets.numbers(prototxt)
     expected, bounds = truth.measured(prototxt, blobs, inputs, neighbours=2)
     assert () == expected.unknown_layers
@@ -202,7 +202,7 @@ def test_segnets_upsample_undoes_a_pooling(pads: bool, settings: str) -> None:
 
 @st.composite
 def windowed(draw: Any) -> Tuple[Tuple[int, ...], str, int]:
-    """A bottom, the settings of a window that fits it, and the groups of its channels."""
+    """Draws a bottom, the settings of a window that fits it, and the groups of its channels."""
     rank = draw(st.integers(1, 3))
     kernel, stride, pad, dilation = (
         [draw(st.integers(low, high)) for _ in range(rank)] for low, high in ((1, 3), (1, 3), (0, 2), (1, 2))
@@ -277,7 +277,7 @@ def test_the_depthwise_type_has_a_group_for_each_channel() -> None:
 @st.composite
 def pooled(draw: Any) -> Tuple[Tuple[int, ...], str]:
     kernel = [draw(st.integers(1, 4)) for _ in range(2)]
-    # With a stride above the kernel an average window may hold nothing, not even padding: 0 / 0, in Caffe, too.
+    # With a stride above the kernel an average window may hold nothing, not even padding: 0 / 0, as in Caffe.
     stride = [draw(st.integers(1, size)) for size in kernel]
     pad = [draw(st.integers(0, size - 1)) for size in kernel]
     space = [draw(st.integers(max(1, size - before), size + 6)) for size, before in zip(kernel, pad)]
@@ -353,7 +353,7 @@ def test_an_upsample_with_a_mode_takes_the_size_of_its_second_bottom() -> None:
 
 
 def test_a_recurrent_layer_that_exposes_its_states_goes_on_where_it_was() -> None:
-    """Two halves of a sequence, with the states handed over, are the whole."""
+    """A sequence run in two parts, with the states handed over, is the same as the whole."""
     for kind, states, numbers in (
         ("LSTM", 2, [(8, 3), (8,), (8, 2)]),
         ("RNN", 1, [(2, 3), (2,), (2, 2), (2, 2), (2,)]),
@@ -381,7 +381,7 @@ def test_an_lstm_unit_is_one_step() -> None:
 
 
 def test_roi_pooling_takes_the_maximum_of_overlapping_bins() -> None:
-    """A region of 3 by 5 places in 2 by 2 bins: rows 1..2 and 2..3, columns 0..2 and 2..4 of image 1."""
+    """A region of 3 by 5 positions in 2 by 2 bins: rows 1..2 and 2..3, columns 0..2 and 2..4 of image 1."""
     image = np.arange(2 * 1 * 5 * 6).reshape(2, 1, 5, 6)
     region = [[1, 0, 2, 8, 6]]  # at half the scale: left 0, top 1, right 4, bottom 3
     settings = "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.5 }"
@@ -400,7 +400,7 @@ def test_roi_pooling_of_nothing_is_zero() -> None:
 
 
 def test_prior_boxes_by_hand() -> None:
-    """One place in the middle of a picture 100 wide and 50 high: a square, one between the sizes, two of ratio 4."""
+    """One position in the middle of an image 100 wide and 50 high: a square, one between the sizes, two of ratio 4."""
     variances = "variance: 0.1 variance: 0.2 variance: 0.3 variance: 0.4"
     settings = f"prior_box_param {{ min_size: 10 max_size: 40 aspect_ratio: 4 {variances} }}"
     (top,) = forward(f'type: "PriorBox" {settings}', [], np.zeros((1, 3, 1, 1)), np.zeros((1, 3, 50, 100)))
@@ -474,25 +474,25 @@ def test_each_image_without_anything_found_has_a_row() -> None:
     [
         ('type: "Dropout"', None, "random in the TRAIN phase"),
         ('type: "Pooling" pooling_param { pool: STOCHASTIC kernel_size: 2 }', [np.zeros((1, 1, 2, 2))], "STOCHASTIC"),
-        ('type: "BatchReindex"', [np.zeros((2, 1)), [2.0]], "chooses image 2, there are 2"),
-        ('type: "Filter"', [np.zeros((2, 1)), [1.0]], "1 numbers for 2 images"),
-        ('type: "Axpy"', [[1.0], np.zeros((1, 2, 1, 1)), np.zeros((1, 2, 1, 1))], "no number for each channel"),
+        ('type: "BatchReindex"', [np.zeros((2, 1)), [2.0]], "selects image 2, but there are 2"),
+        ('type: "Filter"', [np.zeros((2, 1)), [1.0]], "1 elements for 2 images"),
+        ('type: "Axpy"', [[1.0], np.zeros((1, 2, 1, 1)), np.zeros((1, 2, 1, 1))], "does not fit the channels"),
         ('type: "Eltwise" eltwise_param { coeff: 1 }', [[1.0], [2.0]], "1 values of coeff"),
-        ('type: "ArgMax" argmax_param { top_k: 3 }', [np.zeros((1, 2))], "top_k 3 is more than the 2"),
+        ('type: "ArgMax" argmax_param { top_k: 3 }', [np.zeros((1, 2))], "top_k 3 has to be from 1 to 2"),
         ('type: "Upsample" upsample_param { mode: BILINEAR }', [np.zeros((1, 1, 2, 2))], "bilinear Upsample"),
         ('type: "Upsample"', [np.zeros((1, 1, 1, 1)), np.full((1, 1, 1, 1), 4)], "outside of its top of 2x2"),
         ('type: "Upsample"', [np.zeros((1, 1, 1, 1)), np.zeros((1, 1, 1, 2))], "its mask 1x1x1x2"),
-        ('type: "Interp" interp_param { height: 2 width: 2 pad_beg: 1 }', [np.zeros((1, 1, 2, 2))], "can only cut"),
+        ('type: "Interp" interp_param { height: 2 width: 2 pad_beg: 1 }', [np.zeros((1, 1, 2, 2))], "can only crop"),
         ('type: "Reorg" reorg_param { stride: 2 }', [np.zeros((1, 2, 2, 2))], "does not divide 2 channels"),
         (
             'type: "ROIPooling" roi_pooling_param { pooled_h: 1 pooled_w: 1 }',
             [np.zeros((1, 1, 2, 2)), np.zeros((1, 4))],
-            "5 numbers",
+            "5 values",
         ),
         (
             'type: "ROIPooling" roi_pooling_param { pooled_h: 1 pooled_w: 1 }',
             [np.zeros((1, 1, 2, 2)), [[1, 0, 0, 1, 1]]],
-            "image 1, there are 1",
+            "image 1, but there are 1",
         ),
     ],
 )
@@ -550,4 +550,4 @@ def test_a_bottom_too_many_is_named() -> None:
     shapes = {"a": IMAGE, "b": IMAGE}
     net = nets.model(definition(shapes, nets.layer("l", "Softmax", "a b", "y")), None).net
     outcome = run_net(net, random_inputs(shapes), PRECISIONS["float32"], ["y"])
-    assert {"y": "layer l (Softmax): it takes 1 bottom, has 2"} == outcome.unavailable
+    assert {"y": "layer l (Softmax): it has 2 bottoms, but takes 1"} == outcome.unavailable

@@ -1,4 +1,4 @@
-"""How layers carry ranges: what Caffe gave lies inside, and the ends are what they should be."""
+"""How layers carry ranges: the results of Caffe lie inside, and the ends are as expected."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INF = float("inf")
 
 
 def outside(array: np.ndarray, found: Range) -> int:
-    """How many numbers lie outside, by float32's rounding and no more."""
+    """Returns how many elements lie outside the range by more than float32's rounding."""
     by_channel = np.moveaxis(array, 1, 0) if array.ndim > 1 else array[None]
     rows = by_channel.reshape(len(by_channel), -1).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -29,7 +29,7 @@ def outside(array: np.ndarray, found: Range) -> int:
 
 
 def carried(name: str) -> Tuple[Dict[str, Range], Dict[str, np.ndarray]]:
-    """The ranges of a recorded net's last values, from those of its inputs, and what Caffe gave."""
+    """Returns the ranges of a recorded net's last values, from those of its inputs, and the values in Caffe."""
     recorded = truth.load(name)
     model = nets.model(recorded.prototxt, recorded.weights)
     inputs = {blob: (float(array.min()), float(array.max())) for blob, array in recorded.inputs.items()}
@@ -60,7 +60,7 @@ def test_nothing_is_known_behind_these_layers_only(name: str) -> None:
 
 
 def tops(text: str, *bottoms: Ends, blobs: Sequence[Any] = (), shapes: Any = None) -> List[Optional[Ends]]:
-    """The ends of a layer's tops in a net whose inputs have these ends, one for each channel; None for unknown."""
+    """Returns the ends of a layer's tops for inputs with these ends, one for each channel; None if unknown."""
     given_shapes = shapes or [(1, max(len(ends[0]), 1), 2, 2) for ends in bottoms]
     names = "xyz"[: len(bottoms)]
     lines = [f'input: "{n}" input_shape {{ {" ".join(f"dim: {d}" for d in s)} }}' for n, s in zip(names, given_shapes)]
@@ -183,7 +183,7 @@ FUNCTIONS = {
 @pytest.mark.parametrize("type_name", FUNCTIONS)
 @given(ends=st.lists(st.floats(-9, 9, width=32), min_size=2, max_size=2, unique=True).map(sorted))
 def test_property_ranges_are_those_of_the_function_on_the_interval(type_name: str, ends: List[float]) -> None:
-    """Judged by many points of the interval, and 0, where some of them have a corner."""
+    """Judged by many points of the interval, and by 0, where some functions have a corner."""
     rest = FUNCTIONS[type_name]
     (found,) = tops(layer(type_name, rest=rest), ([ends[0]], [ends[1]]))
     prototxt = nets.text(layer(type_name, rest=rest))

@@ -266,17 +266,17 @@ WRONG = {
     "kernel-twice": (
         CONVOLUTION % "kernel_size: 3 kernel_h: 3 kernel_w: 3",
         [(1, 3, 5, 5)],
-        "kernel_h and kernel_w go with two axes of space and without kernel_size",
+        "kernel_h and kernel_w need two spatial axes, and exclude kernel_size",
     ),
     "pad-each-side-of-three-axes": (
         CONVOLUTION % "kernel_size: 3 pad_l: 1",
         [(1, 3, 5, 5, 5)],
-        "pad_l, pad_r, pad_t and pad_b go with two axes of space, found 3",
+        "pad_l, pad_r, pad_t and pad_b need two spatial axes, found 3",
     ),
     "strides": (
         CONVOLUTION % "kernel_size: 3 stride: 1 stride: 2 stride: 3",
         [(1, 3, 5, 5)],
-        "stride has 3 values for 2 axes of space",
+        "stride has 3 values for 2 spatial axes",
     ),
     "stride-zero": (
         CONVOLUTION % "kernel_size: 3 stride_h: 2",
@@ -296,12 +296,12 @@ WRONG = {
     "pool-rank": (
         "type: 'Pooling' pooling_param { kernel_size: 2 }",
         [(1, 2)],
-        "its bottom has to have axes of space behind num and channels; found 1x2",
+        "its bottom has to have spatial axes after num and channels; found 1x2",
     ),
     "pool-kernels": (
         "type: 'Pooling' pooling_param { kernel_h: 2 kernel_w: 2 }",
         [(1, 2, 3, 3, 3)],
-        "kernel_size has 2 values for 3 axes of space",
+        "kernel_size has 2 values for 3 spatial axes",
     ),
     "spp-rank": (
         "type: 'SPP' spp_param { pyramid_height: 1 }",
@@ -356,13 +356,13 @@ WRONG = {
     "flatten": (
         "type: 'Flatten' flatten_param { axis: 2 end_axis: 1 }",
         [(1, 2, 3)],
-        "end_axis 1 lies before axis 2",
+        "end_axis 1 is before axis 2",
     ),
     "slice-uneven": ("type: 'Slice'", [(1, 3)], "an axis of 3 cannot be sliced into 2 equal tops"),
     "slice-points": (
         "type: 'Slice' slice_param { slice_point: 3 }",
         [(1, 3)],
-        "slice_point [3] has to ascend from 1, below the 3 of its bottom",
+        "slice_point [3] has to ascend from 1 and stay below the 3 of its bottom",
     ),
     "slice-count": (
         "type: 'Slice' slice_param { slice_point: 1 slice_point: 2 }",
@@ -372,7 +372,7 @@ WRONG = {
     "crop": (
         "type: 'Crop' crop_param { offset: 2 }",
         [(1, 2, 5, 5), (1, 2, 4, 4)],
-        "4 from offset 2 on is more than ",
+        "4 from offset 2 on exceeds the ",
     ),
     "permute": (
         "type: 'Permute' permute_param { order: 1 order: 1 }",
@@ -383,7 +383,7 @@ WRONG = {
     "argmax": (
         "type: 'ArgMax' argmax_param { axis: 1 top_k: 4 }",
         [(2, 3)],
-        "top_k 4 has to be between 1 and the 3 ",
+        "top_k 4 has to be from 1 to 3, the number ",
     ),
     "spp": ("type: 'SPP'", [(1, 2, 3, 3)], "pyramid_height 0 has to be between 1 and 16"),
     "shuffle": (

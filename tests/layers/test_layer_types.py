@@ -1,4 +1,4 @@
-"""Layer types of forks, and weight files whose layers are not quite the net's."""
+"""Layer types of forks, and weight files whose layers differ from those of the net."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_an_unknown_layer_passes_through_and_blocks_only_what_reads_it() -> None
 
 
 def pieces(weights: bytes) -> List[bytes]:
-    """The records one by one."""
+    """Yields the records one by one."""
     net = message_class("NetParameter")
     return [net(layer=[record]).SerializeToString() for record in net.FromString(weights).layer]
 
@@ -99,7 +99,7 @@ PLAIN = text(convolution(), batch_norm(), scale(), layer("r", "ReLU", "s", "s"))
 
 
 def changed(prototxt: bytes, change: str) -> bytes:
-    """The weights of a net, with their records changed."""
+    """Returns the weights of a net, with their records changed."""
     net = message_class("NetParameter").FromString(caffemodel(prototxt, numbers(prototxt)))
     kept = list(net.layer)
     if change == "another order":

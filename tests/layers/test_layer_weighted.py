@@ -1,4 +1,4 @@
-"""Layers with weights: what they absorb against their definitions, written out here."""
+"""Layers with weights: what they absorb, against their definitions, written out here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def deconvolve(bottom, weights, groups):
 
 
 def whole_numbers(rng, *shape):
-    """All different, and small: every product and sum of the tests below is exact in float32."""
+    """Returns distinct small integers: every product and sum of the tests below is exact in float32."""
     count = int(np.prod(shape))
     return (rng.permutation(count).astype(np.float32) - count // 2).reshape(shape)
 
@@ -152,13 +152,13 @@ ABSORB_REFUSED = {
         ([2.0, 2.0], [0.0, 0.0]),
         "the new bias of channel 1, 6e+38, is not a finite float32",
     ),
-    "channels": (NO_BIAS, [MATRIX], ([1.0] * 3, [0.0] * 3), "3 channels behind it do not fit its 2"),
-    "blobs": (TWO_OUTPUTS % "", [MATRIX], ([1.0], [0.0]), "it has 1 blob of weights, bias_term asks for 2"),
+    "channels": (NO_BIAS, [MATRIX], ([1.0] * 3, [0.0] * 3), "3 channels after it do not fit its 2"),
+    "blobs": (TWO_OUTPUTS % "", [MATRIX], ([1.0], [0.0]), "it has 1 blob, but bias_term requires 2"),
     "bias-size": (
         TWO_OUTPUTS % "",
         [MATRIX, np.zeros(3, np.float32)],
         ([1.0], [0.0]),
-        "it has a bias of 3 numbers for 2 channels",
+        "it has a bias of 3 elements for 2 channels",
     ),
     "weights": (NO_BIAS, [MATRIX[:1]], ([1.0], [0.0]), "weights of shape 1x2 do not fit num_output 2"),
 }
@@ -197,7 +197,7 @@ def test_the_channel_axis_is_the_one_of_the_parameter():
 
 
 def owners(kind, shape, groups, transposed):
-    """For each element of the weights, in order, the output channel that it belongs to."""
+    """Returns the output channel of each element of the weights, in order."""
     found = []
     for index in np.ndindex(*shape):
         if kind == "Convolution":

@@ -1,4 +1,4 @@
-"""The table of layer types, and every row against what Caffe recorded."""
+"""The table of layer types, and every type against recorded results of Caffe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_recorded_nets_are_there():
 
 
 def _layers_of(name):
-    """The net's layers in TEST, each with its stored blobs."""
+    """Yields the net's layers in TEST, each with its stored blobs."""
     net, weights = schema.new("NetParameter"), schema.new("NetParameter")
     recorded = truth.load(name)
     text_format.Merge(recorded.prototxt.decode(), net)

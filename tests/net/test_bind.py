@@ -1,4 +1,4 @@
-"""Which numbers belong to which layer, and what is said where they do not fit."""
+"""Which blobs belong to which layer, and what is reported if they do not fit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def message(prototxt: bytes, weights: bytes) -> str:
 
 
 def records_of(*layers: Any) -> bytes:
-    """A weight file of these (name, arrays), names may come twice."""
+    """Returns a weight file of these (name, arrays); names may repeat."""
     return b"".join(caffemodel(text(), {name: arrays}) for name, arrays in layers)
 
 
@@ -114,7 +114,7 @@ def test_the_file_wins_over_blobs_in_the_prototxt() -> None:
 
 def test_a_blob_in_the_prototxt_with_too_few_numbers_is_an_error() -> None:
     prototxt = embedded("shape { dim: 2 dim: 3 } data: 1")
-    expected = "net.prototxt:3:1: a blob of layer i has shape (2, 3) and 1 numbers"
+    expected = "net.prototxt:3:1: a blob of layer i has shape (2, 3), but 1 elements"
     assert expected == message(prototxt, records_of(("other", [])))
 
 
@@ -179,7 +179,7 @@ def warned(extra: Sequence[str]) -> Model:
 def test_layers_that_the_net_does_not_have_are_a_warning() -> None:
     expected = (
         "net.caffemodel: 2 layers with weights not in the net (fc8, old), "
-        "which fuse keeps as found unless --prune is given"
+        "which fuse copies unchanged unless --prune is given"
     )
     assert (expected,) == warned(["fc8", "old"]).warnings
 

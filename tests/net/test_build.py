@@ -1,4 +1,4 @@
-"""Which layers take part, and what comes in."""
+"""Which layers take part, and which blobs are inputs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_both_kinds_of_rules_are_an_error() -> None:
     with pytest.raises(InputError) as raised:
         taking_part("include { phase: TEST } exclude { stage: 'a' }", State())
     expected = (
-        "net.prototxt:4:1: layer ruled has both include and exclude rules; Caffe allows one kind; remove the other"
+        "net.prototxt:4:1: layer ruled has both include and exclude rules; Caffe allows one kind: remove the other"
     )
     assert expected == str(raised.value)
 
@@ -117,8 +117,8 @@ def test_a_given_shape_is_of_the_input_and_not_of_what_overwrites_it() -> None:
 @pytest.mark.parametrize(
     ("prototxt", "shapes", "expected"),
     [
-        (b"", {}, "net.prototxt: there is no layer in it; give the deploy prototxt of a Caffe net"),
-        (b'name: "empty" ', {}, "net.prototxt: there is no layer in it; give the deploy prototxt of a Caffe net"),
+        (b"", {}, "net.prototxt: contains no layer; give the deploy prototxt of a Caffe net"),
+        (b'name: "empty" ', {}, "net.prototxt: contains no layer; give the deploy prototxt of a Caffe net"),
         (
             text("layer: [{ name: 'a' }]"),
             {},
@@ -132,12 +132,12 @@ def test_a_given_shape_is_of_the_input_and_not_of_what_overwrites_it() -> None:
         (
             NO_SHAPE + CONVOLUTION,
             {"c": (1,)},
-            "--input-shape names blob c, which is no input of the net; its inputs are: x",
+            "--input-shape names blob c, which is not an input of the net; its inputs are: x",
         ),
         (
             b'layer { name: "d" type: "Data" top: "u" top: "v" }',
             {"c": (1,)},
-            "--input-shape names blob c, which is no input of the net; its inputs are: u, v",
+            "--input-shape names blob c, which is not an input of the net; its inputs are: u, v",
         ),
     ],
 )
@@ -154,7 +154,7 @@ def test_a_blob_that_only_another_phase_makes_is_an_input() -> None:
     assert {"x": (1, 3, 4, 4)} == built.net.inputs
     assert (1, 3, 4, 4) == built.net.shapes[Value("r", 0)]
     assert (
-        "net.prototxt:1:1: blob x is made by layer d, which does not take part in this phase; "
+        "net.prototxt:1:1: blob x is produced by layer d, which does not take part in this phase; "
         "it is taken for an input of the net",
     ) == built.warnings
 
@@ -167,19 +167,19 @@ FOREIGN = 'layer { name: "f" type: "Foreign" bottom: "x" top: "f" relu_param { r
 @pytest.mark.parametrize(
     ("layers", "expected"),
     [
-        ((RELU6,), "net.prototxt:3:1: field relu_param.relu6 of ReLU r is not understood, and left out where the net "),
-        ((FOREIGN, RELU6), "net.prototxt:4:1: field relu_param.relu6 of ReLU r is not understood, and left out where "),
-        ((AVERAGE, RELU6), "net.prototxt:3:1: field pooling_param.pool of Pooling p is not understood, and left out "),
+        ((RELU6,), "net.prototxt:3:1: field relu_param.relu6 of ReLU r is not understood, and ignored when the net "),
+        ((FOREIGN, RELU6), "net.prototxt:4:1: field relu_param.relu6 of ReLU r is not understood, and ignored when "),
+        ((AVERAGE, RELU6), "net.prototxt:3:1: field pooling_param.pool of Pooling p is not understood, and ignored "),
     ],
 )
 def test_a_layer_that_is_run_without_one_of_its_fields_is_told(layers: Tuple[str, ...], expected: str) -> None:
-    (warning,) = (each for each in model(text(*layers), None).warnings if "left out" in each)
+    (warning,) = (each for each in model(text(*layers), None).warnings if "not understood" in each)
     assert warning.startswith(expected)
-    assert (AVERAGE in layers) == warning.endswith("where the net is run, as are fields of 1 more layer")
+    assert (AVERAGE in layers) == warning.endswith("when the net is run, as are fields of 1 more layer")
 
 
 @pytest.mark.parametrize(
     "each", [FOREIGN, 'layer { name: "q" type: "ReLU" bottom: "x" top: "x" quantization_param { } }']
 )
 def test_what_a_run_does_not_need_is_not_told(each: str) -> None:
-    assert not any("left out" in warning for warning in model(text(each), None).warnings)
+    assert not any("not understood" in warning for warning in model(text(each), None).warnings)

@@ -1,4 +1,4 @@
-"""Layers that the weight file leaves out, and blobs that the net has no place for."""
+"""Layers that the weight file leaves out, and blobs for layers that take none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from caffe_fuse.errors import InputError
 from caffe_fuse.net.model import Model
 
-# What Caffe 1.0 (kendryte-caffe) gives for kernel_size 2, 3 and 5: one row of the filter, times the row of the place.
+# The result of Caffe 1.0 (kendryte-caffe) for kernel_size 2, 3 and 5: a row of the filter, times that of the position.
 BILINEAR = {2: [0.5, 0.5], 3: [0.5, 1, 0.5], 4: [0.25, 0.75, 0.75, 0.25], 5: [1 / 3, 2 / 3, 1, 2 / 3, 1 / 3]}
 
 
@@ -32,7 +32,7 @@ def test_a_bilinear_filler_gives_the_numbers_that_it_gives_in_caffe(kernel: int)
     expected = np.outer(BILINEAR[kernel], BILINEAR[kernel]) * np.ones((4, 1, 1, 1))
     np.testing.assert_allclose(blob.array(), expected, rtol=1e-6)
     (note,) = model.warnings
-    assert "3:1: the weight file has nothing for Deconvolution d, and its filler gives its numbers" in note
+    assert "3:1: the weight file has no weights for Deconvolution d; they come from its filler" in note
 
 
 def test_a_constant_that_is_named_is_meant() -> None:

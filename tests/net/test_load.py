@@ -1,4 +1,4 @@
-"""Files that are not what they seem: what they are instead, and what to do."""
+"""Files that are not what was expected: the message says what they are, and what to do."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_weights_that_are_something_else_are_named(name: str, tmp_path: Path) ->
 def test_a_net_that_is_something_else_is_named(name: str, tmp_path: Path) -> None:
     content, expected = OTHERS[name]
     what = expected.split(", expected")[0]
-    assert f"n.prototxt: this is no prototxt: it {what}; give the .prototxt of the net" == error(
+    assert f"n.prototxt: this is not a prototxt: it {what}; give the .prototxt of the net" == error(
         tmp_path, content, WEIGHTS
     )
 
@@ -99,10 +99,10 @@ PLACEHOLDERS = ["$#batch_size#$", "${BATCH}", "$batch", "{{ batch }}", "{batch}"
 def test_a_template_is_named_with_its_first_placeholder(place: str, tmp_path: Path) -> None:
     net = text().replace(b"dim: 2 ", f"dim: {place} ".encode())
     found = error(tmp_path, net, WEIGHTS).splitlines()
-    # The first brace opens a message, and what stands in it ends too early.
+    # The first brace opens a message, whose content ends too early.
     column = 21 if place.startswith("{{") else 20 + len("{batch") if place == "{batch}" else 20
     assert (
-        f"n.prototxt:2:{column}: {place} is a placeholder: this is a template of a net; fill its placeholders in"
+        f"n.prototxt:2:{column}: {place} is a placeholder: this is a template of a net; fill in its placeholders"
         == found[0]
     )
     assert ("^", column) == (found[2].strip(), found[2].index("^") - 1)
@@ -116,7 +116,7 @@ def test_what_only_looks_like_a_placeholder_elsewhere_is_none(tmp_path: Path) ->
 def test_a_word_in_place_of_a_number_may_be_of_a_template(tmp_path: Path) -> None:
     net = text(convolution("c", settings="group: groups"))
     found = error(tmp_path, net, WEIGHTS).splitlines()[0]
-    assert "expected an integer, found `groups`; if this is a template, put numbers in place of its words" in found
+    assert "expected an integer, found `groups`; if this is a template, replace its placeholders with numbers" in found
     other = error(tmp_path, text(convolution("c", settings='group: "2"')), WEIGHTS).splitlines()[0]
     assert other.endswith('expected an integer, found `"2"`')
 
@@ -125,7 +125,7 @@ def test_a_word_in_place_of_a_number_may_be_of_a_template(tmp_path: Path) -> Non
 def test_a_solver_that_holds_its_net_says_where(field: str, tmp_path: Path) -> None:
     net = b"base_lr: 0.1\n" + field.encode() + b" {\n" + text(convolution("c")) + b"}\n"
     assert (
-        f"n.prototxt:2:1: is a solver that holds its net, in {field}; save what stands between its braces as a file, "
+        f"n.prototxt:2:1: is a solver that holds its net, in {field}; save the text between its braces as a file, "
         "and give that"
     ) == error(tmp_path, net, WEIGHTS)
 
@@ -140,7 +140,7 @@ def test_two_solvers_two_weights_two_nets(tmp_path: Path) -> None:
     assert "n.prototxt: is a solver, not a net; give the prototxt that its `net` names" == error(
         tmp_path, b'net: "a.prototxt"\nbase_lr: 0.1\n', WEIGHTS
     )
-    assert "n.prototxt: this is no prototxt: it is binary; give the .prototxt of the net" == error(
+    assert "n.prototxt: this is not a prototxt: it is binary; give the .prototxt of the net" == error(
         tmp_path, WEIGHTS, WEIGHTS
     )
     assert "w.caffemodel: is text, perhaps a prototxt, expected a caffemodel; give the .caffemodel" == error(

@@ -1,4 +1,4 @@
-"""The net as a graph: versions of blobs, readers, producers, outputs, shapes, shared parameters."""
+"""The net as a graph: versions of blobs, consumers, producers, outputs, shapes, shared parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes that do not agree: an error where Caffe would stop, a warning behind what nobody here reads."""
+"""Sizes that do not agree: an error where Caffe would stop, a warning after what is not understood."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_conflict_behind_what_is_not_read_is_a_warning(first: str, doubt: str)
     found = nets.model(net(*lines, nets.batch_norm(), nets.convolution("d", "b", "d")), None)
     conflict = next(warning for warning in found.warnings if "leaves nothing" in warning)
     assert conflict.startswith("net.prototxt:5:1: layer c (Convolution): a window of 9")
-    assert f"for {doubt} may change them" in conflict
+    assert f"because {doubt} may change them" in conflict
     assert found.net.shapes[Value("c", 0)] is None
     assert found.net.shapes[Value("r", 0)] is not None
 
@@ -59,7 +59,7 @@ def test_what_no_size_could_mend_is_an_error() -> None:
 
 
 def test_a_net_with_a_conflict_folds_and_the_numbers_tell_the_sizes() -> None:
-    """The layer c has the filters of nine rows that the real sizes have room for."""
+    """The layer c has the filters of nine rows that fit the real sizes."""
     lines = [
         pooling("pad_type: 0"),
         nets.layer("c", "Convolution", "p", "c", LARGE),

@@ -1,4 +1,4 @@
-"""What folds and what does not: the prototxt before and after, and the judge's word on the numbers."""
+"""What folds and what does not: the prototxt before and after, and the values according to the judge."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRAIN = State(phase="TRAIN")
 
 
 def becomes(before: Sequence[str], after: Sequence[str], shape: Sequence[int] = SHAPE, **options: Any) -> Fused:
-    """Asserts the exact layers of the new net, and that every blob that survives keeps its value."""
+    """Asserts the exact layers of the new net, and that every remaining blob keeps its value."""
     fused = fuse(text(*before, shape=shape), **options)
     assert list(after) == fused.lines
     assert () == fused.violations(shape)
@@ -263,7 +263,7 @@ def test_a_second_reader_inside_the_chain_cuts_it_there() -> None:
 
 
 def test_a_split_behind_a_convolution_is_no_refusal() -> None:
-    """What is behind it has only one of its tops, and needs numbers of its own."""
+    """The layers after it consume only one of its tops, and need their own weights."""
     fused = fuse(text(convolution(), layer("split", "Split", "c", "d e"), batch_norm("b", "d"), scale("s", "e")))
     assert {"s": "Split split: its tops have different scales and shifts"} == fused.refused
     assert ["b"] == [rewrite.after.name for rewrite in fused.result.report.converted]
@@ -317,7 +317,7 @@ def test_dropout_with_another_setting_is_no_identity() -> None:
 def test_a_scale_whose_numbers_another_layer_makes_is_refused() -> None:
     gate = layer("g", "Sigmoid", "x", "g")
     two = layer("s", "Scale", "c g", "s", "scale_param { axis: 0 }")
-    reason = "its numbers come from another layer: it has 2 bottoms"
+    reason = "its values come from another layer: it has 2 bottoms"
     refuses(reason, gate, convolution(settings="pad: 1").replace("num_output: 6", "num_output: 4"), two, name="s")
 
 
@@ -335,7 +335,7 @@ def test_a_scale_of_other_axes_than_the_channels_is_refused(settings: str, reaso
 
 
 def test_a_power_that_is_not_linear_is_refused() -> None:
-    reason = "its power is 2, only a power of 1 is y = scale * x + shift"
+    reason = "its power is 2, but only a power of 1 is y = scale * x + shift"
     refuses(reason, convolution(), layer("p", "Power", "c", "p", "power_param { power: 2 }"), name="p")
 
 
@@ -473,7 +473,7 @@ def test_a_twin_for_training_goes_with_its_batch_norm() -> None:
 
 @pytest.mark.parametrize("links", [["b"], ["b", "s"]], ids=" ".join)
 def test_twins_in_place_behind_the_layers_that_fold_go_with_them(links: List[str]) -> None:
-    """What they would do is in the convolution; done again, the net would be another one in training."""
+    """What they would do is in the convolution; done again, the net in training would be different."""
     used = [{"b": batch_norm, "s": scale}[name](name, "c", "c", "include { phase: TEST }") for name in links]
     twins = [line.replace("TEST", "TRAIN") for line in used]
     loss = layer("loss", "SoftmaxWithLoss", "c x", "loss", TRAINING)
@@ -569,7 +569,7 @@ def test_a_batch_norm_under_the_name_of_another_caffe_becomes_a_scale() -> None:
 
 
 def test_weights_with_a_field_of_another_caffe_are_not_folded() -> None:
-    """Its meaning, a quantisation perhaps, would not fit the new numbers."""
+    """Its meaning, a quantisation perhaps, would not fit the new weights."""
     net = schema.new("NetParameter")
     plain = text(convolution(), batch_norm(top="c"))
     net.ParseFromString(fuse(plain).before[1])

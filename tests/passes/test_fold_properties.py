@@ -1,4 +1,4 @@
-"""What holds for the fold of any net."""
+"""Properties of the fold of any net."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_layers_that_were_refused_or_not_looked_at_stay_byte_for_byte(prototxt: 
 
 
 def spelled(prototxt: bytes, weights: bytes) -> Dict[str, Tuple[bytes, bytes]]:
-    """Each layer's line of text and bytes of its record."""
+    """Returns each layer's line of text and the bytes of its record."""
     lines = {re.findall(rb'name: "(\w+)"', line)[0].decode(): line for line in prototxt.splitlines()[2:]}
     records = {each.name: weights[slice(*each.span)] for each in read_weights(Source(weights, "w")).layers}
     return {name: (line, records[name]) for name, line in lines.items()}
@@ -81,7 +81,7 @@ def test_the_names_of_layers_do_not_matter(prototxt: bytes, seed: int) -> None:
 
 
 def renamed(prototxt: bytes) -> bytes:
-    """The same net with its layers named in the other order of the alphabet."""
+    """Returns the same net with its layers named in reverse alphabetical order."""
     return re.sub(rb'layer { name: "l(\d+)"', lambda match: b'layer { name: "n%d"' % (99 - int(match[1])), prototxt)
 
 

@@ -1,4 +1,4 @@
-"""With which power of two the input of each weight was multiplied, counted with a net's own sums."""
+"""The power of two that multiplies the input of each weight, measured by the sums of the net."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LAYERS: Dict[str, str] = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_weight_reads_the_input_that_the_net_multiplies_it_with(name: str) -> None:
-    """Weight by weight: with it alone, the sum of the outputs is what the pictures of its input channel give."""
+    """Weight by weight: with it alone, the sum of the outputs is that of the images in its input channel."""
     prototxt = text(LAYERS[name], shape=SHAPE)
     net = nets.model(prototxt, None).net
     (each,) = net.layers

@@ -1,4 +1,4 @@
-"""The contract of the passes: what breaks it is an internal error that names the pass."""
+"""The contract of the passes: breaking it is an internal error that names the pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proof lets right numbers pass, and finds one wrong number in one channel."""
+"""The proof accepts right weights, and finds one wrong weight in one channel."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def folded(kind: str) -> Tuple[Rewrite, List[np.ndarray]]:
-    """The one rewrite of a small net, and copies of its right numbers."""
+    """Returns the one rewrite of a small net, and copies of its right weights."""
     type_name, settings = KINDS[kind]
     fused = fuse(text(layer("c", type_name, "x", "c", settings), batch_norm(), scale(), shape=SHAPE))
     (rewrite,) = fused.result.facts.progress.rewrites
@@ -128,7 +128,7 @@ RESCALED = {
 
 
 def rescaled_net(kind: str) -> Tuple[bytes, Result]:
-    """A net whose layers c and m are rescaled: what c makes is so large that half precision cannot hold it."""
+    """Returns a net whose layers c and m are rescaled, because the top of c overflows half precision."""
     behind = "convolution_param { num_output: 3 kernel_size: 1 }"
     product = "inner_product_param { num_output: 3 }"
     last = layer("l", "InnerProduct", "m", "l", product) if "product" in kind or kind == "transposed" else ""

@@ -30,7 +30,7 @@ def scalar(text: str) -> Scalar:
 
 
 def tree(message: Message) -> List[Any]:
-    """Names and values as they are spelled."""
+    """Returns names and values as they are spelled."""
     return [
         (field.name, [value.text if isinstance(value, Scalar) else tree(value) for value in field.values])
         for field in message.fields
@@ -406,7 +406,7 @@ BEFORE = [b"", b"a: ", b"a: '", b"a: 1", b"a: 'x'", b"a: [", b"a: [1", b"[", b"[
 
 @pytest.mark.parametrize("run", RUNS)
 def test_no_long_run_takes_more_than_linear_time(run: bytes) -> None:
-    """Of what takes quadratic time, one of these texts takes minutes."""
+    """With quadratic time, one of these texts takes minutes."""
     began = time.process_time()
     for before in BEFORE:
         for after in (b"", b"!", b"\n]"):

@@ -1,4 +1,4 @@
-"""text_edit.py: what each edit makes of the layouts that files have."""
+"""text_edit.py: the result of each edit for the layouts found in files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARK = b"\xef\xbb\xbf"
 
 
 def fields_of(message: Message) -> List[Field]:
-    """The fields of a message and of all in it."""
+    """Yields the fields of a message, nested ones included."""
     found: List[Field] = []
     for field in message.fields:
         found.append(field)
@@ -210,7 +210,7 @@ def test_any_fields_can_go_and_the_others_stay(text: str, data: st.DataObject) -
 
 @given(texts)
 def test_all_fields_can_go_and_their_comments_stay(text: str) -> None:
-    """Those between fields; each stands on a line of its own or behind what goes."""
+    """Comments between fields; each is on its own line or after what is removed."""
     source = text.encode()
     document = parse(source)
     after = document.render([remove(document, field) for field in document.root.fields])

@@ -1,4 +1,4 @@
-"""Ranges recorded on data: what is counted, the file, the command, and who reads it."""
+"""Ranges recorded on data: what is counted, the file, the command, and the commands that read it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def model() -> caffe_fuse.Model:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with the net and its samples."""
+    """Returns a current folder with the net and its samples."""
     (tmp_path / "n.prototxt").write_bytes(NET)
     (tmp_path / "n.caffemodel").write_bytes(nets.caffemodel(NET, nets.numbers(NET)))
     np.savez(tmp_path / "x.npz", x=X)
@@ -155,12 +155,12 @@ def test_a_single_number_has_one_channel() -> None:
 
 
 def test_no_samples_are_an_error(model: caffe_fuse.Model) -> None:
-    with pytest.raises(InputError, match="there is nothing to calibrate with"):
+    with pytest.raises(InputError, match="there are no samples to calibrate with"):
         caffe_fuse.calibrate(model, [])
 
 
 def test_a_missing_input_is_an_error(model: caffe_fuse.Model) -> None:
-    with pytest.raises(InputError, match="no numbers for input x of the net"):
+    with pytest.raises(InputError, match="a batch has no values for input x of the net"):
         caffe_fuse.calibrate(model, [{}])
 
 
@@ -179,7 +179,7 @@ def test_a_comment_is_no_other_net(model: caffe_fuse.Model) -> None:
     assert fingerprint(model.net) == fingerprint(commented.net)
 
 
-# --- who reads it ---
+# --- commands that read it ---
 
 
 def test_recorded_ranges_go_before_predicted_ones(model: caffe_fuse.Model) -> None:
@@ -204,7 +204,7 @@ def test_an_overflow_that_was_seen_makes_the_result_unsafe(folder: Path, capsys:
         ["fuse", *files, "--ranges", "r.json", "--ranges", "big.json", "--report", "f.json", "-o", "new"]
     )
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("not safe   3 blobs seen to hold numbers that are not finite") for line in lines)
+    assert any(line.startswith("not safe   3 blobs with recorded values that are not finite") for line in lines)
     assert not Path("new.prototxt").exists()
     report = json.loads(Path("f.json").read_text())
     row = report["predicted_activations"]["after"][0]
@@ -254,7 +254,7 @@ def test_as_many_samples_are_run_together_as_the_net_was_made_for(
 
 
 class Bar:
-    """Stands for tqdm: how many batches each bar was made for, and how many it saw."""
+    """Replaces tqdm: records the count of batches of each bar, and how many it saw."""
 
     made: ClassVar[List[List[int]]] = []
 
@@ -311,9 +311,9 @@ def test_a_file_of_samples_that_cannot_be_read_is_named(
         ({"y": X, "x": X}, "the net has no input y"),
         ({"x": X, "y": X[:2]}, "different numbers of samples: 5 of x, 2 of y"),
         ({"x": X[0]}, "input x is 2x5x6"),
-        ({"x": np.float32(3)}, "x is no array of samples"),
+        ({"x": np.float32(3)}, "x is not an array of samples"),
         ({"x": np.array([None], object)}, "cannot be read"),
-        ({"x": X[:0]}, "there is nothing to calibrate with"),
+        ({"x": X[:0]}, "there are no samples to calibrate with"),
     ],
 )
 def test_samples_that_do_not_fit_are_refused(
@@ -367,7 +367,7 @@ def test_images_are_resized_and_may_be_grey(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ({"a": (1, 3, 2, 2), "b": (1, 3)}, "images are for a net with one input, this one has 2"),
+        ({"a": (1, 3, 2, 2), "b": (1, 3)}, "images need a net with one input, this one has 2"),
         ({"a": (1, 4, 2, 2)}, "images do not fit input a of shape 1x4x2x2"),
         ({"a": None}, "images do not fit input a of shape an unknown shape"),
     ],
@@ -380,7 +380,7 @@ def test_nets_that_take_no_images_say_so(tmp_path: Path, inputs: Any, message: s
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     pytest.importorskip("PIL", reason="Pillow is not installed")
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(InputError, match=r"a\.png: is no image"):
+    with pytest.raises(InputError, match=r"a\.png: is not an image"):
         open_samples(str(tmp_path), {"x": (1, 3, 2, 2)}, Pixels()).read(0, 1)
 
 

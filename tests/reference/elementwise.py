@@ -1,4 +1,4 @@
-"""Layers that treat each number by itself, and Eltwise."""
+"""Elementwise layers, and Eltwise."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def power(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 @layer_type("Exp")
 def exponential(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """Caffe: exp_layer.cpp, base ** (shift + scale * x), base -1 stands for e."""
+    """Caffe: exp_layer.cpp, base ** (shift + scale * x), base -1 means e."""
     p = layer.parameter.exp_param
     log_base = 1.0 if p.base == -1 else math.log(p.base)
     return [np.exp(bottoms[0] * (log_base * p.scale)) * math.exp(log_base * p.shift)]
@@ -114,7 +114,7 @@ def exponential(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 @layer_type("Log")
 def logarithm(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """Caffe: log_layer.cpp, the logarithm of shift + scale * x, base -1 stands for e."""
+    """Caffe: log_layer.cpp, the logarithm of shift + scale * x, base -1 means e."""
     p = layer.parameter.log_param
     log_base = 1.0 if p.base == -1 else math.log(p.base)
     return [np.log(bottoms[0] * p.scale + p.shift) / log_base]

@@ -38,7 +38,7 @@ _RAW_TYPES = {0: "<f8", 1: "<f4", 2: "<f2"}  # NVCaffe: blob.cpp:344-359
 
 @lru_cache(maxsize=None)
 def message_class(name: str) -> Any:
-    """A message class of the schema, from a pool of its own."""
+    """Returns a message class of the schema, from its own pool."""
     pool = _pool()
     descriptor = pool.FindMessageTypeByName(f"caffe.{name}")
     if hasattr(message_factory, "GetMessageClass"):
@@ -55,7 +55,7 @@ def _pool() -> Any:
 
 
 def read_net(prototxt: bytes) -> Any:
-    """A NetParameter whose layers are V2; unknown fields of vendors are skipped."""
+    """Returns a NetParameter whose layers are V2; unknown fields of vendors are skipped."""
     net = message_class("NetParameter")()
     text_format.Parse(prototxt.decode("utf-8-sig", "replace"), net, allow_unknown_field=True)
     if net.layer and net.layers:
@@ -118,7 +118,7 @@ def stored_blob(blob: Any) -> Stored:
 
 
 def read_weights(weights: Weights) -> Tuple[List[Record], bool]:
-    """The records in file order, and whether they come from HDF5."""
+    """Returns the records in file order, and whether they come from HDF5."""
     if not isinstance(weights, bytes):
         return [(name, dict(enumerate(map(_plain, arrays)))) for name, arrays in weights.items()], False
     if weights.startswith(b"\x89HDF\r\n"):

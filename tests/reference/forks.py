@@ -1,4 +1,4 @@
-"""Layers of Caffe's forks, each after the fork that its docstring names."""
+"""Layers of Caffe's forks, each as in the fork that its docstring names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bn(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 
 def is_foreign(layer: Layer) -> bool:
-    """Whether a BatchNorm is another than BVLC's, by its settings or by the number of its blobs."""
+    """Returns whether a BatchNorm is not BVLC's, by its settings or by the count of its blobs."""
     p = layer.parameter.batch_norm_param
     names = {field.name for field, _ in p.ListFields()}
     known = {"use_global_stats", "moving_average_fraction", "moving_averaging_fraction", "eps", "engine"}
@@ -58,7 +58,7 @@ def _is_nvidia(p: Any) -> bool:
 
 
 def _statistics(layer: Layer, blobs: List[np.ndarray]) -> List[np.ndarray]:
-    """Mean, variance, scale and shift, by the sizes of the blobs. NotComputed where these leave it open."""
+    """Returns mean, variance, scale and shift, by the sizes of the blobs. NotComputed if these are ambiguous."""
     p = layer.parameter.batch_norm_param
     sizes = [blob.size for blob in blobs]
     last_is_single = sizes[-1] == 1 < sizes[0]
@@ -119,7 +119,7 @@ def axpy(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 @layer_type("Upsample")
 def upsample(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """One bottom, YOLOv3: each number repeated. Two, SegNet: back to where the mask of a pooling says."""
+    """One bottom, YOLOv3: each value repeated. Two, SegNet: each value to where the mask of a pooling says."""
     p = layer.parameter.upsample_param
     values = bottoms[0]
     if len(bottoms) == 1:

@@ -18,7 +18,7 @@ Decisions = Mapping[Tuple[str, str], np.ndarray]  # by layer and blob
 
 # Which tops of a layer are decisions.
 _DECIDED = {"ArgMax": (0,), "Threshold": (0,), "Accuracy": (0, 1), "Pooling": (1,)}
-# Layers that move numbers, cut them off or saturate: whether a float32 run shows its error behind them is chance.
+# Layers that move values, cut them off or saturate: whether a float32 run shows its error after them is chance.
 # The largest sum of |d top / d bottom|; of a Softmax it is 2p(1 - p).
 _SLOPES = {
     "Softmax": 0.5,
@@ -33,7 +33,7 @@ _parsed = lru_cache(maxsize=2)(read_net)
 
 @dataclass(frozen=True)
 class Version:
-    """One value that a blob had. `value` is None where an unknown layer stands before it."""
+    """One value that a blob had. `value` is None after an unknown layer."""
 
     blob: str
     layer: str  # the layer that wrote it, "" for an input of the net
@@ -46,17 +46,17 @@ class Version:
 
 @dataclass(frozen=True)
 class Trace:
-    """All that one pass gave."""
+    """The results of one forward pass."""
 
     versions: Dict[str, List[Version]]
     unknown_layers: Tuple[str, ...]
 
     def last(self) -> Dict[str, np.ndarray]:
-        """The last value of every blob that is known."""
+        """Returns the last value of every blob that is known."""
         return {name: kept[-1].value for name, kept in self.versions.items() if kept[-1].value is not None}
 
     def decisions(self) -> Decisions:
-        """The values that jump where their bottoms move by a rounding."""
+        """Returns the values that jump if their bottoms move by a rounding."""
         every = (each for kept in self.versions.values() for each in kept)
         return {(each.layer, each.blob): each.value for each in every if each.decided and each.value is not None}
 
@@ -70,7 +70,7 @@ def run(
     level: int = 0,
     stages: Sequence[str] = (),
 ) -> Dict[str, np.ndarray]:
-    """The last value of every blob: `trace(...).last()`."""
+    """Returns the last value of every blob: `trace(...).last()`."""
     return trace(prototxt, weights, inputs, phase, dtype, level, stages).last()
 
 
@@ -88,8 +88,8 @@ def trace(
     """Runs a net once.
 
     `weights`: a caffemodel, an HDF5 file, or arrays by layer. `inputs`: a value for each input of the net;
-    tops of data layers are taken from here, too. `dtype`: the type that every layer computes in. `decisions`: those of
-    another run, which are kept: two runs that differ by roundings can be compared behind them. `table`: the function of
+    tops of data layers are taken from here too. `dtype`: the type that every layer computes in. `decisions`: those of
+    another run, which are kept: two runs that differ by roundings can be compared after them. `table`: the function of
     each layer type.
     Raises CaffeAbort where Caffe would stop.
     """
@@ -131,8 +131,8 @@ def _meets(rule: Any, phase: str, level: int, stages: Sequence[str]) -> bool:
 def _check_wiring(inputs: Sequence[str], parameters: Sequence[Any]) -> None:
     """Caffe: net.cpp:366-373, a blob is written again only in place.
 
-    There the layer has to be the only reader of what it overwrites: for more readers Caffe puts a Split
-    between and renames the bottoms, and the layer is in place no more (insert_splits.cpp).
+    The layer then has to be the only consumer of what it overwrites: for several consumers Caffe inserts a Split and
+    renames the bottoms, and the layer is no longer in place (insert_splits.cpp).
     """
     newest: Dict[str, int] = dict.fromkeys(inputs, 0)
     readers: Dict[Tuple[str, int], int] = Counter()
@@ -154,7 +154,7 @@ def _check_wiring(inputs: Sequence[str], parameters: Sequence[Any]) -> None:
 
 
 def _bind(parameters: Sequence[Any], weights: Weights, is_test: bool, dtype: np.dtype) -> List[Layer]:
-    """Gives each layer its blobs. Shared ones have one memory, so that the last in the file wins."""
+    """Assigns each layer its blobs. Shared ones have one memory, so the last in the file wins."""
     owners = _owners(parameters)
     memory: Dict[Owner, Stored] = {}
     for place, parameter in enumerate(parameters):
@@ -181,7 +181,7 @@ def _bind(parameters: Sequence[Any], weights: Weights, is_test: bool, dtype: np.
 
 
 def _owners(parameters: Sequence[Any]) -> Dict[Owner, Owner]:
-    """Which blob a named blob shares its memory with. Caffe: net.cpp:443-515, the first of a name owns it."""
+    """Returns the blob whose memory a named blob shares. Caffe: net.cpp:443-515, the first of a name owns it."""
     first: Dict[str, Owner] = {}
     owners: Dict[Owner, Owner] = {}
     for place, parameter in enumerate(parameters):
@@ -212,13 +212,13 @@ def _step(
     decisions: Decisions,
     table: Mapping[str, Forward],
 ) -> None:
-    """Runs one layer; what an unknown layer writes is None."""
+    """Runs one layer; the tops of an unknown layer are None."""
     parameter = layer.parameter
     places = tuple((name, len(versions[name]) - 1) for name in parameter.bottom)
     bottoms = [versions[name][-1] for name in parameter.bottom]
     tops = _tops(layer, [bottom.value for bottom in bottoms], inputs, unknown, table)
     for index, (name, value) in enumerate(zip(parameter.top, tops)):
-        # The rounding of a ReLU's top is that of the numbers before it was cut
+        # The rounding of a ReLU's top is that of the values before they were cut
         before = bottoms[0].magnitude if parameter.type == "ReLU" else None
         made = _version(name, parameter.name, decisions.get((parameter.name, name), value), before)
         if index in _DECIDED.get(parameter.type, ()):
@@ -229,10 +229,10 @@ def _step(
 
 
 def _share(parameter: Any, versions: Dict[str, List[Version]], owners: Dict[str, str]) -> None:
-    """What a layer in place writes is in every blob of that memory.
+    """Writes the result of an in-place layer to every blob of that memory.
 
-    Caffe: ShareData in reshape_layer.cpp, flatten_layer.cpp and split_layer.cpp. owners: by blob, the one whose memory
-    it is.
+    Caffe: ShareData in reshape_layer.cpp, flatten_layer.cpp and split_layer.cpp. owners: for each blob, the
+    one whose memory it uses.
     """
     for name, bottom in zip(parameter.top, parameter.bottom):
         if name == bottom:

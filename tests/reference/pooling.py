@@ -22,7 +22,7 @@ class Pool:
     is_floor: bool
 
     def sizes(self, height: int, width: int) -> Pair:
-        """Caffe: pooling_layer.cpp Reshape, a window that would start behind the blob is dropped."""
+        """Caffe: pooling_layer.cpp Reshape, a window that would start after the end of the blob is dropped."""
         return self._size(0, height), self._size(1, width)
 
     def _size(self, axis: int, size: int) -> int:
@@ -34,7 +34,7 @@ class Pool:
         return count
 
     def windows(self, axis: int, size: int, count: int) -> Iterator[Tuple[int, int, int]]:
-        """(start, end, padded length) of each window, cut to the blob."""
+        """Returns (start, end, padded length) of each window, clipped to the blob."""
         for place in range(count):
             start = place * self.stride[axis] - self.pad[axis]
             end = min(start + self.kernel[axis], size + self.pad[axis])
@@ -53,7 +53,7 @@ def average(values: np.ndarray, pool: Pool) -> np.ndarray:
 
 
 def maximum(values: np.ndarray, pool: Pool) -> Tuple[np.ndarray, np.ndarray]:
-    """The maxima and, as Caffe's mask, where in the plane each stands. Caffe: pooling_layer.cpp."""
+    """Returns the maxima and, as Caffe's mask, the index of each in the plane. Caffe: pooling_layer.cpp."""
     height, width = values.shape[2:]
     count = pool.sizes(height, width)
     top = np.full((*values.shape[:2], *count), -np.finfo(np.float32).max, values.dtype)

@@ -20,7 +20,7 @@ def _blobs(layer: Layer, bottoms: List[np.ndarray], rows: int, last: List[Shape]
 
 
 def _from_input(blobs: List[np.ndarray], bottoms: List[np.ndarray]) -> np.ndarray:
-    """(steps, streams, rows): what the bottoms alone add to each step."""
+    """Returns the contribution of the bottoms alone to each step, (steps, streams, rows)."""
     values = bottoms[0].reshape((*bottoms[0].shape[:2], -1))
     total: np.ndarray = values @ blobs[0].T + blobs[1]
     if len(bottoms) > 2:

@@ -1,4 +1,4 @@
-"""What a layer's function is given, and the table of these functions by layer type."""
+"""The arguments of a layer's function, and the table of these functions by layer type."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a net with its learned blobs, those that a file has."""
+    """A layer of a net with those of its learned blobs that a file has."""
 
     parameter: Any  # LayerParameter
     is_test: bool
@@ -40,7 +40,7 @@ class Layer:
     file_count: Optional[int]  # how many blobs the weight file has for it, None: it is not there
 
     def blobs(self, *shapes: Shape, fillers: Sequence[float] = ()) -> List[np.ndarray]:
-        """The learned blobs in these shapes; `fillers`: what Caffe fills absent ones with (default 0).
+        """Returns the learned blobs in these shapes; `fillers`: what Caffe fills absent ones with (default 0).
 
         Raises CaffeAbort where count or shape differ (Caffe: net.cpp:752, 755-765).
         """
@@ -64,7 +64,7 @@ class Layer:
 
 
 def filler(parameter: Any) -> float:
-    """The number of a constant filler. Raises CaffeAbort for random ones, which need the weights."""
+    """Returns the value of a constant filler. Raises CaffeAbort for random ones, which need the weights."""
     if parameter.type != "constant":
         raise CaffeAbort(f"the weight file lacks a blob whose filler is {parameter.type}")
     return float(parameter.value)
@@ -80,7 +80,7 @@ class NotComputed(Exception):
 
 
 def layer_type(*names: str, learns: bool = False) -> Callable[[Forward], Forward]:
-    """Registers a layer's function under these type names. `learns`: such a layer has learned blobs."""
+    """Registers a layer's function under these type names. `learns`: the layer has learned blobs."""
 
     def register(forward: Forward) -> Forward:
         LAYERS.update(dict.fromkeys(names, forward))
@@ -92,7 +92,7 @@ def layer_type(*names: str, learns: bool = False) -> Callable[[Forward], Forward
 
 
 def sided_pad(p: Any) -> Optional[Shape]:
-    """Synopsys: padding by sides, where they are used; NotComputed where they differ."""
+    """Synopsys: padding by side, if used; NotComputed if the sides differ."""
     if not any(p.HasField(name) for name in ("pad_t", "pad_l", "pad_b", "pad_r")):
         return None
     if (p.pad_t, p.pad_l) != (p.pad_b, p.pad_r):
@@ -108,5 +108,5 @@ def canonical(axis: int, rank: int) -> int:
 
 
 def along(vector: np.ndarray, axis: int, rank: int) -> np.ndarray:
-    """`vector` with its axes at `axis` and following, broadcast over the others."""
+    """Returns `vector` with its axes at `axis` and following, broadcast over the others."""
     return vector.reshape((1,) * axis + vector.shape + (1,) * (rank - axis - vector.ndim))

@@ -33,7 +33,7 @@ class Window:
         )
 
     def views(self, sizes: Shape) -> Iterator[Tuple[Index, Index]]:
-        """For each place in the kernel: its index, and that of what it touches in a padded blob."""
+        """Yields for each position in the kernel its index, and that of the elements it touches in a padded blob."""
         for place in np.ndindex(*self.kernel):
             steps = tuple(
                 slice(offset * dilation, offset * dilation + stride * (size - 1) + 1, stride)
@@ -43,7 +43,7 @@ class Window:
 
 
 def _numbers(repeated: Any, rank: int, default: int) -> Shape:
-    """Caffe: base_conv_layer.cpp LayerSetUp, one number serves all axes."""
+    """Caffe: base_conv_layer.cpp LayerSetUp, one value serves all axes."""
     if len(repeated) not in (0, 1, rank):
         raise CaffeAbort(f"{len(repeated)} numbers for {rank} spatial axes")
     return tuple(repeated) if len(repeated) == rank else (repeated[0] if repeated else default,) * rank
@@ -64,7 +64,7 @@ def padded(values: np.ndarray, pads: Shape) -> np.ndarray:
 
 
 def correlate(values: np.ndarray, weight: np.ndarray, window: Window, groups: int) -> np.ndarray:
-    """(N, Ci, spatial...) by (Co, Ci/groups, kernel...) gives (N, Co, spatial...)."""
+    """(N, Ci, spatial...) by (Co, Ci/groups, kernel...) yields (N, Co, spatial...)."""
     sizes = window.convolved(values.shape[2:])
     source = padded(values, window.pad)
     outputs = weight.shape[0]
@@ -77,7 +77,7 @@ def correlate(values: np.ndarray, weight: np.ndarray, window: Window, groups: in
 
 
 def scatter(values: np.ndarray, weight: np.ndarray, window: Window, groups: int) -> np.ndarray:
-    """(N, Ci, spatial...) by (Ci, Co/groups, kernel...) gives (N, Co, spatial...): correlate transposed.
+    """(N, Ci, spatial...) by (Ci, Co/groups, kernel...) yields (N, Co, spatial...): correlate transposed.
 
     Caffe: base_conv_layer.cpp:284-295, deconv_layer.cpp compute_output_shape.
     """
@@ -116,7 +116,7 @@ def _convolve(layer: Layer, bottoms: List[np.ndarray], is_deconvolution: bool, i
 
 
 def _fillers(layer: Layer, p: Any) -> List[float]:
-    """Only asked for where a blob is absent, for random fillers have no number."""
+    """Yields the fillers, evaluated only if a blob is absent, because random fillers have no value."""
     kinds = [p.weight_filler] + [p.bias_filler] * p.bias_term
     return [0.0 if index in layer.stored else filler(kind) for index, kind in enumerate(kinds)]
 
@@ -133,10 +133,10 @@ def deconvolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 @layer_type("ConvolutionDepthwise", "DepthwiseConvolution", "DepthwiseConv", learns=True)
 def depthwise(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """Forks' layers: as many groups as channels, whatever `group` says.
+    """Forks' layers: one group for each channel, whatever `group` says.
 
     BVLC/caffe pull request 5665: conv_dw_layer. Forks' depthwise_conv_layer.cpp reads the kernel of channel c at
-    c * kernel_h * kernel_w; X2Paddle and caffe2ncnn take ConvolutionDepthwise and DepthwiseConvolution for one type.
+    c * kernel_h * kernel_w; X2Paddle and caffe2ncnn treat ConvolutionDepthwise and DepthwiseConvolution as one type.
     """
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=True)
 
@@ -163,7 +163,7 @@ def inner_product(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
 
 
 def inner_product_in_order(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
-    """Adds one number after the other, as a BLAS may do; one that adds in blocks rounds less."""
+    """Adds one product after the other, as a BLAS may do; one that adds in blocks rounds less."""
 
     def added(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
         total = np.zeros((len(values), weight.shape[1]), values.dtype)

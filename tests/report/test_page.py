@@ -23,7 +23,7 @@ VOID = {"meta", "link", "br", "use", "path", "img", "hr", "input"}
 
 
 class Reader(HTMLParser):
-    """Elements, their attributes and the text between; complains of elements that are not closed in order."""
+    """Collects elements, their attributes and the text between; rejects elements that are not closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def read(html: str) -> Reader:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Tuple[Path, Path]:
-    """A net whose BatchNorm overflows half, with one layer more that nothing can be done about."""
+    """Returns a net whose BatchNorm overflows half precision, with one more layer that cannot be repaired."""
     prototxt = text(
         convolution(HOSTILE, "x", "c"),
         batch_norm("b", "c", "b"),
@@ -84,8 +84,10 @@ def html(files: Tuple[Path, Path], tmp_path: Path) -> str:
 
 def test_the_verdict_comes_first_and_the_facts_follow(html: str) -> None:
     found = read(html)
-    assert found.text.index("Safe: every value rounds to a half near it") < found.text.index("1 layer took in 2 more")
-    assert "6 → 0 numbers overflow, are NaN or infinite" in found.text
+    assert found.text.index("Safe: every value rounds to an fp16 value near it") < found.text.index(
+        "1 layer absorbed 2 more"
+    )
+    assert "6 → 0 values overflow, are NaN or infinite" in found.text
     assert "batch statistics" in found.text
     assert 3 == [tag for tag, _ in found.elements].count("svg")
 

@@ -1,6 +1,6 @@
 """Reports: the JSON contract field by field, the terminal text and the new prototxt against tests/golden.
 
-`pytest --update-golden` writes tests/golden anew; the difference is to be reviewed.
+`pytest --update-golden` rewrites tests/golden; review the difference.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ HALF_FIELDS = {
 
 @pytest.fixture
 def fuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fuse:
-    """Runs `fuse net.prototxt net.caffemodel` on a copy of a net: its status, its text, its JSON report."""
+    """Runs `fuse net.prototxt net.caffemodel` on a copy of a net; returns its status, its text, its JSON report."""
 
     def call(name: str, *options: str) -> Tuple[int, str, Dict[str, Any]]:
         for path in (truth.load(name).prototxt_path, truth.load(name).weights_path):
@@ -63,7 +63,7 @@ def fuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def read_strictly(path: Path) -> Dict[str, Any]:
-    """JSON has no NaN and no Infinity; Python's reader would take them."""
+    """Parses JSON, which has no NaN and no Infinity; Python's reader would accept them."""
 
     def refuse(token: str) -> None:
         raise AssertionError(f"{token} is no JSON")
@@ -236,12 +236,10 @@ def test_a_net_that_half_precision_ruins_is_repaired_and_both_ratios_are_printed
     status, text, report = fuse(f"half-weights-{kind}", "--verify")
     assert 0 == status
     assert report["rescaled"]
-    assert "verdict    safe: every value rounds to a half near it" in text.splitlines()
+    assert "verdict    safe: every value rounds to an fp16 value near it" in text.splitlines()
     told = [re.search(f"^in half    {word} +conv[23]: (.*?);", text, re.M) for word in ("before", "folded", "repaired")]
     answers = [answer.group(1) for answer in told if answer is not None]
-    assert all(
-        re.fullmatch("[0-9]+ numbers not finite|SNR [0-9.]+ dB, off by [0-9.e+-]+", answer) for answer in answers
-    )
+    assert all(re.fullmatch("[0-9]+ values not finite|SNR [0-9.]+ dB, off by [0-9.e+-]+", answer) for answer in answers)
     halves = report["verification"]["half"]
     before, folded, repaired = (float(halves[moment][0]["snr"]) for moment in ("before", "unrepaired", "after"))
     assert max(before, folded) < 40 < 55 < repaired
@@ -315,9 +313,9 @@ def test_every_report_is_json_and_the_same_each_time(fuse: Fuse, name: str) -> N
     [
         ("no/r.json", "does not exist"),
         ("folder", "this output is a folder"),
-        ("pipe", "this output is no regular file"),
-        ("new.prototxt", "two outputs would be this file"),
-        ("link", "two outputs would be this file"),
+        ("pipe", "this output is not a regular file"),
+        ("new.prototxt", "two outputs are the same file"),
+        ("link", "two outputs are the same file"),
         ("net.prototxt", "this output is the input net.prototxt"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The powers of two of some blobs: overflow goes first, then what is too small, and 0 where nothing is to gain."""
+"""The powers of two of some blobs: overflow first, then values that are too small, and 0 if nothing improves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from caffe_fuse.rescale.descent import EXPONENTS, HIGHEST, LOWEST, Block, Descen
 
 
 def pair(first: float, second: float) -> Tuple[Block, Block]:
-    """Two matrices with a blob of two channels, groups 1 and 2, between them."""
+    """Returns two matrices with a blob of two channels, groups 1 and 2, between them."""
     ends, middle = np.zeros(2, np.int64), np.array([1, 2])
     rows, columns = Layout(1, 1, 2, 2), Layout(1, 2, 2, 1)
     return (

@@ -1,4 +1,4 @@
-"""What share a channel has in the sums behind it, against sums written out by hand."""
+"""The share of a channel in the sums of its consumers, against sums written out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which channels of a net may be multiplied by a power of two, which go together, and why others may not."""
+"""Which channels of a net may be multiplied by a power of two, which form a group, and why others may not."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PINS = {
     "--keep names Convolution c": {"lines": [FIRST, SECOND], "kept": ["c"]},
     "--keep names Convolution d": {"lines": [FIRST, SECOND], "kept": ["d"]},
     "Sigmoid g reads it, and no power of two passes through it": {"lines": [FIRST, layer("g", "Sigmoid", "c", "g")]},
-    "Convolution c shares its numbers with another layer": {
+    "Convolution c shares its weights with another layer": {
         "lines": [
             FIRST.replace("convolution_param", 'param { name: "w" } convolution_param'),
             layer("d", "Convolution", "x", "d", f'param {{ name: "w" }} {CONVOLUTION}'),

@@ -1,4 +1,4 @@
-"""Range repair: what half precision would lose comes back, and no output changes by a bit."""
+"""Range repair: what half precision would lose is preserved, and no output changes by a bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def saved(result: Result, prefix: Path) -> Tuple[bytes, bytes]:
 
 
 def ratios(net: Net) -> Dict[str, np.ndarray]:
-    """Signal to noise of each channel of each layer in dB, its bias included."""
+    """Returns the signal to noise of each channel of each layer in dB, its bias included."""
     found = {}
     for each in net.layers:
         stats = [by_channel(blob, layout_of(each, number)) for number, blob in enumerate(each.blobs)]
@@ -112,15 +112,15 @@ def test_what_is_to_stay_stays(options: Dict[str, List[str]], reason: str) -> No
 
 def test_options_that_do_not_fit_are_refused() -> None:
     with pytest.raises(
-        InputError, match="keep_blobs names nothing, which is no blob of the net; caffe-fuse show lists them"
+        InputError, match="keep_blobs names nothing, which is not a blob of the net; caffe-fuse show lists them"
     ):
         fused("half-weights-overflow", keep_blobs=["nothing"])
-    with pytest.raises(InputError, match="there is no mode of rescale perhaps; choose from needed, always, never"):
+    with pytest.raises(InputError, match="mode of rescale perhaps is not known; choose from needed, always, never"):
         fused("half-weights-overflow", rescale="perhaps")
 
 
 def test_small_weights_are_repaired_for_a_device_that_takes_them_for_0() -> None:
-    """0.6 to 1.2 times 2^-15 is subnormal: fine as it is, and nothing where subnormal halves are flushed."""
+    """0.6 to 1.2 times 2^-15 is subnormal: precise enough, but 0 if subnormal fp16 values are flushed."""
     prototxt = text(
         layer("c", "Convolution", "x", "c", "convolution_param { num_output: 2 kernel_size: 3 bias_term: false }"),
         layer("d", "Convolution", "c", "d", "convolution_param { num_output: 2 kernel_size: 1 bias_term: false }"),
@@ -153,7 +153,7 @@ def test_ranges_of_activations_count_as_well() -> None:
 
 
 def spoiled(prototxt: bytes, seed: int) -> Tuple[rescaled.Files, rescaled.Files, Dict[str, Tuple[int, ...]]]:
-    """A net that half precision can hold, and the same with powers of two that it cannot."""
+    """Returns a net that half precision can hold, and the same with powers of two that it cannot."""
     return rescaled.spread(prototxt, nets.numbers(prototxt, seed), seed, reach=24)
 
 
@@ -174,7 +174,7 @@ def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int,
 
 @given(random_nets(), st.integers(0, 1000), st.sampled_from(["needed", "always"]))
 def test_no_repair_changes_an_output(prototxt: bytes, seed: int, mode: str) -> None:
-    """Numbers of which each row is out of range in its own way: most cannot be repaired."""
+    """Each row of the weights is out of range in its own way: most cannot be repaired."""
     random = np.random.RandomState(seed)
     blobs = {
         name: [np.ldexp(array, random.randint(-20, 21, array.shape[:1] + (1,) * (array.ndim - 1))) for array in arrays]
@@ -199,7 +199,7 @@ HOT = text(
 
 
 def hot(last: float = 2.0**-12) -> caffe_fuse.Model:
-    """A net of good halves whose blob c overflows on pixels of 0 to 255; `last` is a factor of what reads it."""
+    """Returns a net of normal fp16 weights whose blob c overflows on pixels of 0 to 255; `last` scales its consumer."""
     blobs = nets.numbers(HOT)
     blobs["c"][0] *= np.float32(64)
     blobs["d"][0] *= np.float32(last)
@@ -250,7 +250,7 @@ def test_an_overflow_of_activations_that_nothing_can_help_is_named() -> None:
 
 
 def test_an_overflow_that_is_only_predicted_is_repaired_as_well() -> None:
-    """half-weights-one-channel without its large weight: only gamma and beta tell."""
+    """half-weights-one-channel without its large weight: only gamma and beta show the overflow."""
     prototxt = text(
         nets.convolution(),
         nets.batch_norm(),

@@ -1,4 +1,4 @@
-"""Names of bytes read as text, each as another one, and are the same bytes when they are written."""
+"""Names of any bytes are read as distinct texts, and written as the same bytes."""
 
 from __future__ import annotations
 

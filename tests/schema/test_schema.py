@@ -194,7 +194,7 @@ def test_every_real_prototxt_reads_as_protobuf_reads_it(shared: Path) -> None:
 
 
 def _spell_as_protobuf(message: Any) -> None:
-    """A name that has the letters of an escape is spelled in another way by us (names.py): back to its bytes."""
+    """Returns the bytes of a name that contains the letters of an escape, which names.py spells differently."""
     for field, value in message.ListFields():
         is_list = not isinstance(value, str) and hasattr(value, "__len__")
         if field.type == field.TYPE_MESSAGE:
@@ -216,7 +216,7 @@ def _unknown_numbers(part: Any) -> List[int]:
 
 
 def test_bvlc_caffes_own_binaries_have_no_unknown_field_and_survive_byte_for_byte(shared: Path) -> None:
-    """Shows the numbers, the types and the packing."""
+    """This shows that field numbers, types and packing are right."""
     folders = [shared / "caffe_truth", shared / "caffe_upgrade"]
     paths = sorted(path for folder in folders for path in folder.rglob("*.caffemodel"))
     for path in paths:
@@ -284,7 +284,7 @@ print(copy.HasField("upsample_param"))
 
 
 def _installed(version: str) -> Path:
-    """The folder that holds this version of protobuf; downloaded once."""
+    """Returns the folder with this version of protobuf, downloaded once."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "caffe_fuse"
     folder = cache / f"protobuf-{version}"
     if not folder.is_dir():
@@ -300,7 +300,7 @@ def _installed(version: str) -> Path:
 
 
 def _beside(folder: Path, order: str, settings: Mapping[str, str]) -> Tuple[str, str]:
-    """What the script above prints to stdout and stderr."""
+    """Returns what the script above prints to stdout and stderr."""
     other = FileDescriptorProto(name="caffe.proto", package="caffe")
     layer = other.message_type.add(name="LayerParameter")
     layer.field.add(name="name", number=139, label=1, type=9)

@@ -1,4 +1,4 @@
-"""`upgrade` writes what BVLC Caffe's own tools wrote, and leaves alone what is not of an old form."""
+"""`upgrade` writes what BVLC Caffe's own tools write, and does not change what is V2 already."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def parsed(content: bytes) -> Any:
 
 
 def without_learning(layers: Any) -> Any:
-    """What Caffe makes of BatchNorm layers with three `param` (upgrade_proto.cpp:1005-1032)."""
+    """Returns BatchNorm layers with three `param` as Caffe upgrades them (upgrade_proto.cpp:1005-1032)."""
     for each in layers:
         for spec in each.param if each.type == "BatchNorm" and len(each.param) == 3 else ():
             spec.lr_mult, spec.decay_mult = 0, 0
@@ -272,7 +272,7 @@ def test_inputs_without_a_shape_are_taken_out_with_a_warning() -> None:
 
 @pytest.mark.parametrize("shapes", ["input_dim: 1 input_dim: 2 input_dim: 3", "input_shape { }"])
 def test_inputs_of_which_one_has_no_shape_are_refused(shapes: str) -> None:
-    with pytest.raises(InputError, match=r"net\.prototxt:1:1: input x has no shape, though the net gives some"):
+    with pytest.raises(InputError, match=r"net\.prototxt:1:1: input x has no shape, but other inputs have one"):
         new_text(f'input: "x" {shapes} layer {{ name: "r" }}'.encode())
 
 
@@ -372,11 +372,11 @@ def test_the_command_writes_both_files_and_says_what_it_did(tmp_path: Path, caps
     output = capsys.readouterr()
     assert ("", [tmp_path / "new.caffemodel", tmp_path / "new.prototxt"]) == (output.err, sorted(tmp_path.iterdir()))
     assert [
-        "net        layers of the V0 form that are `layer` now: 8",
-        "net        padding layers that are a part of their consumers now: 1",
-        "net        the net's `input` fields are an Input layer",
-        "weights    layers of the V0 form that are `layer` now: 8",
-        "weights    the net's `input` fields are an Input layer",
+        "net        layers of the V0 form that are now `layer`: 8",
+        "net        padding layers that are now part of their consumers: 1",
+        "net        the net's `input` fields are now an Input layer",
+        "weights    layers of the V0 form that are now `layer`: 8",
+        "weights    the net's `input` fields are now an Input layer",
         f"wrote      {tmp_path / 'new.caffemodel'}",
         f"wrote      {tmp_path / 'new.prototxt'}",
     ] == output.out.splitlines()
@@ -391,7 +391,7 @@ def test_the_default_name_is_that_of_the_net(tmp_path: Path, monkeypatch: pytest
 def test_a_model_of_today_is_written_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     net = truth.load("layer-conv1d")
     assert 0 == run("upgrade", net.prototxt_path, net.weights_path, "-o", tmp_path / "new")
-    assert "there is nothing of an old form in it" in capsys.readouterr().out.splitlines()[0]
+    assert "nothing is in an old form" in capsys.readouterr().out.splitlines()[0]
     written = tuple((tmp_path / f"new.{ending}").read_bytes() for ending in ("prototxt", "caffemodel"))
     assert (net.prototxt, net.weights) == written
 
@@ -461,5 +461,5 @@ def test_types_are_told_and_a_layer_without_one_is_an_error(tmp_path: Path, caps
     assert "type Convolutoin of 1 layer is not known (did you mean Convolution?)" in capsys.readouterr().err
     net.write_bytes(b'layer { name: "c" top: "c" }')
     assert 2 == cli.main(["upgrade", str(net), "-o", str(tmp_path / "v")])
-    assert "n.prototxt:1:1: layer c has no type; say what it is" in capsys.readouterr().err
+    assert "n.prototxt:1:1: layer c has no type; add its type" in capsys.readouterr().err
     assert not (tmp_path / "v.prototxt").exists()

@@ -1,4 +1,4 @@
-"""Blobs in every encoding, by bytes written by hand: what a fold makes of them, and how they are left alone."""
+"""Blobs in every encoding, by bytes written by hand: how they fold, and how they stay unchanged."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def test_an_old_shape_of_four_axes_is_that_of_two() -> None:
         (field(6, singles(VALUES)), r"gradients \(diff\)"),
         (field(9, doubles(VALUES)), r"gradients \(diff\)"),
         # NVIDIA's raw_data of integers, raw_data of another length, and what Ascend, Xilinx and Cambricon keep there.
-        (field(10, 3) + field(12, singles(VALUES)), "no numbers of a known form"),
-        (field(10, 2) + field(12, singles(VALUES)), "no numbers of a known form"),
-        (field(10, b"\x01\x02\x03\x04\x05\x06") + field(12, singles(VALUES)), "no numbers of a known form"),
-        (field(10, 1) + field(12, 7), "no numbers of a known form"),
+        (field(10, 3) + field(12, singles(VALUES)), "no values in a known form"),
+        (field(10, 2) + field(12, singles(VALUES)), "no values in a known form"),
+        (field(10, b"\x01\x02\x03\x04\x05\x06") + field(12, singles(VALUES)), "no values in a known form"),
+        (field(10, 1) + field(12, 7), "no values in a known form"),
     ],
 )
 def test_a_blob_without_numbers_stops_what_uses_it_and_nothing_else(blob: bytes, problem: str) -> None:

@@ -87,8 +87,8 @@ class TestBlobs:
             (field(7, field(1, varint(-2) + varint(-3))), "impossible shape"),
             (field(7, field(1, varint(2**40) + varint(2**40))), "impossible shape"),
             (field(7, field(1, b"\x01" * 33)), "impossible shape"),
-            (field(7, field(1, b"\x02\x04")), r"holds 6 numbers, but its shape \[2, 4\] needs 8"),
-            (field(1, 6), r"holds 6 numbers, but its shape \[6, 0, 0, 0\] needs 0"),
+            (field(7, field(1, b"\x02\x04")), r"holds 6 elements, but its shape \[2, 4\] needs 8"),
+            (field(1, 6), r"holds 6 elements, but its shape \[6, 0, 0, 0\] needs 0"),
             (field(7, field(1, b"\x02\x83")), "cut off"),
         ],
     )
@@ -98,21 +98,21 @@ class TestBlobs:
 
     def test_an_error_in_a_blob_names_the_layer_and_the_blob(self) -> None:
         content = layer("conv1", ENCODINGS["packed"] + SHAPE, ENCODINGS["packed"])
-        with pytest.raises(InputError, match=r"^net\.caffemodel: layer conv1, blob 1: holds 6 numbers"):
+        with pytest.raises(InputError, match=r"^net\.caffemodel: layer conv1, blob 1: holds 6 elements"):
             scan(content)
 
     def test_numbers_cut_in_the_middle_are_refused(self) -> None:
-        with pytest.raises(InputError, match="23 bytes of numbers are no multiple of 4"):
+        with pytest.raises(InputError, match="23 bytes of values are not a multiple of 4"):
             only_blob(field(5, singles(VALUES)[:-1]), SHAPE)
 
     @pytest.mark.parametrize(
         ("numbers", "problem"),
         [
             (field(6, singles(VALUES)), r"holds gradients \(diff\), but no weights"),
-            (b"", "holds no numbers of a known form"),
-            (field(10, 3) + field(12, singles(VALUES)), "holds no numbers of a known form"),
-            (field(10, 1) + field(12, HALVES), "holds no numbers of a known form"),
-            (field(10, b"\x01" * 6) + field(12, HALVES), "holds no numbers of a known form"),
+            (b"", "holds no values in a known form"),
+            (field(10, 3) + field(12, singles(VALUES)), "holds no values in a known form"),
+            (field(10, 1) + field(12, HALVES), "holds no values in a known form"),
+            (field(10, b"\x01" * 6) + field(12, HALVES), "holds no values in a known form"),
         ],
     )
     def test_a_blob_without_known_numbers_is_refused_only_when_used(self, numbers: bytes, problem: str) -> None:
@@ -262,7 +262,7 @@ class TestRead:
 
 
 def equals(ours: Any, theirs: Any) -> bool:
-    """Whether a blob holds what protobuf reads; older ones change the bits of a signalling NaN."""
+    """Returns whether a blob holds what protobuf reads; older versions change the bits of a signalling NaN."""
     dtype = {0: "<f8", 1: "<f4", 2: "<f2"}[theirs.raw_data_type if theirs.raw_data else 1]
     numbers = np.frombuffer(theirs.raw_data, dtype) if theirs.raw_data else np.array(theirs.data, dtype)
     legacy = theirs.HasField("num")

@@ -1,4 +1,4 @@
-"""Weights in another format or type than they came in: the numbers are the same, and so is the net."""
+"""Weights written in another format or type than that of the input: values and net are the same."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Arrays = Dict[str, List[np.ndarray]]
 
 
 def saved(result: caffe_fuse.Result, folder: Path, name: str = "out", **options: Any) -> Tuple[bytes, bytes]:
-    """The prototxt and the weights."""
+    """Saves a result; returns the prototxt and the weights."""
     weights, prototxt = result.save(str(folder / name), **options)
     return Path(prototxt).read_bytes(), Path(weights).read_bytes()
 
@@ -76,7 +76,7 @@ class TestRoundTrip:
 
     @staticmethod
     def numbers(weights: bytes) -> Dict[str, Any]:
-        """By the judge's reader: type, shape and numbers of each blob."""
+        """Returns type, shape and values of each blob, by the judge's reader."""
         return {
             name: [(str(blob.numbers.dtype), blob.shape, blob.numbers.tolist()) for blob in blobs.values()]
             for name, blobs in read_weights(weights)[0]
@@ -118,7 +118,7 @@ class TestRoundTrip:
     def test_a_caffemodel_from_hdf5_of_an_old_net_is_what_caffes_tools_made_of_it(
         self, name: str, tmp_path: Path
     ) -> None:
-        """Its text stays old, and the file has the form in which every Caffe writes one, whatever its net's is."""
+        """The text keeps its old form; the caffemodel is V2, as every Caffe writes it, whatever the form of the net."""
         prototxt, weights = ((UPGRADED / f"{name}.{ending}").read_bytes() for ending in ("prototxt", "caffemodel"))
         through = converted(tmp_path, prototxt, weights, weights_format="hdf5")
         same, back = converted(tmp_path, *through, weights_format="caffemodel")
@@ -186,7 +186,7 @@ def planned_bytes(result: caffe_fuse.Result) -> bytes:
 
 
 class TestShared:
-    """A conv whose Scale folds away, and a lone Scale behind the ReLU that shares gamma with it."""
+    """A conv whose Scale folds away, and a lone Scale after the ReLU that shares gamma with it."""
 
     GAMMA = 'param { name: "g" } '
     PROTOTXT = nets.text(
@@ -234,7 +234,7 @@ class TestShared:
 
     def test_shared_numbers_that_no_one_has_are_an_error(self, tmp_path: Path) -> None:
         lost = hdf5({"c": {0: self.WEIGHTS}, "s1": {}, "s2": {}, "s3": {1: self.SHIFT}})
-        with pytest.raises(caffe_fuse.InputError, match="layer s3, blob 0: is not in the file, and no layer"):
+        with pytest.raises(caffe_fuse.InputError, match="layer s3, blob 0: is not in the file, and neither is a layer"):
             loaded(tmp_path, self.PROTOTXT, lost)
 
 
@@ -252,13 +252,13 @@ class TestNames:
         model = loaded(tmp_path, prototxt, hdf5({"same": {0: gamma}}))
         convolution, scale = model.net.layers
         assert (gamma.tolist(), 1.0) == (scale.blobs[0].array().tolist(), convolution.blobs[0].array().max())
-        with pytest.raises(caffe_fuse.InputError, match=r"2 layers are called same, .* to the first of them"):
+        with pytest.raises(caffe_fuse.InputError, match=r"2 layers are named same, .* to the first of them"):
             caffe_fuse.fuse(model, keep=["same"], half_policy="off", weights_format="caffemodel").save(tmp_path / "o")
 
     def test_a_caffemodel_that_binds_to_the_first_cannot_become_hdf5(self, tmp_path: Path) -> None:
         prototxt = nets.text(nets.convolution("same"), nets.layer("same", "ReLU", "c", "r"))
         content = nets.caffemodel(prototxt, {"same": [nets.spread((6, 4, 3, 3), 1), nets.spread((6,), 2)]})
-        with pytest.raises(caffe_fuse.InputError, match=r"in\.prototxt:4:1: 2 layers are called same, .* to the last"):
+        with pytest.raises(caffe_fuse.InputError, match=r"in\.prototxt:4:1: 2 layers are named same, .* to the last"):
             converted(tmp_path, prototxt, content, weights_format="hdf5")
         assert converted(tmp_path, prototxt, content) == (prototxt, content)
 
@@ -314,7 +314,7 @@ class TestShapes:
         assert (np.dtype("<f2"), np.dtype("<f8")) == (found["c"][0].dtype, found["p"][0].dtype)
         _, back = converted(tmp_path, prototxt, weights, weights_format="caffemodel")
         kernel, slope = (each.blobs[0] for each in parsed(back).layer[1:])
-        # Few readers of caffemodels know halves.
+        # Few programs that read caffemodels know fp16.
         assert (numbers.ravel().tolist(), slopes.tolist()) == (list(kernel.data), list(slope.double_data))
 
     def test_numbers_in_the_prototxt_are_in_the_file_as_well(self, tmp_path: Path) -> None:
@@ -336,7 +336,7 @@ class TestHalves:
     )  # fmt: skip
 
     def test_a_new_number_is_the_exact_value_rounded_once(self, tmp_path: Path) -> None:
-        """w * s lies just above the middle of two halves, and float32 would round it to the middle."""
+        """w * s lies just above the midpoint of two fp16 values, and float32 would round it to the midpoint."""
         prototxt = nets.text(nets.convolution(settings="bias_term: false"), nets.scale(bottom="c"))
         weights = np.full((6, 4, 3, 3), 1 + 2**-11, np.float32)
         blobs = {"c": [weights], "s": [np.full(6, 1, np.float32), np.zeros(6, np.float32)]}
@@ -425,7 +425,7 @@ class TestHalves:
 
 
 class TestOpenCV:
-    """Its shrinkCaffeModel is where the form of the halves comes from."""
+    """OpenCV 4, whose shrinkCaffeModel defines the form of fp16 weights."""
 
     @pytest.mark.parametrize(
         "name", ["net-resnet-bottleneck", "net-unet", "fold-conv3d", "fold-deconv-g2-bias", "fold-ip"]

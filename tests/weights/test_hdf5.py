@@ -1,4 +1,4 @@
-"""HDF5 weights: what is read, what is refused, and what Caffe would read of what is written."""
+"""HDF5 weights: what is read, what is refused, and whether Caffe could read what is written."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def made(fill: Callable[[Any], object], libver: str = "earliest") -> bytes:
 
 
 def weights_file(blobs: Blobs) -> bytes:
-    """As Caffe's snapshot."""
+    """Writes HDF5 weights as Caffe's snapshot does."""
 
     def fill(file: Any) -> None:
         data = file.create_group("data")
@@ -59,7 +59,7 @@ def only_blob(**options: Any) -> Any:
 
 
 def written(plan: Sequence[Any], original: WeightFile) -> bytes:
-    """The new file, of pieces that come in any order; each byte has to come once."""
+    """Returns the new file from its pieces, which come in any order; each byte must come once."""
     pieces: Dict[int, bytes] = {}
 
     def put(offset: int, data: memoryview) -> None:
@@ -243,21 +243,21 @@ def region(file: Any) -> None:
 REFUSED: Dict[str, Any] = {
     "an external link": (linked(h5py.ExternalLink("secret.h5", "/data/conv1/0")), "link to another file"),
     "an external layer": (linked(h5py.ExternalLink("secret.h5", "/data"), "data/conv1"), "link to another file"),
-    "external data": (lambda file: file.update(data=h5py.ExternalLink("s.h5", "/data")), "has no group /data"),
-    "a soft link out of data": (linked(h5py.SoftLink("/outside")), "is a link to /outside, out of the group /data"),
-    "a dangling link": (linked(h5py.SoftLink("/data/conv9/0")), "is a link to /data/conv9/0, which is not there"),
-    "a link through numbers": (linked(h5py.SoftLink("/data/conv2/0/1")), "which is not there"),
-    "a link to itself": (linked(h5py.SoftLink("/data/conv1/0")), "which is not there"),
-    "external storage": (external, "lies in other files or datasets"),
-    "a virtual dataset": (virtual, "lies in other files or datasets"),
-    "references": (reference, "holds no numbers"),
-    "region references": (region, "holds no numbers"),
-    "text": (lambda file: file.create_dataset("data/c/0", data=b"text"), "holds no numbers"),
-    "a compound": (lambda file: file.create_dataset("data/c/0", data=np.zeros(2, "f4,f4")), "holds no numbers"),
+    "external data": (lambda file: file.update(data=h5py.ExternalLink("s.h5", "/data")), "expected a group /data"),
+    "a soft link out of data": (linked(h5py.SoftLink("/outside")), "is a link to /outside, outside of the group /data"),
+    "a dangling link": (linked(h5py.SoftLink("/data/conv9/0")), "is a link to /data/conv9/0, which does not exist"),
+    "a link through numbers": (linked(h5py.SoftLink("/data/conv2/0/1")), "which does not exist"),
+    "a link to itself": (linked(h5py.SoftLink("/data/conv1/0")), "which does not exist"),
+    "external storage": (external, "is stored in other files or datasets"),
+    "a virtual dataset": (virtual, "is stored in other files or datasets"),
+    "references": (reference, "holds neither floats nor integers"),
+    "region references": (region, "holds neither floats nor integers"),
+    "text": (lambda file: file.create_dataset("data/c/0", data=b"text"), "holds neither floats nor integers"),
+    "a compound": (lambda file: file.create_dataset("data/c/0", data=np.zeros(2, "f4,f4")), "holds neither floats nor"),
     "no shape": (lambda file: file.create_dataset("data/c/0", data=h5py.Empty("f4")), "has no shape"),
     "a huge shape": (declared((1 << 20, 1 << 20)), "impossible shape"),
     "a huge shape in pieces": (declared((1 << 40,), chunks=(1 << 10,)), "impossible shape"),
-    "numbers that were never written": (declared((1 << 20,)), "needs 4194304 bytes of numbers, but the file holds 0"),
+    "numbers that were never written": (declared((1 << 20,)), "needs 4194304 bytes of values, but the file holds 0"),
     "pieces that were never written": (declared((1 << 20,), chunks=(1 << 10,)), "but the file holds 0"),
     "pieces that are too large": (declared((1 << 25,), chunks=(1 << 25,)), r"in pieces of 134217728 bytes.*h5repack"),
     "a nested layer": (lambda file: file.create_dataset("data/a/b/0", data=NUMBERS), "cannot read back.*a /.*rename"),
@@ -267,15 +267,15 @@ REFUSED: Dict[str, Any] = {
     ),
     "a number with a sign": (lambda file: file.create_dataset("data/a/-1", data=NUMBERS), "holds -1, expected blobs 0"),
     "a huge number": (lambda file: file.create_dataset("data/a/1000000000", data=NUMBERS), "holds 1000000000"),
-    "numbers beside the layers": (lambda file: file.create_dataset("data/0", data=NUMBERS), "is no group of blobs"),
+    "numbers beside the layers": (lambda file: file.create_dataset("data/0", data=NUMBERS), "is not a group of blobs"),
     "inputs of a net": (lambda file: file.create_dataset("data", data=NUMBERS), "is an HDF5 file of inputs"),
     "a solver state": (lambda file: file.create_dataset("learned_net", data=b"net.caffemodel.h5"), "is a solver state"),
     "another program's file": (
         lambda file: file.create_group("model_weights"),
-        r"no group /data \(but model_weights\)",
+        "expected a group /data, found model_weights",
     ),
-    "nothing": (lambda file: None, r"no group /data \(but nothing\)"),
-    "a named type": (lambda file: file.update({"data/c/0": np.dtype("f4")}), "is no dataset"),
+    "nothing": (lambda file: None, "expected a group /data, found nothing"),
+    "a named type": (lambda file: file.update({"data/c/0": np.dtype("f4")}), "is not a dataset"),
 }
 
 
@@ -297,14 +297,14 @@ class TestRefused:
             read_weights(Source(path))
 
     def test_a_small_file_does_not_become_large_numbers(self) -> None:
-        """A piece of gzip may be 1032 times as large as it looks, not more."""
+        """Data compressed by gzip can be at most 1032 times as large as it looks."""
 
         def fill(file: Any, count: int) -> None:
             dataset = file.create_dataset("data/c/0", (count,), "f4", chunks=(4096,), compression="gzip")
             dataset[:4096] = np.zeros(4096)
 
         assert read(made(lambda file: fill(file, 4096))).layers[0].blobs[0].count == 4096
-        with pytest.raises(InputError, match=r"needs 67108864 bytes of numbers, but the file holds \d\d;"):
+        with pytest.raises(InputError, match=r"needs 67108864 bytes of values, but the file holds \d\d;"):
             read(made(lambda file: fill(file, 1 << 24)))
 
     def test_a_file_cut_anywhere_is_an_input_error(self) -> None:
@@ -411,7 +411,7 @@ class TestWrite:
         sizes: List[int] = []
         tracemalloc.start()
         try:
-            with pytest.raises(Exception, match="gave 0"):
+            with pytest.raises(Exception, match="yielded 0"):
                 HDF5.write(
                     read(weights_file({})),
                     [Rewritten(None, f"c{number}", (huge,)) for number in range(200)],

@@ -35,7 +35,7 @@ FOREIGN = field(7777, b"vendor") + b"\x83\xe3\x03\x08\x01\x84\xe3\x03"
 
 
 def written(original: WeightFile, plan: Plan, chunks: Reader = Blob.chunks) -> bytes:
-    """The new file, put together from its pieces, which come in any order; each byte has to come once."""
+    """Returns the new file from its pieces, which come in any order; each byte must come once."""
     pieces: Dict[int, bytes] = {}
 
     def put(offset: int, data: memoryview) -> None:
@@ -56,7 +56,7 @@ def same(record: LayerRecord, **changes: Any) -> Rewritten:
 
 
 def only_layer(original: bytes, **changes: Any) -> Any:
-    """The only layer of the new file, as protobuf reads it."""
+    """Returns the only layer of the new file, as protobuf reads it."""
     weights = scan(original)
     return parsed(written(weights, [same(weights.layers[0], **changes)])).layer[0]
 
@@ -350,12 +350,12 @@ class TestLimits:
 
     def test_a_record_of_another_file_is_an_internal_error(self) -> None:
         content = layer("conv1")
-        with pytest.raises(InternalError, match=r"layers \['conv1'\] are of another file"):
+        with pytest.raises(InternalError, match=r"layers \['conv1'\] belong to another file"):
             written(scan(content), [Kept(scan(content).layers[0])])
 
     def test_numbers_that_do_not_all_come_are_an_internal_error(self) -> None:
         weights = scan(layer("conv1"))
-        with pytest.raises(InternalError, match="a blob of 2 numbers gave 0"):
+        with pytest.raises(InternalError, match="a blob of 2 elements yielded 0"):
             written(weights, [same(weights.layers[0], blobs=(ArrayBlob(BIAS),))], lambda blob: iter(()))
 
     def test_a_blob_without_numbers_cannot_be_written_anew(self) -> None:

@@ -1,6 +1,6 @@
-"""BatchNorm in all its dialects: Caffes differ in which numbers the blobs hold, in which order, and in the formula.
+"""BatchNorm in all its dialects: Caffes differ in what the blobs hold, in their order, and in the formula.
 
-table.py lists them, dialect.py says what one is, read.py gives its affine and forward.py what it computes.
+table.py lists the dialects, dialect.py defines what one is, read.py computes the statistics, forward.py the tops.
 """
 
 from __future__ import annotations

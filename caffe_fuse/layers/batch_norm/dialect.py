@@ -1,4 +1,4 @@
-"""A dialect of BatchNorm: how its layers are told, and the row that one of them has.
+"""A dialect of BatchNorm: how its layers are recognised, and the layer type of each.
 
 y = (x - mean) / sqrt(variance + eps) * scale + shift        for each channel, axis 1
 """
@@ -12,13 +12,13 @@ import numpy as np
 
 from ...schema.messages import copy_of, new
 from ..layer_type import Affine, Dims, LayerType, Refusal, Shapes
-from ..shapes import axis_of, like_bottom, one_for_each, require
+from ..shapes import axis_of, blob_sizes, like_bottom, one_for_each, require
 from .read import Statistics
 
 if TYPE_CHECKING:
     from ..layer_type import Arrays, Doubles
 
-# What blobs hold that have one number only.
+# The roles of blobs with a single element.
 _SINGLE = frozenset({"factor", "correction", "reserved"})
 
 Reading = Callable[[Any, Mapping[str, "Doubles"]], Union[Statistics, Refusal]]
@@ -27,10 +27,10 @@ Reading = Callable[[Any, Mapping[str, "Doubles"]], Union[Statistics, Refusal]]
 class Dialect(NamedTuple):
     """What one Caffe, or a family of them, means by a BatchNorm.
 
-    layer: the row that it is a reading of. orders: what the blobs hold, in their order; several where their number
-    varies. fields: settings that it understands; another one that is set is a sign of another dialect.
-    learned: settings that say that the longest of `orders` is meant. types: type names that it is limited to.
-    named_only: nothing in the files tells it, so it has to be asked for.
+    layer: "BatchNorm" or "BN". orders: the roles of the blobs, in order; several if their count varies. fields: the
+    settings that it understands; if another one is set, the layer is of another dialect. learned: settings that select
+    the longest of `orders`. types: the type names that it is limited to. named_only: nothing in the files shows it, so
+    the user has to name it.
     """
 
     name: str
@@ -46,15 +46,15 @@ class Dialect(NamedTuple):
     stored: Optional[Callable[[Any, Arrays, Arrays, Callable[[Any], Any]], List[Any]]] = None
 
     def order(self, parameter: Any, sizes: Sequence[int]) -> Optional[str]:
-        """What blobs of these sizes hold; None if this dialect has no such layer."""
+        """The roles of blobs of these sizes; None if this dialect has no such layer."""
         return next((order for order in self._orders(parameter) if _has_sizes(order, sizes)), None)
 
     def planned(self, parameter: Any) -> Optional[str]:
-        """What the blobs would hold by the text alone."""
+        """The roles of the blobs according to the text alone."""
         return next(iter(self._orders(parameter)), None)
 
     def layer_type(self, order: str) -> LayerType:
-        """The row of a layer whose blobs are in this order."""
+        """The layer type of a layer whose blobs are in this order."""
         return LayerType(
             self.layer,
             like_bottom,
@@ -70,7 +70,7 @@ class Dialect(NamedTuple):
         )
 
     def _orders(self, parameter: Any) -> Sequence[str]:
-        """The orders that the text leaves open."""
+        """The orders that the text allows."""
         settings = {field.name: value for field, value in settings_of(self.layer, parameter).ListFields()}
         if (self.types and parameter.type not in self.types) or not self.fields >= set(settings):
             return ()
@@ -83,7 +83,7 @@ def settings_of(layer: str, parameter: Any) -> Any:
 
 
 def unsettled(layer: str, refusal: Refusal) -> LayerType:
-    """The row of layers that no dialect can be told for: they stay, with this reason."""
+    """The layer type of layers whose dialect cannot be decided: they are kept, for this reason."""
     return LayerType(
         layer, like_bottom, affine=lambda *_: refusal, most=1, multiply_adds=one_for_each, foreign=layer == "BN"
     )
@@ -105,19 +105,19 @@ def _blob_shapes(order: str, _parameter: Any, bottoms: Shapes) -> Sequence[Dims]
 def _statistics(read: Reading, order: str, parameter: Any, blobs: Arrays) -> Union[Statistics, Refusal]:
     sizes = [blob.size for blob in blobs]
     if not _has_sizes(order, sizes):
-        return Refusal(f"it has blobs of {', '.join(map(str, sizes)) or 'no'} numbers, expected {order}")
+        return Refusal(f"it has {blob_sizes(sizes)}, expected {order}")
     flat = (np.asarray(blob, dtype=np.float64).reshape(-1) for blob in blobs)
     with np.errstate(all="ignore"):
         return read(parameter, dict(zip(order.split(), flat)))
 
 
 def _affine(read: Reading, order: str, parameter: Any, blobs: Arrays, _bottoms: Shapes) -> Union[Affine, Refusal]:
-    found = _statistics(read, order, parameter, blobs)
-    if isinstance(found, Refusal):
-        return found
+    statistics = _statistics(read, order, parameter, blobs)
+    if isinstance(statistics, Refusal):
+        return statistics
     with np.errstate(all="ignore"):
-        scale = found.scale / found.deviation
-        shift = found.shift - found.mean * scale
+        scale = statistics.scale / statistics.deviation
+        shift = statistics.shift - statistics.mean * scale
     for name, values in (("scale", scale), ("shift", shift)):
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:

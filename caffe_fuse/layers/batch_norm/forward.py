@@ -1,4 +1,4 @@
-"""What each dialect of BatchNorm computes, blob by blob, in the type of its bottom. See read.py."""
+"""The forward function of each dialect of BatchNorm, from its blobs, in the dtype of its bottom. See read.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def factored(parameter: Any, blobs: Arrays, bottoms: Arrays, unset: Optional[bool] = None) -> List[Array]:
-    """BVLC: batch_norm_layer.cpp Forward_cpu; Intel's and Cambricon's scale and shift behind it, and Intel's ReLU."""
+    """BVLC: batch_norm_layer.cpp Forward_cpu; then Intel's and Cambricon's scale and shift, and Intel's ReLU."""
     (bottom,) = bottoms
     if uses_stored(parameter, unset):
         mean, variance = _unsummed(blobs)
@@ -33,10 +33,9 @@ def factored(parameter: Any, blobs: Arrays, bottoms: Arrays, unset: Optional[boo
 
 
 def stored(parameter: Any, blobs: Arrays, bottoms: Arrays, kept: Callable[[Array], Array]) -> List[Array]:
-    """BVLC's, in a Caffe whose blobs hold other numbers than it computes with: `kept` makes them what a blob holds.
+    """BVLC's, in a Caffe that stores blobs in another type than it computes in; `kept` rounds values to that type.
 
-    Of those blobs a BatchNorm has mean_, variance_ and the top, which it writes several times
-    (batch_norm_layer.cpp:98-165).
+    A BatchNorm stores mean_, variance_ and the top, which it writes several times (batch_norm_layer.cpp:98-165).
     """
     (bottom,) = bottoms
     if len(blobs) != 3 or not uses_stored(parameter):
@@ -167,5 +166,5 @@ def _divided(bottom: Array, mean: Array, variance: Array, eps: float) -> Array:
 
 
 def _along(values: Array, bottom: Array) -> Array:
-    """One number a channel, in the type and the rank of the bottom."""
+    """One value for each channel, in the dtype and the rank of the bottom."""
     return values.reshape(-1).astype(bottom.dtype).reshape((-1, *(1,) * (bottom.ndim - 2)))

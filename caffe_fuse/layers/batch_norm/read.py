@@ -1,6 +1,6 @@
-"""What each dialect of BatchNorm makes of its blobs: the statistics that its affine is computed from.
+"""How each dialect of BatchNorm reads its blobs: the statistics from which its affine is computed.
 
-The forward functions say the same a second time, so that a proof by them sees a wrong reading.
+The forward functions implement the same independently, so that a proof with them detects a wrong reading.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from .settings import bn_eps, is_test, uses_stored, var_eps
 if TYPE_CHECKING:
     from ..layer_type import Doubles
 
-    Roles = Mapping[str, Doubles]  # the blobs by what they hold, flat
+    Roles = Mapping[str, Doubles]  # the blobs by role, flat
 
-USE_STORED = Remedy("give the net for deployment, or take the stored statistics", ("fuse", "--use-global-stats"))
-TEST_PHASE = Remedy("give the net for deployment, or leave --phase TRAIN out")
-OTHER_NUMBERS = Remedy("give weights that are not damaged, or say whose BatchNorm it is with --bn-dialect")
+USE_STORED = Remedy("give the deploy net, or use the stored statistics", ("fuse", "--use-global-stats"))
+TEST_PHASE = Remedy("give the deploy net, or omit --phase TRAIN")
+OTHER_WEIGHTS = Remedy("give undamaged weights, or name the dialect with --bn-dialect")
 
 
 class Statistics(NamedTuple):
     """A BatchNorm in inference, (x - mean) / deviation * scale + shift: arrays of shape (C,).
 
-    variance: of x, as it was measured; None where that, or the mean, is not among the numbers that are stored.
+    variance: of x, as measured in training; None if that, or the mean, is not stored.
     """
 
     mean: Doubles
@@ -37,7 +37,7 @@ class Statistics(NamedTuple):
 
 
 def factored(parameter: Any, roles: Roles, unset: Optional[bool] = None) -> Union[Statistics, Refusal]:
-    """BVLC: batch_norm_layer.cpp:98-105. unset: what use_global_stats is where it is not set, None as the phase."""
+    """BVLC: batch_norm_layer.cpp:98-105. unset: the default of use_global_stats; None: it depends on the phase."""
     if parameter.batch_norm_param.relu:
         return Refusal("it ends in a ReLU of its own")
     refusal = _batch_statistics(parameter, unset)
@@ -45,7 +45,7 @@ def factored(parameter: Any, roles: Roles, unset: Optional[bool] = None) -> Unio
 
 
 def nvidia(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
-    """NVIDIA: batch_norm_layer.cpp:24 and Forward_cpu; the factor of BVLC's three blobs is divided out on loading."""
+    """NVIDIA: batch_norm_layer.cpp:24 and Forward_cpu; on loading, BVLC's three blobs are divided by their factor."""
     if not is_test(parameter):
         return Refusal("batch statistics: the phase is TRAIN, so it depends on the batch", TEST_PHASE)
     mean, variance = roles["mean"], roles["variance"]
@@ -62,7 +62,7 @@ def digits(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
 
 
 def opencv(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
-    """OpenCV: batch_norm_layer.cpp, importer: no factor where there is a scale."""
+    """OpenCV: batch_norm_layer.cpp, importer: no factor if there is a scale."""
     if "factor" in roles:
         return factored(parameter, roles, unset=True)
     refusal = _batch_statistics(parameter, True)
@@ -71,10 +71,10 @@ def opencv(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
 
 def synopsys(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     """Synopsys: batch_norm_layer.cpp:155-163."""
-    found, settings = factored(parameter, roles), parameter.batch_norm_param
-    if isinstance(found, Statistics) and settings.HasField("add_eps_before_sqrt") and not settings.add_eps_before_sqrt:
-        return found._replace(deviation=np.sqrt(_share(roles, "variance")) + _eps(parameter))
-    return found
+    read, settings = factored(parameter, roles), parameter.batch_norm_param
+    if isinstance(read, Statistics) and settings.HasField("add_eps_before_sqrt") and not settings.add_eps_before_sqrt:
+        return read._replace(deviation=np.sqrt(_share(roles, "variance")) + _eps(parameter))
+    return read
 
 
 def happynear(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
@@ -84,10 +84,10 @@ def happynear(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
     variance, eps = _share(roles, "variance"), _eps(parameter)
     if settings.disable_variance:
         variance, eps = np.ones_like(mean), 0.0
-    found = _batch_statistics(parameter) or _normalised(roles, mean, variance, eps)
-    if isinstance(found, Statistics) and (settings.disable_mean or settings.disable_variance):
-        return found._replace(variance=None)
-    return found
+    read = _batch_statistics(parameter) or _normalised(roles, mean, variance, eps)
+    if isinstance(read, Statistics) and (settings.disable_mean or settings.disable_variance):
+        return read._replace(variance=None)
+    return read
 
 
 def mnn(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
@@ -97,12 +97,12 @@ def mnn(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
 
 
 def segnet(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
-    """SegNet, ENet: bn_layer.cpp; the two blobs of INFERENCE hold what compute_bn_statistics.py made of all."""
+    """SegNet, ENet: bn_layer.cpp; compute_bn_statistics.py merges the statistics into the two blobs of INFERENCE."""
     settings = parameter.bn_param
     if settings.bn_mode != settings.INFERENCE:
         return Refusal(
             "batch statistics: its bn_mode is LEARN, the default, so it depends on the batch",
-            Remedy("give the net with bn_mode INFERENCE that compute_bn_statistics.py made"),
+            Remedy("give the net with bn_mode INFERENCE that compute_bn_statistics.py writes"),
         )
     ones = np.ones_like(roles["scale"])
     return Statistics(0 * ones, ones, roles["scale"], roles["shift"])
@@ -118,7 +118,7 @@ def pspnet(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
 
 
 def sensetime(parameter: Any, roles: Roles) -> Union[Statistics, Refusal]:
-    """SenseTime, and happynear before its inverse deviations."""
+    """SenseTime, and happynear before it stored inverse deviations."""
     settings = parameter.bn_param
     if not is_test(parameter) or (settings.HasField("moving_average") and not settings.moving_average):
         cause = "moving_average is false" if is_test(parameter) else "the phase is TRAIN"
@@ -143,7 +143,7 @@ def _batch_statistics(parameter: Any, unset: Optional[bool] = None) -> Optional[
 
 
 def _share(roles: Roles, name: str) -> Doubles:
-    """BVLC: batch_norm_layer.cpp:100, a factor of 0 means that nothing was summed up."""
+    """The blob over the factor; 0 if nothing was summed up, factor 0 (BVLC: batch_norm_layer.cpp:100)."""
     total, divisor = roles[name], float(roles["factor"][0])
     return np.zeros_like(total) if divisor == 0 else total / divisor
 
@@ -154,9 +154,9 @@ def _eps(parameter: Any) -> float:
 
 def _normalised(roles: Roles, mean: Doubles, variance: Doubles, eps: float) -> Union[Statistics, Refusal]:
     radicand = variance + eps
-    # An infinite one has overflowed in half precision before it was stored: its channel would be dead for good.
+    # An infinite one overflowed in half precision before it was stored: its channel would be constant.
     bad = np.flatnonzero(~((radicand > 0) & (radicand < np.inf)))
     if bad.size:
-        return Refusal(f"its variance + eps is {radicand[bad[0]]:g} in channel {bad[0]}", OTHER_NUMBERS)
+        return Refusal(f"its variance + eps is {radicand[bad[0]]:g} in channel {bad[0]}", OTHER_WEIGHTS)
     scale = roles.get("scale", np.ones_like(mean))
     return Statistics(mean, np.sqrt(radicand), scale, roles.get("shift", np.zeros_like(mean)), variance)

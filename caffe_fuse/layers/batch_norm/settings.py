@@ -1,4 +1,4 @@
-"""What the settings of a BatchNorm say, with the defaults that other Caffes have."""
+"""The settings of a BatchNorm, with the defaults of other Caffes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def is_test(parameter: Any) -> bool:
 
 
 def uses_stored(parameter: Any, unset: Optional[bool] = None) -> bool:
-    """BVLC: batch_norm_layer.cpp:14. unset: what holds where use_global_stats is not set; None: the phase decides."""
+    """BVLC: batch_norm_layer.cpp:14. unset: the default of use_global_stats; None: it depends on the phase."""
     settings = parameter.batch_norm_param
     if settings.HasField("use_global_stats"):
         return bool(settings.use_global_stats)

@@ -1,4 +1,4 @@
-"""The dialects of BatchNorm."""
+"""The table of the dialects of BatchNorm."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..layer_type import Refusal
 from . import forward, read
 from .dialect import Dialect, unsettled
 
-# Where the layer computes, and how it trains.
+# Settings of the engine and of training, which do not change what the layer computes.
 _PLAIN = frozenset(
     {"use_global_stats", "moving_average_fraction", "moving_averaging_fraction", "eps", "engine", "update_global_stats"}
 )
@@ -17,7 +17,7 @@ _FILLERS = frozenset({"scale_filler", "shift_filler", "slope_filler", "bias_fill
 _THREE = "mean variance factor"
 _CUDNN = "mean variance correction scale shift"
 
-# In the order in which they are tried. The first is what a BatchNorm means that shows no sign of another.
+# In the order in which they are tried. The first is the default.
 DIALECTS: Tuple[Dialect, ...] = (
     Dialect("bvlc", "BatchNorm", "BVLC", (_THREE,), _PLAIN, read.factored, forward.factored, stored=forward.stored),
     Dialect(
@@ -139,5 +139,5 @@ TYPES = tuple(dict.fromkeys(dialect.layer for dialect in DIALECTS))
 
 LAYER_TYPES = (
     DIALECTS[0].layer_type(_THREE),
-    unsettled("BN", Refusal("its blobs do not tell which dialect of BN it is")),
+    unsettled("BN", Refusal("its blobs do not show which dialect of BN it is")),
 )
