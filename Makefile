@@ -27,7 +27,9 @@ anywhere: $(VENV)/test
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 # Long: what no input may bring out. Each target alone: make fuzz-structure FUZZ_SECONDS=3600. Finds go to fuzz-finds/.
 fuzz: fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
