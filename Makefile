@@ -27,7 +27,9 @@ anywhere: $(VENV)/test
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 # Long: searches for inputs that cause an internal error. One target: make fuzz-structure FUZZ_SECONDS=3600. Finds go
 # to fuzz-finds/.

@@ -32,7 +32,7 @@ def counted(values: List[float], policy: HalfPolicy) -> Dict[str, float]:
         if math.isnan(value) or math.isinf(value):
             found["nan" if math.isnan(value) else "inf"] += 1
             continue
-        size, half = abs(value), abs(float(rounded(np.float64(value), policy)))
+        size, half = abs(value), abs(float(rounded(np.array(value), policy)))
         error = abs(half - size)
         found["overflow"] += size >= limit
         found["clipped"] += 65504 < size < limit

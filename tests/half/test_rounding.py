@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any, Dict
 
 import numpy as np
 import pytest
@@ -87,5 +88,6 @@ def test_what_is_flushed_keeps_its_sign() -> None:
 
 @pytest.mark.parametrize("field", ["rounding", "overflow", "subnormals"])
 def test_a_policy_that_does_not_exist_is_an_error(field: str) -> None:
+    odd: Dict[str, Any] = {field: "odd"}
     with pytest.raises(ValueError, match=f"{field} 'odd' is neither"):
-        HalfPolicy("x", **{field: "odd"})
+        HalfPolicy("x", **odd)

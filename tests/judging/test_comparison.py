@@ -180,7 +180,8 @@ def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.Monk
     command = ["fuse", *pair, "-o", str(tmp_path / "a"), "--verify", "--report", str(tmp_path / "r.json"), "-q"]
     assert 0 == cli.main(command)
     assert json.loads((tmp_path / "r.json").read_text())["verification"]["equal"]
-    (tmp_path / "a.prototxt").unlink(), (tmp_path / "a.caffemodel").unlink()
+    (tmp_path / "a.prototxt").unlink()
+    (tmp_path / "a.caffemodel").unlink()
     monkeypatch.setattr("caffe_fuse.judging.compare.NOISE", 0.0)
     monkeypatch.setattr("caffe_fuse.judging.compare.UNITS", 0.0)
     assert 1 == cli.main(command)

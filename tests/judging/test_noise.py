@@ -29,7 +29,7 @@ def model_of(prototxt: bytes, blobs: Dict[str, List[np.ndarray]]) -> caffe_fuse.
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_each_number_goes_to_a_neighbour_in_its_type(dtype: type) -> None:
-    numbers = np.array([1, -1.5, 3e-3, 60000, *np.linspace(0.1, 9, 60)], dtype)
+    numbers: np.ndarray = np.array([1, -1.5, 3e-3, 60000, *np.linspace(0.1, 9, 60)], dtype)
     net = model_of(text(scale(bottom="x")), nets.numbers(text(scale(bottom="x")))).net
     (only,) = net.layers
     stored = net.with_layers([only.rewritten(only.parameter, (ArrayBlob(numbers), only.blobs[1]))])

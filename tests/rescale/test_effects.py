@@ -38,7 +38,8 @@ def chain(bias: float = 0.0) -> Net:
     """x of two channels -> c of three -> d of two."""
     weights = np.array([[1, 2 + 2.0**-12], [3, 0], [1e-9, 0]]).reshape(3, 2, 1, 1)
     last = np.array([[1, 2, 1], [0, 4, 1]]).reshape(2, 3, 1, 1)
-    return net_of(text(FIRST, LAST, shape=(1, 2, 3, 3)), {"c": [weights, [0.0, 0, 0]], "d": [last, [bias, 0]]})
+    blobs = {"c": [weights, np.zeros(3)], "d": [last, np.array([bias, 0])]}
+    return net_of(text(FIRST, LAST, shape=(1, 2, 3, 3)), blobs)
 
 
 @pytest.mark.parametrize("bias", [0.0, 10.0])

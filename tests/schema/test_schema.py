@@ -207,7 +207,8 @@ def _spell_as_protobuf(message: Any) -> None:
 
 
 def _unknown_numbers(part: Any) -> List[int]:
-    found = [field.field_number for field in unknown_fields.UnknownFieldSet(part)]
+    unknown = unknown_fields.UnknownFieldSet(part)
+    found = [unknown[place].field_number for place in range(len(unknown))]
     for field, value in part.ListFields():
         if field.message_type is not None:
             for child in value if field.is_repeated else [value]:

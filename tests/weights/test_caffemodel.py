@@ -166,7 +166,7 @@ class TestRead:
         weights = scan(field(2, old) + field(2, stranger))
         conv, other = weights.layers
         assert (weights.generation, conv.name, conv.type) == ("V1", "conv1", "Convolution")
-        assert (conv.bottoms, conv.tops, conv.blobs[0].array()) == (("data",), ("out",), 5.0)
+        assert (conv.bottoms, conv.tops, conv.blobs[0].array().item()) == (("data",), ("out",), 5.0)
         assert (other.name, other.type) == ("bn1", "V1:47")
 
     def test_v0_layers_stand_inside_and_have_todays_types(self) -> None:
@@ -174,7 +174,7 @@ class TestRead:
         weights = scan(field(2, field(2, b"data") + field(1, old) + field(3, b"out")) + field(2, field(3, b"x")))
         conv, other = weights.layers
         assert (weights.generation, conv.name, conv.type) == ("V0", "conv1", "Convolution")
-        assert (conv.bottoms, conv.tops, conv.blobs[0].array()) == (("data",), ("out",), 5.0)
+        assert (conv.bottoms, conv.tops, conv.blobs[0].array().item()) == (("data",), ("out",), 5.0)
         assert (other.name, other.type, other.tops) == ("", None, ("x",))
 
     def test_a_layer_of_too_many_fields_is_refused(self) -> None:
