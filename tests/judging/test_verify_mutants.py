@@ -1,4 +1,4 @@
-"""`verify` finds what a faulty fold does and where it begins: faults of mutants.py, each in a package of its own."""
+"""`verify` finds what a faulty fold does and where it begins: faults of mutants/, each in a package of its own."""
 
 from __future__ import annotations
 
