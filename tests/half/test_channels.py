@@ -108,6 +108,7 @@ def test_the_ratio_of_signal_to_noise() -> None:
     stats = by_channel(ArrayBlob(numbers), Layout(1, 1, 6, 2))
     exact, lost, infinite, broken, one, nothing = stats.snr.tolist()
     assert [math.inf, 0.0, -math.inf, -math.inf, math.inf] == [exact, lost, infinite, broken, nothing]
+    assert [-math.inf] == by_channel(ArrayBlob(np.array([-math.inf, 1.0])), Layout(1, 1, 1, 2)).snr.tolist()
     assert pytest.approx(20 * math.log10((1 + 2.0**-12) / 2.0**-12)) == one
     assert [False, False, False, False, False, True] == stats.empty.tolist()
 

@@ -46,6 +46,19 @@ def test_nearest_is_the_nearest_half_and_of_two_the_even_one(value: float) -> No
     assert even[0] == one(value, HalfPolicy("n"))
 
 
+def test_a_double_is_rounded_once() -> None:
+    # Through float32 these would be ties, and go to the even half below.
+    assert 1 + 2.0**-10 == one(1 + 2.0**-11 + 2.0**-40, HalfPolicy("n"), "float64")
+    assert 2.0**-24 == one(2.0**-25 + 2.0**-60, HalfPolicy("n"), "float64")
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+def test_a_small_number_is_off_by_no_more_than_the_policy_says_and_nearly_by_that(policy: HalfPolicy) -> None:
+    small = np.linspace(0, 2.0**-14, 1 << 16)[:-1]
+    largest = np.abs(rounded(small, policy) - small).max()
+    assert 0.99 * policy.small_error < largest <= policy.small_error
+
+
 @given(st.floats(-65504, 65504, width=64))
 def test_truncation_is_the_next_half_towards_zero(value: float) -> None:
     expected = max(half for half in FINITE[np.searchsorted(FINITE, 0) :] if half <= abs(value))

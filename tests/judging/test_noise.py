@@ -46,6 +46,14 @@ def test_0_and_what_is_not_finite_stay() -> None:
     assert np.array_equal(numbers, moved(net, 1).layers[0].blobs[0].array(), equal_nan=True)
 
 
+def test_blobs_of_the_same_numbers_move_each_in_its_own_way() -> None:
+    prototxt = text(convolution(), convolution("d", "x", "d"))
+    numbers = nets.numbers(prototxt)
+    net = model_of(prototxt, dict.fromkeys("cd", numbers["c"])).net
+    first, second = (each.blobs[0].array() for each in moved(net, 1).layers)
+    assert not np.array_equal(first, second)
+
+
 def test_shared_numbers_stay_shared() -> None:
     prototxt = text(convolution(), convolution("d", "x", "d"))
     net = model_of(prototxt, nets.numbers(prototxt)).net

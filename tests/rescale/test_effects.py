@@ -65,6 +65,14 @@ def test_a_channel_without_effect_is_dead() -> None:
     assert [False, False, False, True] == Effects(net.layers, groups).dead.tolist()
 
 
+def test_what_the_net_reads_is_never_dead() -> None:
+    """However little it adds: all inputs of a net, and what no power of two passes through, are one group."""
+    weights, bias = np.full((3, 2, 1, 1), 1e-6), np.full(3, 10.0)
+    blobs = {"c": [weights, bias], "d": [np.ones((2, 3, 1, 1)), np.zeros(2)]}
+    net = net_of(text(FIRST, LAST, shape=(1, 2, 3, 3)), blobs)
+    assert [False] * 4 == Effects(net.layers, groups_of(net)).dead.tolist()
+
+
 @pytest.mark.parametrize("bias", ["true", "false"])
 def test_a_channel_that_only_a_dead_one_reads_is_dead(bias: str) -> None:
     prototxt = text(FIRST, DEPTHWISE % bias, LAST.replace('"c"', '"w"'), shape=(1, 2, 3, 3))
