@@ -8,9 +8,11 @@ PYTHON38 ?=
 # The wheels of atheris are for Linux only.
 FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 600
+# Since which commit the faults count that a change touches; without one since the branch left origin/main.
+REV ?=
 
 .PHONY: demo test anywhere lint fuzz fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
-.PHONY: mutants stress oracle bench proto clean
+.PHONY: mutants mutants-touched stress oracle bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -20,6 +22,7 @@ demo: $(VENV)/demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+	$(MAKE) --no-print-directory mutants-touched
 
 # Long: the tests as on several other processors, to which BLAS, NumPy and OpenCV are restricted.
 anywhere: $(VENV)/test
@@ -27,7 +30,9 @@ anywhere: $(VENV)/test
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
 
 # Long: searches for inputs that cause an internal error. One target: make fuzz-structure FUZZ_SECONDS=3600. Finds go
 # to fuzz-finds/.
@@ -45,9 +50,13 @@ fuzz-text fuzz-caffemodel: $(FUZZ)/ready
 fuzz-hdf5 fuzz-structure: $(VENV)/test
 	$(BIN)/python tests/fuzz/run.py $(@:fuzz-%=%) --seconds $(FUZZ_SECONDS)
 
-# Applies deliberate faults to the package one at a time, and prints which test detects which.
+# Long: applies deliberate faults to the package one at a time, and prints which test detects which.
 mutants: $(VENV)/test
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/mutants/run.py
+
+# Only those that a change touches, what is not committed included: REV=HEAD~3 says since when.
+mutants-touched: $(VENV)/test
+	$(BIN)/python tests/mutants/run.py --since $(REV) --at-most 40
 
 # Installs a real Caffe 1.0 for the CPU, the judge of tests/oracle.py: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
 oracle: $(ORACLE)/ready

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from importlib import import_module
 from typing import Dict, List, NamedTuple, Tuple
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -63,9 +64,9 @@ PROCESSORS = (
 def dispatched() -> List[str]:
     """Returns the features that this NumPy can disable; it rejects others."""
     try:
-        from numpy._core import _multiarray_umath as core  # type: ignore[attr-defined]
+        core = import_module("numpy._core._multiarray_umath")
     except ImportError:
-        from numpy.core import _multiarray_umath as core  # NumPy 1.x
+        core = import_module("numpy.core._multiarray_umath")  # NumPy 1.x
     return list(core.__cpu_dispatch__)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Dict, Sequence
+from typing import Any, Dict, Sequence, Union
 
 import numpy as np
 from hypothesis import strategies as st
@@ -34,7 +34,7 @@ def field(number: int, value: Any) -> bytes:
     return varint(number * 8 + 2) + varint(len(value)) + bytes(value)
 
 
-def singles(values: Sequence[float]) -> bytes:
+def singles(values: Union[Sequence[float], np.ndarray]) -> bytes:
     return np.array(values, "<f4").tobytes()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Protocol, Sequence, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Protocol, Sequence, Union
 
 import numpy as np
 import reference
@@ -82,7 +82,8 @@ def _written(question: Question, folder: Path, place: int) -> List[Path]:
     paths = [folder / f"{place}.{kind}" for kind in ("prototxt", "weights", "inputs.npz", "outputs.npz")]
     paths[0].write_bytes(question.prototxt)
     paths[1].write_bytes(widened(question.weights))
-    np.savez(paths[2], **question.inputs)  # type: ignore[arg-type]
+    inputs: Mapping[str, Any] = question.inputs
+    np.savez(paths[2], **inputs)
     return paths
 
 

@@ -49,7 +49,7 @@ class Tally:
 
     nets: int = 0
     blobs: int = 0
-    counted: Counter = field(default_factory=Counter)  # type: ignore[type-arg]
+    counted: Counter[str] = field(default_factory=Counter)
     worst: Dict[str, Tuple[float, int, str]] = field(default_factory=dict)  # by net: share of the bound, seed, blob
     wrong: List[str] = field(default_factory=list)
 

@@ -14,6 +14,8 @@ from typing import Tuple
 
 import pytest
 
+import caffe_fuse
+
 
 @dataclass(frozen=True)
 class Published:
@@ -51,6 +53,12 @@ def files(model: Published, folder: Path) -> Tuple[Path, Path]:
             found.append(folder / Path(member).name)
             found[-1].write_bytes(content.read())
     return found[0], found[1]
+
+
+def contents(model: caffe_fuse.Model) -> Tuple[bytes, bytes]:
+    """The net and the weights, as they stand in the files of a loaded model."""
+    prototxt, weights = model.paths
+    return Path(prototxt).read_bytes(), Path(weights).read_bytes()
 
 
 def _archive(model: Published, name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, List, Mapping
+from typing import Dict, Mapping, Tuple
 
 import nets
 import numpy as np
@@ -27,8 +27,8 @@ RECORDED = sorted(path.parent.name for path in FINDS.glob("*/truth.npz"))
 FROM_THE_END = ["axis_unknown_rank_conv", "axis_unknown_rank_ip", "axis_unknown_rank_ip2"]
 
 
-def files(find: str) -> List[bytes]:
-    return [(FINDS / find / name).read_bytes() for name in ("net.prototxt", "net.caffemodel")]
+def files(find: str) -> Tuple[bytes, bytes]:
+    return (FINDS / find / "net.prototxt").read_bytes(), (FINDS / find / "net.caffemodel").read_bytes()
 
 
 def recorded(find: str, side: str) -> Dict[str, np.ndarray]:

@@ -75,7 +75,7 @@ def test_sixty_two_of_the_resnets_first_variances_are_no_halves_and_after_the_fo
 @pytest.mark.slow
 def test_opencv_gives_for_the_folded_resnet_what_caffe_gave_for_the_original(resnet: Models) -> None:
     before, _, after = resnet
-    _, bounds = truth.measured(*(Path(path).read_bytes() for path in before.paths), {"data": picture(224)})
+    _, bounds = truth.measured(*pypi_models.contents(before), {"data": picture(224)})
     original, actual = (opencv_answer(model, picture(224)) for model in (before, after))
     assert truth.largest_error(CAFFE, actual) <= 2 * bounds["prob"]
     assert truth.largest_error(original, actual) <= 2 * bounds["prob"]
@@ -92,7 +92,7 @@ def test_half_of_the_detectors_batch_norms_fold_and_the_others_become_scales(det
 def test_opencv_sees_no_difference_in_the_detector(detector: Models) -> None:
     """Which boxes are kept, and in which order, may change by a rounding: their inputs are compared."""
     before, _, after = detector
-    exact, bounds = truth.measured(*(Path(path).read_bytes() for path in before.paths), {"data": picture(300)})
+    exact, bounds = truth.measured(*pypi_models.contents(before), {"data": picture(300)})
     original, actual = (opencv_answer(model, picture(300), DETECTED_FROM) for model in (before, after))
     for blob, first, second in zip(DETECTED_FROM, original, actual):
         assert exact.last()[blob].size == first.size > 10_000

@@ -144,7 +144,7 @@ def inputs_of(model: caffe_fuse.Model, shape: Sequence[int]) -> Dict[str, np.nda
     if shape:
         picture, *others = shapes
         shapes = {picture: tuple(shape), **dict.fromkeys(others, (shape[0],))}
-    return {name: (random.rand(*dims) * 255 - 120).astype(np.float32) for name, dims in shapes.items() if dims}
+    return {name: np.asarray(random.rand(*dims) * 255 - 120, np.float32) for name, dims in shapes.items() if dims}
 
 
 def test_each_model_is_in_one_of_the_tables(models: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Any, Dict, List
 
 import numpy as np
 import pytest
@@ -66,7 +66,7 @@ def test_an_exact_fold_is_within_the_bound(seed: int) -> None:
     assert 0 < comparison.worst < 1
 
 
-MISTAKES = {
+MISTAKES: Dict[str, Dict[str, Any]] = {
     "the default eps": {"eps": 1e-5},
     "channels in the wrong order": {"step": -1},
     "a factor that is off in its last digit": {"factor": 999.99},
@@ -75,7 +75,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_wrong_fold_breaks_the_bound_in_every_blob_behind_it(mistake: str) -> None:
-    comparison = _compare(3, _after(_before(3), **MISTAKES[mistake]))  # type: ignore[arg-type]
+    comparison = _compare(3, _after(_before(3), **MISTAKES[mistake]))
     assert [each.blob for each in comparison.violations] == ["c", "p"]
 
 

@@ -202,8 +202,9 @@ def bounds(exact: Trace, *rounded: Trace) -> Dict[str, float]:
 
 
 def _distance(exact: Version, rounded: Version) -> float:
-    known = exact.value is not None and rounded.value is not None
-    return largest_error(exact.value, rounded.value) if known else float("inf")  # type: ignore[arg-type]
+    if exact.value is None or rounded.value is None:
+        return float("inf")
+    return largest_error(exact.value, rounded.value)
 
 
 def largest_error(expected: np.ndarray, actual: np.ndarray) -> float:

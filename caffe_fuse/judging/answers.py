@@ -96,7 +96,7 @@ def _fits(found: Array, output: Output) -> bool:
 
 
 def _top_classes(kind: Kind, found: Array, float32: Array) -> Tuple[TopClasses, ...]:
-    halves, others = kind.rows(found), kind.rows(float32)
-    if halves is None or others is None:
+    fp16, others = kind.rows(found), kind.rows(float32)
+    if fp16 is None or others is None:
         return ()
-    return tuple(TopClasses(ranking(half), ranking(other)) for half, other in zip(halves, others))
+    return tuple(TopClasses(ranking(half), ranking(other)) for half, other in zip(fp16, others))

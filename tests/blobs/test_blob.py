@@ -99,7 +99,7 @@ def test_only_chunks_with_wanted_elements_are_read(tmp_path: Path) -> None:
 
 def test_a_scalar_blob_has_the_shape_of_no_axes() -> None:
     blob = stored(np.array(2.5, FLOAT32), [(1, 0)])
-    assert (blob.shape, blob.count, blob.array()) == ((), 1, 2.5)
+    assert (blob.shape, blob.count, blob.array().item()) == ((), 1, 2.5)
     assert blob.array().shape == ()
 
 

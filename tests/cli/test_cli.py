@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from truth import FOLDER as TRUTH
 
 import caffe_fuse
 from caffe_fuse.cli import process as cli
-from caffe_fuse.execution.run import input_shapes
+from caffe_fuse.execution.run import seeded
 
 Run = Callable[..., Tuple[int, str, str]]
 
@@ -202,7 +202,11 @@ def test_help_needs_neither_numpy_nor_protobuf_nor_h5py() -> None:
 
 @pytest.mark.parametrize("command", ["fuse", "check", "show", "run", "upgrade", "verify"])
 def test_options_may_stand_between_the_files(run: Run, model: Tuple[Path, Path], tmp_path: Path, command: str) -> None:
-    options = {"show": ["--phase", "TEST"], "fuse": ["--dry-run"], "upgrade": ["-o", tmp_path / "a"]}
+    options: Dict[str, List[object]] = {
+        "show": ["--phase", "TEST"],
+        "fuse": ["--dry-run"],
+        "upgrade": ["-o", tmp_path / "a"],
+    }
     option = options.get(command, ["-q"])
     pairs = model if command != "verify" else (*model, *model)
     whole = run(command, *pairs, *option)
@@ -389,9 +393,9 @@ OTHER_INPUTS = {
 
 @pytest.mark.parametrize("name", OTHER_INPUTS)
 def test_no_other_input_is_written_to(run: Run, model: Tuple[Path, Path], tmp_path: Path, name: str) -> None:
-    shapes = input_shapes(caffe_fuse.load(*model).net)
     samples, ranges, report = (tmp_path / each for each in ("samples.npz", "ranges.json", "report.json"))
-    np.savez(samples, **{blob: np.ones(shape, np.float32) for blob, shape in shapes.items()})
+    inputs: Dict[str, Any] = seeded(caffe_fuse.load(*model).net, 1)
+    np.savez(samples, **inputs)
     assert 0 == run("calibrate", *model, "--input", samples, "-o", ranges)[0]
     assert 0 == run("fuse", *model, "--dry-run", "--report", report)[0]
     places = {"NET": model, "SAMPLES": [samples], "RANGES": [ranges], "REPORT": [report], "OUT/a": [tmp_path / "a"]}

@@ -104,7 +104,7 @@ def test_inputs_come_from_array_files(run: Run, model: List[str], tmp_path: Path
         (["--rgb"], PICTURE.transpose(2, 0, 1).astype(np.float32)),
         (
             ["--mean", "104,117,123", "--scale", "0.5"],
-            (PICTURE[:, :, ::-1].transpose(2, 0, 1) - np.float32([[[104]], [[117]], [[123]]])) * np.float32(0.5),
+            (PICTURE[:, :, ::-1] - np.array([104, 117, 123], np.float32)).transpose(2, 0, 1) * np.float32(0.5),
         ),
     ],
     ids=["bgr", "rgb", "mean and scale"],

@@ -164,6 +164,18 @@ def test_a_converted_batch_norm_gets_a_scale_param(before: bytes, after: bytes) 
     assert (HEAD + expected).replace(b"\n", b"\r\n") == crlf
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_new_layer_has_lines_where_the_one_before_it_has(end: str) -> None:
+    norm = NORM.decode() + "  batch_norm_param {\n    relu: true\n  }\n}"
+    expected = [
+        NORM.decode().replace("BatchNorm", "Scale") + "  scale_param {\n    bias_term: true\n  }\n}  # norm",
+        'layer {\n  name: "b_relu"\n  type: "ReLU"\n  bottom: "b"\n  top: "b"\n}',
+        "",
+    ]
+    prototxt = (HEAD.decode() + norm + "  # norm\n").replace("\n", end)
+    assert (HEAD.decode() + "\n".join(expected)).replace("\n", end) == fuse(prototxt.encode()).prototxt.decode()
+
+
 def test_names_are_escaped_as_the_text_wants_it() -> None:
     odd = "\\\"é\\\\n\\n'"
     relu = layer("r", "ReLU", odd, "r")

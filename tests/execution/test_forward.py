@@ -12,6 +12,7 @@ import reference
 import truth
 
 import caffe_fuse
+from caffe_fuse.blobs.blob import CHUNK
 from caffe_fuse.errors import InputError
 from caffe_fuse.execution.forward import PRECISIONS, Precision, Unavailable, compute, is_source, run_net
 from caffe_fuse.half.rounding import HalfPolicy
@@ -131,6 +132,22 @@ def test_what_cannot_be_run_is_named_and_the_rest_runs() -> None:
     assert ["v"] == list(outcome.values)
 
 
+def test_a_layer_in_place_that_cannot_be_run_leaves_no_value() -> None:
+    prototxt = nets.text(nets.convolution(), nets.layer("m", "Mystery", "c", "c"), nets.layer("r", "ReLU", "c", "c"))
+    outcome = run_net(net_of(prototxt), X, FLOAT32, ["x", "c"])
+    assert (["x"], {"c": "layer m (Mystery): the type is not known"}) == (list(outcome.values), outcome.unavailable)
+
+
+def test_weights_of_more_than_a_chunk_are_all_used() -> None:
+    prototxt = nets.text(
+        nets.layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 3 }"), shape=(1, CHUNK // 2)
+    )
+    x = np.random.RandomState(0).standard_normal((1, CHUNK // 2)).astype(np.float32)
+    weights, bias = nets.numbers(prototxt)["i"]
+    found = run_net(net_of(prototxt), {"x": x}, FLOAT64, ["i"]).values["i"]
+    np.testing.assert_allclose(found, x.astype(float) @ weights.T.astype(float) + bias, rtol=1e-9)
+
+
 def test_a_layer_that_refuses_is_named() -> None:
     net = nets.model(nets.text(nets.layer("d", "Dropout", "x", "d")), None, State("TRAIN")).net
     outcome = run_net(net, X, FLOAT32, ["d"])
@@ -162,6 +179,7 @@ def test_a_data_layer_s_tops_are_inputs() -> None:
     ("shape", "message"),
     [
         ((2, 5, 5, 6), "blob 0 of layer c .Convolution. is 6x4x3x3, but bottoms of 2x5x5x6 need 6x5x3x3"),
+        ((2, 3, 5, 6), "blob 0 of layer c .Convolution. is 6x4x3x3, but bottoms of 2x3x5x6 need 6x3x3x3"),
         ((2, 4, 2, 6), "layer c .Convolution.: a window of 3"),
     ],
 )

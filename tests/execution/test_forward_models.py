@@ -173,7 +173,7 @@ def resnet(tmp_path_factory: pytest.TempPathFactory) -> caffe_fuse.Model:
 def test_the_resnet_answers_as_caffe_does_and_so_does_the_folded_one(resnet: caffe_fuse.Model) -> None:
     """Caffe's output is known to seven digits."""
     picture = (np.random.RandomState(1234).rand(1, 3, 224, 224).astype("f4") * 255 - MEAN).astype("f4")
-    exact, bounds = truth.measured(*(Path(path).read_bytes() for path in resnet.paths), {"data": picture})
+    exact, bounds = truth.measured(*pypi_models.contents(resnet), {"data": picture})
     right, bound = exact.last()["prob"], bounds["prob"]
     assert truth.largest_error(np.array([[0.9993272, 0.0006728724]]), right) <= bound + 5e-8
     for model in (resnet, caffe_fuse.fuse(resnet).model):

@@ -174,7 +174,8 @@ def test_the_gain_is_that_of_the_fold() -> None:
     eps = np.float32(layers["b"].parameter.batch_norm_param.eps)
     expected = 1e9 / np.sqrt(float(variance[1]) / float(factor[0]) + eps)
     assert pytest.approx(expected, rel=1e-6) == found.gain
-    assert ("b", pytest.approx(float(variance[1]) / float(factor[0]))) == (found.batch_norm, found.variance)
+    assert "b" == found.batch_norm
+    assert pytest.approx(float(variance[1]) / float(factor[0])) == found.variance
 
 
 def test_the_cause_is_the_first_batch_norm_of_a_chain() -> None:

@@ -193,7 +193,7 @@ def made_inputs(net: str, random: Random) -> bytes:
     shape = [int(dim) for dim in re.findall(r"dim: (\d{1,2})\b", net)[:4]]
     if random.random() < 0.2:
         shape = [random.choice((0, 1, 2, 3, 8)) for _ in range(random.randint(0, 5))]
-    array = np.full(shape, random.choice((1, 1, 1, 0, 6e4, np.nan, np.inf)), random.choice(("f4", "f8", "f2")))
+    array: Any = np.full(shape, random.choice((1, 1, 1, 0, 6e4, np.nan, np.inf)), random.choice(("f4", "f8", "f2")))
     content = io.BytesIO()
     np.savez(content, **{name or "x": array})
     return content.getvalue()
@@ -278,7 +278,11 @@ def target(name: str) -> Any:
         models = read_all(truths, "net.caffemodel")
         return Bytes("net.caffemodel", [*models, *records(models)], read_numbers)
     if name == "hdf5":
-        arrays = {"c": {0: np.ones((2, 3), "f4"), 1: np.ones(2, "f2")}, "b": {0: np.ones(3)}, "s": {}}
+        arrays: Dict[str, Dict[int, np.ndarray]] = {
+            "c": {0: np.ones((2, 3), "f4"), 1: np.ones(2, "f2")},
+            "b": {0: np.ones(3)},
+            "s": {},
+        }
         return Bytes("net.caffemodel.h5", [nets.hdf5(arrays), *read_all(truths, "*.h5")], read_numbers)
     if name == "structure":
         return Structure()

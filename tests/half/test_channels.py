@@ -32,7 +32,7 @@ def counted(values: List[float], policy: HalfPolicy) -> Dict[str, float]:
         if math.isnan(value) or math.isinf(value):
             found["nan" if math.isnan(value) else "inf"] += 1
             continue
-        size, half = abs(value), abs(float(rounded(np.float64(value), policy)))
+        size, half = abs(value), abs(float(rounded(np.array(value), policy)))
         error = abs(half - size)
         found["overflow"] += size >= limit
         found["clipped"] += 65504 < size < limit
@@ -108,6 +108,7 @@ def test_the_ratio_of_signal_to_noise() -> None:
     stats = by_channel(ArrayBlob(numbers), Layout(1, 1, 6, 2))
     exact, lost, infinite, broken, one, nothing = stats.snr.tolist()
     assert [math.inf, 0.0, -math.inf, -math.inf, math.inf] == [exact, lost, infinite, broken, nothing]
+    assert [-math.inf] == by_channel(ArrayBlob(np.array([-math.inf, 1.0])), Layout(1, 1, 1, 2)).snr.tolist()
     assert pytest.approx(20 * math.log10((1 + 2.0**-12) / 2.0**-12)) == one
     assert [False, False, False, False, False, True] == stats.empty.tolist()
 

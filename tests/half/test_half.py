@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 import pytest
@@ -56,6 +56,16 @@ def test_metering_a_scaled_blob_measures_its_base_in_the_same_reading() -> None:
     assert repr(expected_stats(product)) == repr(measures.of(scaled))
     assert repr(expected_stats(base.values)) == repr(measures.of(base))
     assert 1 == base.reads
+
+
+@pytest.mark.parametrize(
+    ("base", "factors", "bound"),
+    [([1, -3, 2, 0.5], [2, -5], 15.0), ([1, -3, 2, np.inf], [1, 1], np.inf), ([np.nan, 3, 2, 1], [1, 1], np.inf)],
+)
+def test_no_number_of_a_recipe_exceeds_its_bound(base: List[float], factors: List[float], bound: float) -> None:
+    stored = ArrayBlob(np.array(base, np.float32))
+    scaled = ScaledBlob(stored, Layout(1, 1, 2, 2), np.array(factors))
+    assert bound == Measures().bound(scaled)
 
 
 def test_elements_that_are_wanted_are_kept_as_they_go_by() -> None:

@@ -8,9 +8,12 @@ import nets
 import numpy as np
 import pytest
 from nets import layer, text
+from pieces import Pieces
 
+from caffe_fuse.blobs.blob import ArrayBlob
+from caffe_fuse.blobs.scaled import Layout, ScaledBlob
 from caffe_fuse.half.influence import Effects
-from caffe_fuse.half.lost_channels import losses
+from caffe_fuse.half.lost_channels import losses, overflowing
 from caffe_fuse.half.rounding import GENERIC, IEEE, HalfPolicy
 from caffe_fuse.net.graph import Net
 from caffe_fuse.net.scale_groups import grouped
@@ -46,8 +49,39 @@ def test_a_channel_that_overflows_is_lost(factor: float) -> None:
     assert [("c", 1, [4], [4])] == found(net_of({("c", 1, 4): factor}))
 
 
-def test_a_channel_of_tiny_weights_is_lost() -> None:
-    assert [("c", 0, [5], [])] == found(net_of({("c", 0, 5): 1e-7}))
+@pytest.mark.parametrize("size", [1, 5, 7, 12, 30])
+@pytest.mark.parametrize("number", [65520.0, -65520.0, np.inf, -np.inf, np.nan])
+def test_what_overflows_is_of_its_channel_wherever_a_chunk_ends(number: float, size: int) -> None:
+    values = np.full(24, 65519, np.float32)
+    values[17] = number
+    # 2 groups of 2 inputs and 3 outputs with a kernel of 2: it is in the last output of the second group.
+    assert [5] == overflowing(Pieces(values, size), Layout(2, 2, 3, 2)).tolist()
+
+
+@pytest.mark.parametrize(("number", "lost"), [(32759.0, []), (32760.0, [2]), (-32760.0, [2])])
+def test_a_recipe_that_reaches_65520_overflows(number: float, lost: List[int]) -> None:
+    net = net_of({})
+    weights = net.layers[0].blobs[0].array().copy()
+    weights[2, 0, 0, 0] = number
+    scaled = ScaledBlob(ArrayBlob(weights), Layout(1, 1, 6, weights[0].size), np.full(6, 2.0))
+    first = net.layers[0]
+    changed = net.with_layers([first.rewritten(first.parameter, (scaled, first.blobs[1])), *net.layers[1:]])
+    assert [("c", 0, lost, lost)] * len(lost) == found(changed)
+
+
+@pytest.mark.parametrize("factor", [1e-7, 1e-6])
+def test_a_channel_of_tiny_weights_is_lost(factor: float) -> None:
+    """Of 1e-6 the 3e-8 that a subnormal half is off are 30 dB."""
+    assert [("c", 0, [5], [])] == found(net_of({("c", 0, 5): factor}))
+
+
+@pytest.mark.parametrize(("name", "lost"), [("ieee", []), ("flush", [5])])
+def test_what_is_lost_of_a_small_bias_is_up_to_the_device(name: str, lost: List[int]) -> None:
+    """2^-15 is a half, and 0 where it is flushed; the weights beside it are 0."""
+    blobs = nets.numbers(PROTOTXT)
+    blobs["c"][0][5], blobs["c"][1][5] = 0, 2.0**-15
+    net = nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
+    assert [("c", 1, lost, [])] * len(lost) == found(net, policy=GENERIC[name])
 
 
 @pytest.mark.parametrize("harmful", [False, True])

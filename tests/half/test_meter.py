@@ -4,13 +4,13 @@ from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pieces import Pieces
 
 from caffe_fuse.blobs.blob import CHUNK, ArrayBlob, Blob
-from caffe_fuse.half.meter import BlobStats, Meter, Worst, stats_of
+from caffe_fuse.half.meter import BlobStats, Meter, Worst, joined, stats_of
 
 ALL_HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
 FINITE_HALVES = ALL_HALVES[np.isfinite(ALL_HALVES)]
@@ -215,6 +215,17 @@ def test_any_numbers_in_chunks_of_any_size_agree_with_rounding_them_all(
     with np.errstate(all="ignore"):
         values = values.astype(dtype)
     assert repr(expected_stats(values)) == repr(measured_both_ways(Pieces(values, size)))
+
+
+@given(
+    first=arrays.arrays(np.float32, st.integers(1, 20), elements=numbers),
+    second=arrays.arrays(np.float32, st.integers(1, 20), elements=numbers),
+)
+@example(np.zeros(2, np.float32), np.array([3, 0.5], np.float32))
+@example(np.array([1, 7e4], np.float32), np.array([-7e4, 2], np.float32))
+@example(np.array([3, 1.1], np.float32), np.array([1.1], np.float32))
+def test_two_parts_joined_are_as_all_their_numbers(first: np.ndarray, second: np.ndarray) -> None:
+    assert repr(expected_stats(np.concatenate([first, second]))) == repr(joined(*stats_of([first, second])))
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any, Dict
 
 import numpy as np
 import pytest
@@ -43,6 +44,19 @@ def test_nearest_is_the_nearest_half_and_of_two_the_even_one(value: float) -> No
     chosen = [float(half) for half, distance in zip(near, distances) if distance == min(distances)]
     even = [half for half in chosen if not np.float16(half).view(np.uint16) % 2] if len(chosen) > 1 else chosen
     assert even[0] == one(value, HalfPolicy("n"))
+
+
+def test_a_double_is_rounded_once() -> None:
+    # Through float32 these would be ties, and go to the even half below.
+    assert 1 + 2.0**-10 == one(1 + 2.0**-11 + 2.0**-40, HalfPolicy("n"), "float64")
+    assert 2.0**-24 == one(2.0**-25 + 2.0**-60, HalfPolicy("n"), "float64")
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
+def test_a_small_number_is_off_by_no_more_than_the_policy_says_and_nearly_by_that(policy: HalfPolicy) -> None:
+    small = np.linspace(0, 2.0**-14, 1 << 16)[:-1]
+    largest = np.abs(rounded(small, policy) - small).max()
+    assert 0.99 * policy.small_error < largest <= policy.small_error
 
 
 @given(st.floats(-65504, 65504, width=64))
@@ -87,5 +101,6 @@ def test_what_is_flushed_keeps_its_sign() -> None:
 
 @pytest.mark.parametrize("field", ["rounding", "overflow", "subnormals"])
 def test_a_policy_that_does_not_exist_is_an_error(field: str) -> None:
+    odd: Dict[str, Any] = {field: "odd"}
     with pytest.raises(ValueError, match=f"{field} 'odd' is neither"):
-        HalfPolicy("x", **{field: "odd"})
+        HalfPolicy("x", **odd)

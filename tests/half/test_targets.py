@@ -56,4 +56,4 @@ def test_no_target_hides_a_policy() -> None:
     ],
 )
 def test_what_a_target_makes_of_a_number(name: str, value: float, expected: float) -> None:
-    assert expected == float(rounded(np.float64(value), TARGETS[name].policy))
+    assert expected == float(rounded(np.array(value), TARGETS[name].policy))

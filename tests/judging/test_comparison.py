@@ -86,6 +86,40 @@ def test_rounding_is_no_difference(numbers: Dict[str, List[np.ndarray]]) -> None
     ).equal
 
 
+def test_an_answer_in_half_is_measured_against_float64() -> None:
+    """(1 + 2^-13)^2 - 1, of which float32 keeps 2^-12 and half nothing."""
+    prototxt = text(
+        scale(bottom="x", rest="scale_param { }"),
+        layer("p", "Power", "s", "p", "power_param { shift: -1 }"),
+        shape=(1, 1),
+    )
+    number = np.array([1 + 2.0**-13], np.float32)
+    model = model_of(prototxt, {"s": [number]})
+    (answer,) = caffe_fuse.verify(model, model, {"x": number[np.newaxis]}).after
+    assert (2.0**-12 + 2.0**-26, 0.0) == (answer.max_abs, answer.snr)
+
+
+def test_a_blob_that_a_relu_ends_may_be_as_far_off_as_its_numbers_before() -> None:
+    """A thousand below 0 was cut; the rest is small, but rounded as the whole was."""
+    prototxt = text(scale(bottom="x"), layer("r", "ReLU", "s", "s"), shape=(1, 2))
+    model = model_of(prototxt, {"s": [np.array([1000, 1], np.float32), np.array([0, 0.5], np.float32)]})
+    (row,) = caffe_fuse.verify(model, model, {"x": np.array([[-1, 0.25]], np.float32)}, half_policy="off").rows
+    assert 4 * float(np.spacing(np.float32(1000))) == row.bound
+
+
+def test_a_tolerance_is_a_share_of_the_largest_magnitude() -> None:
+    prototxt = text(scale(bottom="x"), shape=(1, 2))
+    first, second = (
+        model_of(prototxt, {"s": [np.array([200, factor], np.float32), np.zeros(2, np.float32)]}) for factor in (1, 2)
+    )
+    inputs = {"x": np.ones((1, 2), np.float32)}
+    found = [caffe_fuse.verify(first, second, inputs, half_policy="off", tolerance=each) for each in (1 / 128, 1 / 256)]
+    assert [(True, 200 / 128), (False, 200 / 256)] == [(each.equal, each.rows[0].bound) for each in found]
+    for tolerance in (-1, np.nan, np.inf):
+        with pytest.raises(caffe_fuse.InputError, match="is none; for example 1e-3"):
+            caffe_fuse.verify(first, second, inputs, half_policy="off", tolerance=tolerance)
+
+
 def test_both_answers_in_half_are_told(numbers: Dict[str, List[np.ndarray]]) -> None:
     numbers["b"] = [numbers["b"][0], np.full(6, 1e6, np.float32), np.ones(1, np.float32)]
     model = model_of(NET, numbers)
@@ -118,9 +152,11 @@ def test_nets_without_a_common_name_are_compared_by_their_outputs(numbers: Dict[
     for name in "cbsdp":
         renamed = renamed.replace(b'top: "%s"' % name.encode(), b'top: "%s2"' % name.encode())
         renamed = renamed.replace(b'bottom: "%s"' % name.encode(), b'bottom: "%s2"' % name.encode())
-    found = caffe_fuse.verify(model_of(NET, numbers), model_of(renamed, numbers), half_policy="off")
+    found = caffe_fuse.verify(model_of(NET, numbers), model_of(renamed, numbers))
     assert ["p"] == [row.blob for row in found.rows]
     assert found.equal
+    assert found.before == found.after
+    assert ["p"] == [answer.blob for answer in found.after]
 
 
 def test_what_cannot_be_run_is_named_and_the_rest_compared(numbers: Dict[str, List[np.ndarray]]) -> None:
@@ -180,7 +216,8 @@ def test_fuse_verifies_before_it_writes(tmp_path: Path, monkeypatch: pytest.Monk
     command = ["fuse", *pair, "-o", str(tmp_path / "a"), "--verify", "--report", str(tmp_path / "r.json"), "-q"]
     assert 0 == cli.main(command)
     assert json.loads((tmp_path / "r.json").read_text())["verification"]["equal"]
-    (tmp_path / "a.prototxt").unlink(), (tmp_path / "a.caffemodel").unlink()
+    (tmp_path / "a.prototxt").unlink()
+    (tmp_path / "a.caffemodel").unlink()
     monkeypatch.setattr("caffe_fuse.judging.compare.NOISE", 0.0)
     monkeypatch.setattr("caffe_fuse.judging.compare.UNITS", 0.0)
     assert 1 == cli.main(command)

@@ -51,6 +51,13 @@ def test_a_box_that_is_off_by_more_than_half_its_size_is_another_thing(shift: fl
     assert unmatched == matched(rows(CAT), rows(other)).unmatched
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_boxes_the_larger_says_how_far_they_may_be_off(turned: bool) -> None:
+    """A side is off by 0.09: less than half of 0.2, more than half of 0.11."""
+    small = [0, 1, 0.9, 0.19, 0.19, 0.3, 0.3]
+    assert 0 == matched(*(rows(CAT), rows(small))[:: -1 if turned else 1]).unmatched
+
+
 def test_a_box_without_size_is_itself() -> None:
     point = [0, 1, 0.9, 0.5, 0.5, 0.5, 0.5]
     assert 0 == matched(rows(point), rows(point)).unmatched

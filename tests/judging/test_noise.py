@@ -29,7 +29,7 @@ def model_of(prototxt: bytes, blobs: Dict[str, List[np.ndarray]]) -> caffe_fuse.
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_each_number_goes_to_a_neighbour_in_its_type(dtype: type) -> None:
-    numbers = np.array([1, -1.5, 3e-3, 60000, *np.linspace(0.1, 9, 60)], dtype)
+    numbers: np.ndarray = np.array([1, -1.5, 3e-3, 60000, *np.linspace(0.1, 9, 60)], dtype)
     net = model_of(text(scale(bottom="x")), nets.numbers(text(scale(bottom="x")))).net
     (only,) = net.layers
     stored = net.with_layers([only.rewritten(only.parameter, (ArrayBlob(numbers), only.blobs[1]))])
@@ -44,6 +44,14 @@ def test_0_and_what_is_not_finite_stay() -> None:
     numbers = np.array([0, np.inf, -np.inf, np.nan], np.float32)
     net = model_of(text(scale(bottom="x")), {"s": [numbers, np.ones(4, np.float32)]}).net
     assert np.array_equal(numbers, moved(net, 1).layers[0].blobs[0].array(), equal_nan=True)
+
+
+def test_blobs_of_the_same_numbers_move_each_in_its_own_way() -> None:
+    prototxt = text(convolution(), convolution("d", "x", "d"))
+    numbers = nets.numbers(prototxt)
+    net = model_of(prototxt, dict.fromkeys("cd", numbers["c"])).net
+    first, second = (each.blobs[0].array() for each in moved(net, 1).layers)
+    assert not np.array_equal(first, second)
 
 
 def test_shared_numbers_stay_shared() -> None:

@@ -18,9 +18,21 @@ from nets import batch_norm, convolution, layer, scale, text
 from old_forms import as_v1, as_v1_weights
 
 import caffe_fuse
+from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.cli import process as cli
+from caffe_fuse.half import report as half_report
 from caffe_fuse.half.targets import TARGETS
-from caffe_fuse.judging.problems import BATCH_NORM, DIFFERENT, REFUSED, Problem, sentence
+from caffe_fuse.judging.answers import HalfAnswer
+from caffe_fuse.judging.problems import (
+    ALWAYS,
+    BATCH_NORM,
+    DIFFERENT,
+    REFUSED,
+    Problem,
+    answering,
+    flushed_in,
+    sentence,
+)
 
 FACTOR = np.ones(1, np.float32)
 SATURATING = [name for name, target in TARGETS.items() if target.policy.overflow == "saturate"]
@@ -151,16 +163,31 @@ def test_clipping_is_safe_only_as_far_as_it_is_rounding(policy: str, value: floa
     assert status == cli.main(["check", *paths, "--half-policy", policy, "-q"])
 
 
-def test_nan_is_a_problem_of_the_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_a_problem_of_the_weights(
+    wrong: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     prototxt = text(convolution())
     blobs = nets.numbers(prototxt)
-    blobs["c"][0].flat[7] = np.nan
+    blobs["c"][0].flat[7] = wrong
     paths = written(tmp_path, prototxt, nets.caffemodel(prototxt, blobs))
     for command in (["check"], ["fuse", "--dry-run"]):
         assert 1 == cli.main([command[0], *paths, *command[1:]])
         told = capsys.readouterr().out
         assert "not safe   1 value in 1 blob is NaN or infinite (first: layer c, blob 0)" in told
         assert "next       the weights are NaN or infinite in float32 already" in told
+
+
+def test_an_answer_without_a_ratio_is_below_every_one_that_is_asked_for() -> None:
+    answer = HalfAnswer("p", np.nan, None, 0, (1.0,))
+    assert ["an SNR of nan dB"] == re.findall("an SNR of nan dB", "".join(map(str, answering([answer], 40, ALWAYS))))
+    assert [] == answering([answer], None, ALWAYS)
+
+
+def test_numbers_that_become_0_count_as_flushed() -> None:
+    numbers = np.array([1e-9, 1e-6, 1, 0], np.float32)
+    report = half_report.analyse([("c", 0, ArrayBlob(numbers), None)])
+    assert 2 == flushed_in(report)
 
 
 def test_the_verdict_speaks_of_half_precision_only_where_that_is_the_reason(

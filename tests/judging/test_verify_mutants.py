@@ -1,4 +1,4 @@
-"""`verify` detects faulty folds and where they begin: faults of mutants.py, each in its own copy of the package."""
+"""`verify` detects faulty folds and where they begin: faults of mutants/, each in its own copy of the package."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ ONE, ZERO, FACTOR = (np.array([value], np.float32) for value in (1, 0, 4))
 EPS = float(np.float32(0.001))
 
 
-def affine(mean: np.ndarray, deviation: np.ndarray, gamma: Sequence[float], beta: Sequence[float]) -> Affine:
+def affine(mean: np.ndarray, deviation: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> Affine:
     """Computes the affine channel by channel, in float64."""
     rows = list(zip(*(np.asarray(each, np.float64).tolist() for each in (mean, deviation, gamma, beta))))
     return (
@@ -47,7 +47,7 @@ ONES, ZEROS = np.ones(6), np.zeros(6)
 SLOPED = affine(MEAN, root(VARIANCE, EPS), GAMMA, BETA)
 PLAIN = affine(MEAN, root(VARIANCE, EPS), ONES, ZEROS)
 SINGLE_5, SINGLE_10 = float(np.float32(1e-5)), float(np.float32(1e-10))
-SUMMED = [MEAN * 4, VARIANCE * 4, FACTOR]
+SUMMED: List[np.ndarray] = [MEAN * 4, VARIANCE * 4, FACTOR]
 
 
 class Case(NamedTuple):
@@ -226,7 +226,7 @@ def test_forward_is_the_affine_in_the_type_of_the_bottom(name: str, dtype: type)
     (norm,) = model_of(case).net.layers
     assert norm.layer_type is not None
     assert norm.layer_type.forward is not None
-    bottom = spread((2, 6, 3), 5).astype(dtype)
+    bottom: np.ndarray = spread((2, 6, 3), 5).astype(dtype)
     (top,) = norm.layer_type.forward(norm.parameter, case.blobs, [bottom])
     factor, shift = (values.reshape(-1, 1) for values in case.expected)
     assert dtype == top.dtype
@@ -284,9 +284,10 @@ def test_a_dialect_that_is_not_told_is_refused_and_the_flag_is_named(name: str) 
     assert (prototxt, caffemodel(prototxt, blobs)) == (made.prototxt, made.weights)
 
 
-def two_layers(first: Case, second: Case, **options: str) -> Dict[str, str]:
+def two_layers(first: Case, second: Case, bn_dialect: Optional[str] = None) -> Dict[str, str]:
     lines = [layer("a", first.type, "x", "a", first.settings), layer("b", second.type, "a", "b", second.settings)]
-    return fuse(text(*lines, shape=(2, 6, 5, 6)), {"a": first.blobs, "b": second.blobs}, **options).refused
+    blobs = {"a": first.blobs, "b": second.blobs}
+    return fuse(text(*lines, shape=(2, 6, 5, 6)), blobs, bn_dialect=bn_dialect).refused
 
 
 def test_one_layer_settles_the_dialect_of_all() -> None:
@@ -463,18 +464,18 @@ def test_the_new_layer_has_a_name_of_its_own_and_the_rules_of_the_old() -> None:
     assert () == made.violations()
 
 
-@pytest.mark.parametrize("options", [{"keep": ["b"]}, {}])
-def test_a_batch_norm_that_stays_keeps_its_relu(options: Dict[str, List[str]]) -> None:
-    settings = RELU.settings if options else RELU.settings.replace("relu", "use_global_stats: false relu")
+@pytest.mark.parametrize("keep", [["b"], []])
+def test_a_batch_norm_that_stays_keeps_its_relu(keep: List[str]) -> None:
+    settings = RELU.settings if keep else RELU.settings.replace("relu", "use_global_stats: false relu")
     prototxt = text(convolution(), layer("b", "BatchNorm", "c", "b", settings))
     blobs = {**numbers(prototxt), "b": RELU.blobs}
-    made = fuse(prototxt, blobs, **options)
+    made = fuse(prototxt, blobs, keep=keep)
     assert (prototxt, caffemodel(prototxt, blobs)) == (made.prototxt, made.weights)
 
 
 def test_a_batch_norm_between_two_writers_of_its_blob_keeps_its_relu() -> None:
     """It cannot become a Scale, so the ReLU goes back inside."""
-    blobs = [MEAN, VARIANCE * np.float32(1e-38), ONE, GAMMA * np.float32(1e30), BETA]
+    blobs: List[np.ndarray] = [MEAN, VARIANCE * np.float32(1e-38), ONE, GAMMA * np.float32(1e30), BETA]
     prototxt = text(
         layer("b", "BatchNorm", "x", "b", "batch_norm_param { eps: 0 relu: true use_weight_bias: true }"),
         shape=(2, 6, 5, 6),

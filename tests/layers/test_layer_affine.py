@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from layer_texts import affine_of, forward
+from layer_texts import affine_from, affine_of, forward
 
 from caffe_fuse.errors import InternalError
 from caffe_fuse.layers.layer_type import IDENTITY, Affine, Refusal
@@ -19,30 +19,30 @@ def applied(affine, bottom):
 
 
 def test_affines_compose_in_order():
-    first, second = Affine(1, [2.0, 3.0], [5.0, 7.0]), Affine(1, [11.0, 13.0], [17.0, 19.0])
+    first, second = affine_from([2.0, 3.0], [5.0, 7.0]), affine_from([11.0, 13.0], [17.0, 19.0])
     both = first.then(second)
     assert ([22.0, 39.0], [72.0, 110.0]) == (both.scale.tolist(), both.shift.tolist())
 
 
 @pytest.mark.parametrize(("first", "second"), [(1, 2), (2, 1)])
 def test_a_scalar_affine_takes_the_axis_of_the_other(first, second):
-    one = Affine(1, np.ones(first), np.zeros(first)) if first == 1 else Affine(3, [2.0, 4.0], [1.0, 2.0])
-    other = Affine(1, [2.0], [1.0]) if second == 1 else Affine(3, [2.0, 4.0], [1.0, 2.0])
+    one = Affine(1, np.ones(first), np.zeros(first)) if first == 1 else affine_from([2.0, 4.0], [1.0, 2.0], axis=3)
+    other = affine_from([2.0], [1.0]) if second == 1 else affine_from([2.0, 4.0], [1.0, 2.0], axis=3)
     both = one.then(other)
     assert (3, 2) == (both.axis, both.channels)
 
 
 def test_affines_along_different_axes_do_not_compose():
     with pytest.raises(InternalError, match="on axis 1 cannot be followed by one of 2 on axis 2"):
-        Affine(1, [1.0, 2.0], [0.0, 0.0]).then(Affine(2, [1.0, 2.0], [0.0, 0.0]))
+        affine_from([1.0, 2.0], [0.0, 0.0]).then(affine_from([1.0, 2.0], [0.0, 0.0], axis=2))
 
 
 def test_only_scale_one_and_shift_zero_is_the_identity():
     affines = [
         IDENTITY,
-        Affine(1, [1.0, 1.0], [0.0, 0.0]),
-        Affine(1, [1.0], [1e-30]),
-        Affine(1, [1.0, 2.0], [0.0]),
+        affine_from([1.0, 1.0], [0.0, 0.0]),
+        affine_from([1.0], [1e-30]),
+        affine_from([1.0, 2.0], [0.0]),
     ]
     assert [True, True, False, False] == [affine.is_identity for affine in affines]
 

@@ -337,6 +337,55 @@ def test_a_maximum_of_nothing_but_nan_is_caffes_first_value() -> None:
     assert [5, -1] == mask.reshape(-1).tolist()
 
 
+def test_a_maximum_passes_over_nan_also_where_the_window_is_the_image() -> None:
+    bottom = np.array([[np.nan, 1], [2, np.nan]]).reshape(1, 1, 2, 2)
+    (top,) = forward('type: "Pooling" pooling_param { global_pooling: true }', [], bottom)
+    assert [2.0] == top.reshape(-1).tolist()
+
+
+def test_of_equal_maxima_the_first_has_the_place() -> None:
+    """Caffe: pooling_layer.cpp, only a larger one takes its place."""
+    bottom = np.array([[3, 3, 0, 5], [3, 1, 5, 5]]).reshape(1, 1, 2, 4)
+    _, mask = forward('type: "Pooling" pooling_param { kernel_size: 2 stride: 2 }', [], bottom, tops=2)
+    assert [0, 3] == mask.reshape(-1).tolist()
+
+
+def test_of_equal_scores_the_last_comes_first() -> None:
+    """Caffe: argmax_layer.cpp sorts pairs of a number and its place, the largest first."""
+    text = 'type: "ArgMax" argmax_param { top_k: 3 %s }'
+    (flat,) = forward(text % "", [], [[1, 3, 3, 2, 3]])
+    (along,) = forward(text % "axis: 1", [], [[1, 3, 3, 2, 3]])
+    assert [4, 2, 1] == flat.reshape(-1).tolist() == along.reshape(-1).tolist()
+
+
+def test_a_threshold_is_passed_and_not_reached() -> None:
+    """Caffe: threshold_layer.cpp."""
+    bottom = [0.5, np.nextafter(0.5, 1), np.nextafter(0.5, 0)]
+    (top,) = forward('type: "Threshold" threshold_param { threshold: 0.5 }', [], bottom)
+    assert [0, 1, 0] == top.tolist()
+
+
+def test_a_softmax_of_large_numbers_does_not_overflow() -> None:
+    (top,) = forward('type: "Softmax"', [], [[1000, 1001, -1000]])
+    np.testing.assert_allclose([[1 / (1 + np.e), np.e / (1 + np.e), 0]], top, rtol=FLOAT64_NOISE)
+
+
+def test_a_deconvolution_is_cut_by_the_padding_of_each_side() -> None:
+    text = 'type: "Deconvolution" convolution_param { num_output: 2 kernel_size: 3 bias_term: false %s }'
+    weights, bottom = nets.spread((3, 2, 3, 3), 1), nets.spread((1, 3, 4, 5), 2)
+    (whole,) = forward(text % "", [weights], bottom)
+    (cut,) = forward(text % "pad_t: 1 pad_l: 0 pad_b: 2 pad_r: 1", [weights], bottom)
+    assert whole[:, :, 1:-2, :-1].tolist() == cut.tolist()
+
+
+def test_a_window_that_is_a_little_too_large_is_laid_once() -> None:
+    """Caffe: conv_layer.cpp divides as C does, towards zero: (2 - 3) / 2 is 0. What is outside counts as 0."""
+    text = 'type: "Convolution" convolution_param { num_output: 1 kernel_size: 3 stride: 2 bias_term: false }'
+    weights = np.arange(1, 10).reshape(1, 1, 3, 3)
+    (top,) = forward(text, [weights], [[[[1, 10], [100, 1000]]]])
+    assert [[[[1 + 20 + 400 + 5000]]]] == top.tolist()
+
+
 def test_reorg_in_reverse_spreads_channels_over_the_places_between() -> None:
     bottom = nets.spread((2, 8, 3, 4), 1).astype(float)
     (top,) = forward('type: "Reorg" reorg_param { stride: 2 reverse: true }', [], bottom)
@@ -387,6 +436,15 @@ def test_roi_pooling_takes_the_maximum_of_overlapping_bins() -> None:
     settings = "roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 0.5 }"
     (top,) = forward(f'type: "ROIPooling" {settings}', [], image, region)
     assert [[30 + 2 * 6 + 2, 30 + 2 * 6 + 4], [30 + 3 * 6 + 2, 30 + 3 * 6 + 4]] == top[0, 0].tolist()
+
+
+def test_roi_pooling_rounds_half_away_from_zero() -> None:
+    """As C's round: columns 1 and 5 of the picture are 0.5 and 2.5 of the bottom, 1 and 3."""
+    settings = "roi_pooling_param { pooled_h: 1 pooled_w: 1 spatial_scale: 0.5 }"
+    image = np.arange(6).reshape(1, 1, 1, 6)
+    (last,) = forward(f'type: "ROIPooling" {settings}', [], image, [[0, 1, 0, 5, 0]])
+    (first,) = forward(f'type: "ROIPooling" {settings}', [], -image, [[0, 1, 0, 5, 0]])
+    assert [3, -1] == [last.item(), first.item()]
 
 
 def test_roi_pooling_of_nothing_is_zero() -> None:

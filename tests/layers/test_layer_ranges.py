@@ -190,7 +190,7 @@ def test_property_ranges_are_those_of_the_function_on_the_interval(type_name: st
     row = layers.find(type_name)
     assert row is not None
     assert row.forward is not None
-    points = np.append(np.linspace(ends[0], ends[1], 2001), np.clip(0, *ends)).reshape(-1, 1)
+    points = np.append(np.linspace(ends[0], ends[1], 2001), np.clip(0, ends[0], ends[1])).reshape(-1, 1)
     (image,) = row.forward(nets.model(prototxt, None).net.layers[0].parameter, [], [points])
     assert found is not None
     width = float(np.abs(image).max())

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Dict, Tuple
 
 import pytest
-from layer_texts import layer
+from layer_texts import layer, row_of
 
 from caffe_fuse import layers
 from caffe_fuse.errors import InputError
+from caffe_fuse.layers.layer_type import Shapes
 
 
 def shapes(text, *bottoms, tops=1, blobs=()):
     parameter = layer(text, tops=tops)
-    return list(layers.find(parameter.type).shapes(parameter, bottoms, blobs))
+    return list(row_of(parameter.type).shapes(parameter, bottoms, blobs))
 
 
 def blob_shapes(text, *bottoms):
     parameter = layer(text)
-    return list(layers.find(parameter.type).blobs(parameter, bottoms))
+    facet = row_of(parameter.type).blobs
+    assert facet is not None
+    return list(facet(parameter, bottoms))
 
 
 CONVOLUTION = "type: 'Convolution' convolution_param { num_output: 4 %s }"
-SHAPES = {
+SHAPES: Dict[str, Tuple[str, Shapes, Shapes]] = {
     "conv-unknown-bottom-two-kernels": (
         CONVOLUTION % "kernel_h: 3 kernel_w: 1",
         [None],
@@ -249,7 +253,7 @@ def test_an_input_without_shape_is_unknown():
     assert [None] == shapes("type: 'Input'")
 
 
-WRONG = {
+WRONG: Dict[str, Tuple[str, Shapes, str]] = {
     "no-bottom": ("type: 'ReLU'", [], "needs 1 bottom, has 0"),
     "one-bottom": ("type: 'Eltwise'", [(1, 2)], "needs 2 bottoms, has 1"),
     "group": (
@@ -419,7 +423,7 @@ def test_no_row_fails_otherwise_than_with_an_input_error(facet, bottoms, name):
             assert None not in row.blobs(parameter, bottoms)
 
 
-BLOBS = {
+BLOBS: Dict[str, Tuple[str, Shapes, Shapes]] = {
     "conv": (CONVOLUTION % "kernel_h: 3 kernel_w: 5 group: 2", [(1, 6, 9, 9)], [(4, 3, 3, 5), (4,)]),
     "conv-no-bias": (CONVOLUTION % "kernel_size: 3 bias_term: false", [(1, 6, 9, 9)], [(4, 6, 3, 3)]),
     "conv-unknown": (CONVOLUTION % "kernel_size: 3", [None], [(4, None, 3, 3), (4,)]),

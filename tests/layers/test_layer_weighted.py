@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
 
 import numpy as np
 import pytest
-from layer_texts import layer
+from layer_texts import affine_from, layer, row_of
 
-from caffe_fuse import layers
 from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.errors import InputError
 from caffe_fuse.layers.layer_type import Absorbed, Affine, Refusal
@@ -44,9 +42,15 @@ def whole_numbers(rng, *shape):
     return (rng.permutation(count).astype(np.float32) - count // 2).reshape(shape)
 
 
+def absorber(type_name):
+    found = row_of(type_name).absorb
+    assert found is not None
+    return found
+
+
 def absorbed(text, blobs, affine):
     parameter = layer(text)
-    return layers.find(parameter.type).absorb.absorb(parameter, [ArrayBlob(blob) for blob in blobs], affine)
+    return absorber(parameter.type).absorb(parameter, [ArrayBlob(blob) for blob in blobs], affine)
 
 
 def distinct_affine(channels):
@@ -103,14 +107,14 @@ MATRIX = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
 
 
 def test_a_scalar_affine_serves_every_channel():
-    new = absorbed(NO_BIAS, [MATRIX], Affine(1, [2.0], [5.0])).blobs
+    new = absorbed(NO_BIAS, [MATRIX], affine_from([2.0], [5.0])).blobs
     assert ([[2.0, 4.0], [6.0, 8.0]], [5.0, 5.0]) == tuple(blob.array().tolist() for blob in new)
 
 
 def test_a_created_bias_sets_bias_term_in_a_copy():
     parameter = layer(NO_BIAS)
     before = parameter.SerializeToString()
-    new = layers.find("InnerProduct").absorb.absorb(parameter, [ArrayBlob(MATRIX)], distinct_affine(2))
+    new = absorber("InnerProduct").absorb(parameter, [ArrayBlob(MATRIX)], distinct_affine(2))
     assert isinstance(new, Absorbed)
     assert (True, before) == (new.parameter.inner_product_param.bias_term, parameter.SerializeToString())
 
@@ -167,7 +171,7 @@ ABSORB_REFUSED = {
 @pytest.mark.parametrize("case", ABSORB_REFUSED)
 def test_absorb_refuses_and_says_why(case):
     text, blobs, (scale, shift), reason = ABSORB_REFUSED[case]
-    assert Refusal(reason) == absorbed(text, blobs, Affine(1, scale, shift))
+    assert Refusal(reason) == absorbed(text, blobs, affine_from(scale, shift))
 
 
 @pytest.mark.parametrize(
@@ -184,16 +188,21 @@ def test_absorb_refuses_and_says_why(case):
 def test_weights_of_a_shape_that_does_not_fit_have_no_layout(text, shape):
     parameter = layer(text)
     with pytest.raises(InputError, match="do not fit num_output"):
-        layers.find(parameter.type).absorb.layout(parameter, shape)
+        absorber(parameter.type).layout(parameter, shape)
+
+
+def channel_axis(text, bottom):
+    parameter = layer(text)
+    facet = row_of(parameter.type).channel_axis
+    assert facet is not None
+    return facet(parameter, bottom)
 
 
 def test_the_channel_axis_is_the_one_of_the_parameter():
     """A negative axis counts on the bottom, whose rank an InnerProduct does not keep."""
     texts = (CONVOLUTION % "axis: -3", TWO_OUTPUTS % "axis: 2", TWO_OUTPUTS % "axis: -2", CONVOLUTION % "")
-    parameters = [layer(text) for text in texts]
-    axes = [partial(layers.find(each.type).channel_axis, each) for each in parameters]
-    assert [1, 2, 2, 1] == [axis((2, 4, 3, 5)) for axis in axes]
-    assert [None, 2, None, 1] == [axis(None) for axis in axes]
+    assert [1, 2, 2, 1] == [channel_axis(text, (2, 4, 3, 5)) for text in texts]
+    assert [None, 2, None, 1] == [channel_axis(text, None) for text in texts]
 
 
 def owners(kind, shape, groups, transposed):
@@ -225,7 +234,7 @@ def columns_of(case, count):
     settings = f"group: {groups}" if kind != "InnerProduct" else f"transpose: {str(transposed).lower()}"
     name = "inner_product_param" if kind == "InnerProduct" else "convolution_param"
     parameter = layer(f"type: '{kind}' {name} {{ num_output: {outputs} {settings} }}")
-    found = layers.find(kind).absorb.sampled_weights(parameter, shape, count, np.random.default_rng(7))
+    found = absorber(kind).sampled_weights(parameter, shape, count, np.random.default_rng(7))
     return owners(kind, shape, groups, transposed), found
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+from typing import Dict
 
 import numpy as np
 import pytest
 import truth
 from google.protobuf import text_format
+from layer_texts import row_of
 
 from caffe_fuse import layers
 from caffe_fuse.layers.batch_norm import DIALECTS
+from caffe_fuse.layers.layer_type import Shape
 from caffe_fuse.schema import messages as schema
 
 
@@ -36,10 +39,10 @@ def _layers_of(name):
 
 def _walk(name):
     """Each layer with its row, the shapes of its bottoms and its stored blobs; then all shapes."""
-    found = {blob: array.shape for blob, array in truth.load(name).inputs.items()}
+    found: Dict[str, Shape] = {blob: array.shape for blob, array in truth.load(name).inputs.items()}
     steps = []
     for parameter, stored in _layers_of(name):
-        row = layers.find(parameter.type)
+        row = row_of(parameter.type)
         bottoms = [found[blob] for blob in parameter.bottom]
         blobs = [tuple(blob.shape.dim) for blob in stored]
         steps.append((parameter, row, bottoms, stored))
@@ -144,7 +147,7 @@ def test_a_batch_norm_of_any_dialect_takes_one_bottom(dialect):
 
 
 def test_an_alias_gives_the_row_of_its_type():
-    assert {alias: layers.find(alias).name for alias in layers.ALIASES} == layers.ALIASES
+    assert {alias: row_of(alias).name for alias in layers.ALIASES} == layers.ALIASES
 
 
 def test_no_alias_hides_a_type():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Iterable, List
 
 import pytest
 from nets import batch_norm, convolution, layer, model, numbers, text
@@ -15,8 +15,8 @@ def net(*layers: str) -> Net:
     return model(text(*layers), None).net
 
 
-def written(values: object) -> List[str]:
-    return [str(value) for value in values]  # type: ignore[attr-defined]
+def written(values: Iterable[Value]) -> List[str]:
+    return [str(value) for value in values]
 
 
 def test_a_layer_in_place_makes_a_new_version_of_its_blob() -> None:

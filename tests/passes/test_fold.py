@@ -6,7 +6,7 @@ from typing import Any, List, Sequence
 
 import numpy as np
 import pytest
-from nets import Fused, batch_norm, convolution, fuse, layer, numbers, records, scale, text
+from nets import Blobs, Fused, batch_norm, convolution, fuse, layer, numbers, records, scale, text
 
 from caffe_fuse.net.state import State
 from caffe_fuse.schema import messages as schema
@@ -160,7 +160,7 @@ def test_a_vanished_blob_names_the_one_that_holds_its_value() -> None:
     before += [layer("d2", "Dropout", "s", "d2"), layer("p", "Power", "d2", "p", "power_param { scale: 2 }")]
     fused = fuse(text(*before))
     assert dict.fromkeys(["c", "b", "d", "s", "d2"]) == fused.result.report.vanished_blobs
-    ones = {"c": [np.ones((6, 4, 3, 3), np.float32), np.ones(6, np.float32)], "s": [np.ones(6, np.float32)]}
+    ones: Blobs = {"c": [np.ones((6, 4, 3, 3), np.float32), np.ones(6, np.float32)], "s": [np.ones(6, np.float32)]}
     before = [convolution(), layer("p", "Power", "c", "p", "power_param { shift: 2 }"), scale("s", "p", "s", "")]
     assert {"c": None, "p": "s"} == fuse(text(*before), ones).result.report.vanished_blobs
 

@@ -46,6 +46,7 @@ def test_a_weight_reads_the_input_that_the_net_multiplies_it_with(name: str) -> 
     for place in range(count):
         ones["l"][0].reshape(-1)[place] = 1
         (version,) = trace(prototxt, nets.caffemodel(prototxt, ones), {"x": picture}, "TEST", np.float64).versions["y"]
+        assert version.value is not None
         expected.append(np.abs(version.value).max())
         ones["l"][0].reshape(-1)[place] = 0
     powers = LayerPowers(np.zeros(1, np.int64), inputs)

@@ -11,6 +11,7 @@ from nets import batch_norm, caffemodel, fuse, layer, model, numbers, scale, tex
 
 import caffe_fuse
 from caffe_fuse.blobs.blob import ArrayBlob
+from caffe_fuse.blobs.scaled import ScaledBlob
 from caffe_fuse.errors import InternalError
 from caffe_fuse.folding.result import Result
 from caffe_fuse.passes import Rewrite
@@ -170,8 +171,10 @@ def test_save_proves_what_it_has_written_and_leaves_nothing_where_that_fails(
     blobs = numbers(prototxt)
     result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), half_policy="off")
     (rewrite,) = result.facts.progress.rewrites
-    rewrite.after.blobs[0].factors.setflags(write=True)  # type: ignore[attr-defined]
-    rewrite.after.blobs[0].factors[5] *= 1.001  # type: ignore[attr-defined]
+    weights = rewrite.after.blobs[0]
+    assert isinstance(weights, ScaledBlob)
+    weights.factors.setflags(write=True)
+    weights.factors[5] *= 1.001
     with pytest.raises(InternalError, match="the proof of layer c failed: channel 5"):
         result.save(str(tmp_path / "out"))
     assert [] == list(tmp_path.iterdir())

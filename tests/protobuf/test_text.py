@@ -464,6 +464,7 @@ def test_insertions_at_one_place_keep_their_order() -> None:
 
 def test_deletions_may_overlap() -> None:
     assert b"a" == rendered(Edit(1, 5, b""), Edit(2, 4, b""), Edit(4, 9, b""))
+    assert b"ab: 2" == rendered(Edit(1, 5, b""), Edit(2, 4, b""))  # one within the other
 
 
 @pytest.mark.parametrize("text", [(b"x", b""), (b"", b"x"), (b"x", b"y")])

@@ -57,6 +57,8 @@ REMOVED: Dict[str, Tuple[bytes, str, bytes]] = {
     "the first line": (b"b: 2\nc: 3\n", "b", b"c: 3\n"),
     "the first line after a byte order mark": (MARK + b"b: 2\nc: 3\n", "b", MARK + b"c: 3\n"),
     "the last line without its end": (b"a: 1\nb: 2", "b", b"a: 1\n"),
+    "an indented last line without its end": (b"m {}\n  b: 2", "b", b"m {}\n"),
+    "the end of a last line without its end": (b"a: 1  b: 2 ", "b", b"a: 1 "),
     "a line with blanks at its end": (b"a: 1\nb: 2 \t\nc: 3", "b", b"a: 1\nc: 3"),
     "a line with a separator": (b"a: 1;\nb: 2 ;\nc: 3;\n", "b", b"a: 1;\nc: 3;\n"),
     "a line whose separator stands on the next": (b"a: 1\nb: 2\n;\nc: 3\n", "b", b"a: 1\nc: 3\n"),
@@ -137,6 +139,9 @@ def test_what_is_appended_keeps_its_order(body: bytes) -> None:
 def test_a_message_is_indented_as_the_file_is() -> None:
     assert b"m {\n\ta: 1\n\tp {\n\t\tq: 5\n\t\tr {\n\t\t\ts: 6\n\t\t}\n\t}\n}\n" == with_more(
         b"m {\n\ta: 1\n}\n", MESSAGE
+    )
+    assert b"    # why\nm {\n  a: 1\n  p {\n    q: 5\n    r {\n      s: 6\n    }\n  }\n}\n" == with_more(
+        b"    # why\nm {\n  a: 1\n}\n", MESSAGE
     )
     assert b"m {\n    a: 1\n    p {\n        q: 5\n        r {\n            s: 6\n        }\n    }\n}" == with_more(
         b"m {\n    a: 1\n}", MESSAGE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from caffe_fuse.errors import InputError, SystemFailure
 from caffe_fuse.protobuf import wire
-from caffe_fuse.protobuf.wire import DELIMITED, FIXED32, FIXED64, GROUP_START, VARINT, Source, WireField
+from caffe_fuse.protobuf.wire import DELIMITED, FIXED32, FIXED64, GROUP_START, VARINT, Overrun, Source, WireField
 
 
 def listed(message: bytes) -> List[WireField]:
@@ -88,6 +88,22 @@ def test_unpacked_numbers_of_one_field_come_as_one_run(width: int, repeats: int)
     run = WireField(5, kind, 0, 1, end, repeats)
     assert [run, WireField(2, DELIMITED, end, end + 2, end + 4)] == listed(message)
     assert width + 1 == run.stride
+
+
+@pytest.mark.parametrize("width", [4, 8])
+def test_numbers_whose_key_takes_two_bytes_are_fields_of_their_own(width: int) -> None:
+    kind = FIXED32 if width == 4 else FIXED64
+    entry = wire.tag(20, kind) + bytes(width)
+    places = range(0, 3 * len(entry), len(entry))
+    assert [WireField(20, kind, start, start + 2, start + 2 + width) for start in places] == listed(entry * 3)
+
+
+@pytest.mark.parametrize("end", [3, 6])
+def test_a_field_ends_within_its_message_though_the_file_goes_on(end: int) -> None:
+    """A message of the bytes before `end`, whose field of five bytes takes in what follows it."""
+    source = Source(b"\x0a\x05abcde" + b"\x10\x01")
+    with pytest.raises(Overrun, match=f"byte 0: field 1 needs 5 bytes, but only {end - 2} follow"):
+        list(wire.fields(source, 0, end))
 
 
 def test_a_run_that_its_message_cuts_off_is_refused() -> None:

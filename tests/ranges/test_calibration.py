@@ -21,7 +21,7 @@ import caffe_fuse
 from caffe_fuse import InputError
 from caffe_fuse.cli import process as cli
 from caffe_fuse.cli.samples import Pixels, open_samples
-from caffe_fuse.ranges.calibrate import Recorded, fingerprint
+from caffe_fuse.ranges.calibrate import _PIECE, Recorded, fingerprint
 
 NET = nets.text(
     nets.convolution(),
@@ -101,6 +101,14 @@ def test_property_ranges_are_those_of_the_finite_numbers_of_each_channel(x: np.n
         assert expected == (recorded.range.lows[channel], recorded.range.highs[channel])
 
 
+def test_numbers_are_counted_in_every_piece() -> None:
+    x = np.ones((1, 1, _PIECE + 5), np.float32)
+    x[..., _PIECE:] = 7e4
+    recorded = Recorded()
+    recorded.add(x)
+    assert ({0: _PIECE, 16: 5}, 5) == (recorded.histogram, recorded.kinds["overflow"])
+
+
 def test_values_that_do_not_agree_about_their_channels_have_one_range() -> None:
     recorded = Recorded()
     recorded.add(np.array([[1, 2]], np.float32))
@@ -136,6 +144,9 @@ def test_what_is_written_is_read_again(model: caffe_fuse.Model, tmp_path: Path) 
     again = caffe_fuse.read_ranges(tmp_path / "r.json")
     assert found.to_json() == again.to_json()
     assert "NaN" not in found.to_json()
+    for key, recorded in found.values.items():
+        assert [ends.tolist() for ends in recorded.range] == [ends.tolist() for ends in again.values[key].range]
+    assert (np.inf, -np.inf) == tuple(ends[1] for ends in again.values["", "x"].range)
 
 
 def test_of_two_layers_with_one_name_in_place_the_last_counts() -> None:

@@ -20,7 +20,9 @@ from caffe_fuse.execution.run import seeded
 from caffe_fuse.layers.ranges import Range
 from caffe_fuse.net.graph import Value
 from caffe_fuse.ranges.expected import Activation
-from caffe_fuse.ranges.predict import predicted
+from caffe_fuse.ranges.predict import multiplied, predicted
+from caffe_fuse.ranges.sums import SumBound
+from caffe_fuse.rescale.rescale import Exponents
 
 MEAN = np.array([3.5, -70, 0, 1, 2, -4])
 VARIANCE = np.array([4, 0.25, 1e6, 9, 16, 0])
@@ -89,6 +91,16 @@ def test_batch_statistics_say_nothing() -> None:
     assert {} == ends(caffe_fuse.predict(model_of(prototxt)).before)
 
 
+def test_a_batch_norm_that_scales_itself_turns_with_a_scale_below_0() -> None:
+    line = nets.layer("b", "BN", "c", "b", "bn_param { frozen: true eps: 0.001 }")
+    prototxt = nets.text(nets.convolution(), line, shape=(1, 4, 5, 6))
+    stored = [each.astype("f4") for each in (GAMMA, BETA, MEAN, VARIANCE)]
+    model = nets.model(prototxt, nets.caffemodel(prototxt, {**nets.numbers(prototxt), "b": stored}))
+    found = ends(caffe_fuse.predict(model, sigmas=2).before)
+    assert around(BETA, 2 * np.abs(GAMMA)) == found["b", "b"]
+    assert around(MEAN, 2 * np.sqrt(VARIANCE)) == found["c", "c"]
+
+
 def test_a_dialect_without_measured_statistics_says_nothing() -> None:
     prototxt = nets.text(
         nets.convolution(), nets.layer("b", "BN", "c", "b", "bn_param { bn_mode: INFERENCE }"), shape=(1, 4, 5, 6)
@@ -125,6 +137,18 @@ def test_rescaled_channels_are_predicted_with_their_powers() -> None:
     np.testing.assert_array_equal(np.ldexp(expected[name].range.highs, exponents), rows[name].range.highs)
     assert expected[name].overflow.size
     assert not rows[name].overflow.size
+
+
+def test_powers_on_another_axis_than_the_channels_widen_the_whole_range() -> None:
+    """Numbers from -1 to 4, times 1/4 or 8, whatever their channel; on the channels' axis each by its own."""
+    found = Range(np.array([-1.0, 2.0]), np.array([1.0, 4.0]))
+    assert [[-8.0], [32.0]] == [side.tolist() for side in multiplied(found, Exponents(3, (0, 3, -2)))]
+    assert [[-8.0, 0.5], [8.0, 1.0]] == [side.tolist() for side in multiplied(found, Exponents(1, (3, -2)))]
+
+
+def test_a_sum_that_may_reach_65520_overflows() -> None:
+    bounds = np.array([65519.99, 65520, 1, np.inf], np.float32)
+    assert [1, 3] == SumBound("l", 9, bounds).overflow.tolist()
 
 
 @pytest.mark.parametrize("sigmas", [0, -1, float("nan"), float("inf")])

@@ -57,7 +57,7 @@ def _fill(new: Any, old: Any, pad: Any) -> None:
     label = old.type.upper()
     label = _TYPES.get(label, label)
     new.type = new.DESCRIPTOR.enum_types_by_name["LayerType"].values_by_name[label].number
-    settings = getattr(new, f"{label.lower()}_param", None)
+    settings: Any = getattr(new, f"{label.lower()}_param", None)
     names = set() if settings is None else {field.name for field in settings.DESCRIPTOR.fields}
     for field, value in old.ListFields():
         name = _RENAMED.get(field.name, field.name)

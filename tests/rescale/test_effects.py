@@ -38,7 +38,8 @@ def chain(bias: float = 0.0) -> Net:
     """x of two channels -> c of three -> d of two."""
     weights = np.array([[1, 2 + 2.0**-12], [3, 0], [1e-9, 0]]).reshape(3, 2, 1, 1)
     last = np.array([[1, 2, 1], [0, 4, 1]]).reshape(2, 3, 1, 1)
-    return net_of(text(FIRST, LAST, shape=(1, 2, 3, 3)), {"c": [weights, [0.0, 0, 0]], "d": [last, [bias, 0]]})
+    blobs = {"c": [weights, np.zeros(3)], "d": [last, np.array([bias, 0])]}
+    return net_of(text(FIRST, LAST, shape=(1, 2, 3, 3)), blobs)
 
 
 @pytest.mark.parametrize("bias", [0.0, 10.0])
@@ -62,6 +63,14 @@ def test_a_channel_without_effect_is_dead() -> None:
     net = chain()
     groups = groups_of(net)
     assert [False, False, False, True] == Effects(net.layers, groups).dead.tolist()
+
+
+def test_what_the_net_reads_is_never_dead() -> None:
+    """However little it adds: all inputs of a net, and what no power of two passes through, are one group."""
+    weights, bias = np.full((3, 2, 1, 1), 1e-6), np.full(3, 10.0)
+    blobs = {"c": [weights, bias], "d": [np.ones((2, 3, 1, 1)), np.zeros(2)]}
+    net = net_of(text(FIRST, LAST, shape=(1, 2, 3, 3)), blobs)
+    assert [False] * 4 == Effects(net.layers, groups_of(net)).dead.tolist()
 
 
 @pytest.mark.parametrize("bias", ["true", "false"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, Sequence
+from typing import Any, Dict, FrozenSet, Sequence
 
 import nets
 import numpy as np
@@ -47,7 +47,7 @@ def test_families_are_disjoint_and_hold_every_group_but_0() -> None:
     assert 9 == groups.size
 
 
-PINS = {
+PINS: Dict[str, Dict[str, Any]] = {
     "c is an output of the net": {"lines": [FIRST]},
     "--keep-blob names c": {"lines": [FIRST, SECOND], "keep_blobs": frozenset({"c"})},
     "--keep names Convolution c": {"lines": [FIRST, SECOND], "kept": ["c"]},
@@ -69,7 +69,7 @@ PINS = {
 @pytest.mark.parametrize("expected", PINS)
 def test_what_pins_a_blob_is_the_reason(expected: str) -> None:
     options = dict(PINS[expected])
-    groups = groups_of(*options.pop("lines"), **options)  # type: ignore[arg-type, misc]
+    groups = groups_of(*options.pop("lines"), **options)
     assert [0, 0, 0, 0] == of(groups)["c"].tolist()
     assert expected == reason(groups, "c")
 

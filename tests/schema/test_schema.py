@@ -21,6 +21,7 @@ from caffe_fuse.errors import TextError
 from caffe_fuse.protobuf.text import parse
 from caffe_fuse.schema import messages as schema
 from caffe_fuse.schema import names
+from caffe_fuse.schema.spelling import nearest
 
 DESCRIPTOR = PROJECT / "caffe_fuse" / "schema" / "caffe.desc"
 
@@ -148,6 +149,26 @@ def test_another_type_in_a_field_of_another_caffe_is_unknown() -> None:
     assert 0.0010000000474974513 == typed.message.batch_norm_param.eps
 
 
+def test_of_a_list_with_a_wrong_value_nothing_is_taken() -> None:
+    typed = read("permute_param { order: 0 order: [2, x, 1] }")
+    assert ["permute_param.order"] == [unknown.path for unknown in typed.unknown]
+    assert [0] == list(typed.message.permute_param.order)
+
+
+def test_a_copy_for_a_file_has_only_fields_that_bvlc_caffe_has() -> None:
+    full = message("name: 'a' permute_param { order: 1 } batch_norm_param { eps: 0.5 scale_bias: true }")
+    assert message("name: 'a' batch_norm_param { eps: 0.5 }") == schema.without_foreign(full)
+    assert full.HasField("permute_param")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("RELU", "ReLU"), ("relu", "ReLU"), ("Convolutoin", "Convolution"), ("softMax", "Softmax"), ("Conv", "")],
+)
+def test_a_misspelt_word_is_the_known_one_that_is_nearly_so_in_any_case(name: str, meant: str) -> None:
+    assert meant == nearest(name, ["ReLU", "Convolution", "Softmax"])
+
+
 WRONG = {
     "a float for an integer": ("convolution_param { num_output: 64.0 }", "1:33", "64.0"),
     "a negative number for an unsigned one": ("convolution_param { num_output: -1 }", "1:33", "-1"),
@@ -207,7 +228,8 @@ def _spell_as_protobuf(message: Any) -> None:
 
 
 def _unknown_numbers(part: Any) -> List[int]:
-    found = [field.field_number for field in unknown_fields.UnknownFieldSet(part)]
+    unknown = unknown_fields.UnknownFieldSet(part)
+    found = [unknown[place].field_number for place in range(len(unknown))]
     for field, value in part.ListFields():
         if field.message_type is not None:
             for child in value if field.is_repeated else [value]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import nets
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from caffemodel_bytes import ENCODINGS, NUMBERS, SHAPE, VALUES, doubles, field, 
 
 from caffe_fuse.blobs.blob import FLOAT16, FLOAT32, FLOAT64, ArrayBlob
 from caffe_fuse.errors import InputError
+from caffe_fuse.schema import messages as schema
 from caffe_fuse.weights.blobproto import encoded_around
 
 PROTOTXT = nets.text(
@@ -62,6 +65,14 @@ def test_a_blob_without_numbers_stops_what_uses_it_and_nothing_else(blob: bytes,
     plain = nets.text(nets.layer("r", "ReLU", "x", "r"), shape=(1, 3))
     content = layer("i", blob + SHAPE) + layer("r", kind="ReLU")
     assert content == nets.fuse(plain, weights=content).weights
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (0, 3), (2, 3), (1, 300, 1, 1)])
+def test_a_shape_is_encoded_as_protobuf_does(shape: Tuple[int, ...]) -> None:
+    expected = schema.new("BlobProto")
+    expected.shape.SetInParent()
+    expected.shape.dim.extend(shape)
+    assert expected.SerializeToString() == encoded_around(ArrayBlob(np.zeros(shape, np.float32)), False)[1]
 
 
 @pytest.mark.parametrize("dtype", [FLOAT16, FLOAT32, FLOAT64])

@@ -13,6 +13,7 @@ from caffemodel_bytes import (
     NUMBERS,
     SHAPE,
     VALUES,
+    doubles,
     field,
     layer,
     nets,
@@ -66,6 +67,7 @@ class TestBlobs:
             (field(7, field(1, 2) + field(1, 3)), (2, 3)),
             (field(7, field(1, 2)) + field(7, field(1, 3)), (2, 3)),
             (field(1, 1) + field(2, 1) + field(3, 2) + field(4, 3), (1, 1, 2, 3)),
+            (field(1, 1) + field(3, 7) + field(4, 9) + field(2, 1) + field(4, 3) + field(3, 2), (1, 1, 2, 3)),
             (
                 field(1, 1) + field(2, 6) + field(3, 1) + field(4, 1) + field(7, field(1, b"\x07")),
                 (1, 6, 1, 1),
@@ -101,9 +103,16 @@ class TestBlobs:
         with pytest.raises(InputError, match=r"^net\.caffemodel: layer conv1, blob 1: holds 6 elements"):
             scan(content)
 
-    def test_numbers_cut_in_the_middle_are_refused(self) -> None:
-        with pytest.raises(InputError, match="23 bytes of values are not a multiple of 4"):
-            only_blob(field(5, singles(VALUES)[:-1]), SHAPE)
+    @pytest.mark.parametrize("missing", [1, 2, 3])
+    def test_numbers_cut_in_the_middle_are_refused(self, missing: int) -> None:
+        with pytest.raises(InputError, match=f"{24 - missing} bytes of values are not a multiple of 4"):
+            only_blob(field(5, singles(VALUES)[:-missing]), SHAPE)
+        with pytest.raises(InputError, match=f"{48 - missing} bytes of values are not a multiple of 8"):
+            only_blob(field(8, doubles(VALUES)[:-missing]), SHAPE)
+
+    def test_of_two_pieces_of_raw_data_the_last_counts_as_for_protobuf(self) -> None:
+        twice = field(10, 0) + field(12, singles([9.0] * 6)) + field(10, 1) + field(12, singles(VALUES))
+        assert NUMBERS.tolist() == only_blob(twice, SHAPE).array().tolist()
 
     @pytest.mark.parametrize(
         ("numbers", "problem"),
@@ -160,13 +169,21 @@ class TestRead:
         record = scan(field(100, b"")).layers[0]
         assert (record.name, record.type, record.bottoms, record.tops, record.blobs) == ("", None, (), (), ())
 
+    def test_of_two_names_and_types_the_last_counts_as_for_protobuf(self) -> None:
+        twice = field(1, b"one") + field(2, b"ReLU") + field(1, b"two") + field(2, b"TanH")
+        record, message = scan(field(100, twice)).layers[0], parsed(field(100, twice)).layer[0]
+        assert ("two", "TanH") == (message.name, message.type) == (record.name, record.type)
+
+    def test_a_v1_type_below_0_is_its_number(self) -> None:
+        assert "V1:-3" == scan(field(2, field(4, b"a") + field(5, -3))).layers[0].type
+
     def test_v1_layers_have_todays_types(self) -> None:
         old = field(4, b"conv1") + field(5, 4) + field(2, b"data") + field(3, b"out") + field(6, unpacked([5.0]))
         stranger = field(4, b"bn1") + field(5, 47)
         weights = scan(field(2, old) + field(2, stranger))
         conv, other = weights.layers
         assert (weights.generation, conv.name, conv.type) == ("V1", "conv1", "Convolution")
-        assert (conv.bottoms, conv.tops, conv.blobs[0].array()) == (("data",), ("out",), 5.0)
+        assert (conv.bottoms, conv.tops, conv.blobs[0].array().item()) == (("data",), ("out",), 5.0)
         assert (other.name, other.type) == ("bn1", "V1:47")
 
     def test_v0_layers_stand_inside_and_have_todays_types(self) -> None:
@@ -174,7 +191,7 @@ class TestRead:
         weights = scan(field(2, field(2, b"data") + field(1, old) + field(3, b"out")) + field(2, field(3, b"x")))
         conv, other = weights.layers
         assert (weights.generation, conv.name, conv.type) == ("V0", "conv1", "Convolution")
-        assert (conv.bottoms, conv.tops, conv.blobs[0].array()) == (("data",), ("out",), 5.0)
+        assert (conv.bottoms, conv.tops, conv.blobs[0].array().item()) == (("data",), ("out",), 5.0)
         assert (other.name, other.type, other.tops) == ("", None, ("x",))
 
     def test_a_layer_of_too_many_fields_is_refused(self) -> None:

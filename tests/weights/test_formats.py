@@ -20,7 +20,8 @@ from reference.files import message_class, read_net, read_weights
 from strategies_nets import nets as any_nets
 
 import caffe_fuse
-from caffe_fuse.blobs.blob import FLOAT16
+from caffe_fuse.blobs.blob import FLOAT16, ArrayBlob
+from caffe_fuse.blobs.scaled import ScaledBlob
 from caffe_fuse.cli import process as cli
 from caffe_fuse.folding.save import prove_written, rendered
 from caffe_fuse.weights import FORMATS
@@ -339,17 +340,19 @@ class TestHalves:
         """w * s lies just above the midpoint of two fp16 values, and float32 would round it to the midpoint."""
         prototxt = nets.text(nets.convolution(settings="bias_term: false"), nets.scale(bottom="c"))
         weights = np.full((6, 4, 3, 3), 1 + 2**-11, np.float32)
-        blobs = {"c": [weights], "s": [np.full(6, 1, np.float32), np.zeros(6, np.float32)]}
+        blobs: Arrays = {"c": [weights], "s": [np.full(6, 1, np.float32), np.zeros(6, np.float32)]}
         model = loaded(tmp_path, prototxt, nets.caffemodel(prototxt, blobs))
         (rewrite,) = caffe_fuse.fuse(model, half_policy="off").facts.progress.rewrites
         kernel, bias = rewrite.after.blobs
-        above = type(kernel)(kernel.base, kernel.layout, np.full(6, 1 + 2**-40))  # type: ignore[attr-defined, call-arg]
+        assert isinstance(kernel, ScaledBlob)
+        above = ScaledBlob(kernel.base, kernel.layout, np.full(6, 1 + 2**-40))
         assert {1.0} == set(kernel.in_type(FLOAT16).array().ravel().tolist())
         assert {1 + 2**-10} == set(above.in_type(FLOAT16).array().ravel().tolist())
         assert {1.0} == set(above.array().astype(np.float16).ravel().tolist())  # rounded twice
         assert [1 + 2**-10] == above.in_type(FLOAT16).take(np.array([7])).tolist()
-        exact = type(bias)(np.array([1 + 2**-11 + 2**-40]), bias.dtype)  # type: ignore[call-arg]
-        assert (1 + 2**-10, 1.0) == (exact.in_type(FLOAT16).array()[0], np.float16(exact.array()[0]))
+        assert isinstance(bias, ArrayBlob)
+        exact = ArrayBlob(np.array([1 + 2**-11 + 2**-40]), bias.dtype)
+        assert (1 + 2**-10, 1.0) == (exact.in_type(FLOAT16).array()[0], float(np.float16(exact.array()[0])))
 
     def test_weight_layers_are_halves_and_others_are_not(self, tmp_path: Path) -> None:
         content = nets.caffemodel(self.NET, nets.numbers(self.NET))
@@ -382,10 +385,8 @@ class TestHalves:
 
     @pytest.mark.parametrize("value", [65520.0, -1e30, np.inf, np.nan])
     @pytest.mark.parametrize("place", [0, 1])
-    @pytest.mark.parametrize("options", [{}, {"force": True}])
-    def test_what_a_half_cannot_hold_stops_it(
-        self, value: float, place: int, options: Dict[str, bool], tmp_path: Path
-    ) -> None:
+    @pytest.mark.parametrize("force", [False, True])
+    def test_what_a_half_cannot_hold_stops_it(self, value: float, place: int, force: bool, tmp_path: Path) -> None:
         prototxt = nets.text(nets.convolution())
         arrays = [nets.spread((6, 4, 3, 3), 1), nets.spread((6,), 2)]
         arrays[place].reshape(-1)[3] = value
@@ -393,7 +394,7 @@ class TestHalves:
         result = caffe_fuse.fuse(model, half_policy="off", blob_type="float16")
         assert (False, 1) == (result.safe, result.report.status)
         with pytest.raises(caffe_fuse.UnsafeResult, match=r"float16 cannot hold .*\(first: c\); save it as float32"):
-            result.save(tmp_path / "out", **options)
+            result.save(tmp_path / "out", force=force)
         assert [] == list(tmp_path.glob("*out*"))
 
     def test_the_largest_number_that_a_half_holds_is_written(self, tmp_path: Path) -> None:
@@ -477,7 +478,7 @@ class TestCommand:
     def test_what_there_is_not_is_an_input_error(self, name: str) -> None:
         options: Dict[str, Any] = {name: "float8"}
         prototxt = nets.text(nets.convolution())
-        with pytest.raises(caffe_fuse.InputError, match=f"there is no {name.replace('_', ' ')} float8; choose from "):
+        with pytest.raises(caffe_fuse.InputError, match=f"{name.replace('_', ' ')} float8 is not known; choose from "):
             caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt))), **options)
 
     def test_the_format_stays_what_it_was(self) -> None:

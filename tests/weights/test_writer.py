@@ -22,7 +22,7 @@ from caffemodel_bytes import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caffe_fuse.blobs.blob import FLOAT16, FLOAT32, ArrayBlob, Blob, Reader
+from caffe_fuse.blobs.blob import CHUNK, FLOAT16, FLOAT32, FLOAT64, ArrayBlob, Blob, Reader
 from caffe_fuse.blobs.scaled import Layout, ScaledBlob
 from caffe_fuse.errors import InputError, InternalError
 from caffe_fuse.protobuf.wire import Source
@@ -337,7 +337,36 @@ class TestV0:
         assert BIAS.tolist() == list(messages[1].layer.blobs[0].data)
 
 
+class TestLong:
+    """Pieces that are copied, or come, in several parts."""
+
+    @pytest.mark.parametrize("count", [1 << 16, (1 << 16) + 1, 300_000])
+    def test_a_long_layer_that_is_kept_is_the_same(self, count: int) -> None:
+        long = layer("long", field(5, singles(np.arange(count))) + field(7, field(1, count)))
+        weights = scan(field(1, b"net") + long + layer("short", PACKED))
+        new = written(weights, [Kept(weights.layers[0]), same(weights.layers[1], tops=("renamed",))])
+        assert field(1, b"net") + long == new[: -len(layer("short", PACKED)) - 2]
+        assert ["renamed"] == list(parsed(new).layer[1].top)
+
+    @pytest.mark.parametrize("dtype", [FLOAT16, FLOAT32, FLOAT64])
+    def test_numbers_of_several_chunks_follow_each_other(self, dtype: np.dtype) -> None:
+        numbers = (np.arange(2 * CHUNK + 5) % 2011).astype(dtype)
+        weights = scan(layer("one", PACKED))
+        new = scan(written(weights, [same(weights.layers[0], blobs=(ArrayBlob(numbers),))])).layers[0].blobs[0]
+        assert dtype == new.dtype
+        assert numbers.tobytes() == new.array().tobytes()
+
+
 class TestLimits:
+    def test_the_largest_file_is_one_that_caffe_reads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        weights = scan(layer("conv1", PACKED))
+        plan = [Kept(weights.layers[0])]
+        monkeypatch.setattr("caffe_fuse.weights.caffemodel_writer.LARGEST_FILE", weights.source.size)
+        assert weights.source.size == len(written(weights, plan))
+        monkeypatch.setattr("caffe_fuse.weights.caffemodel_writer.LARGEST_FILE", weights.source.size - 1)
+        with pytest.raises(InputError, match="but Caffe reads"):
+            written(weights, plan)
+
     def test_a_file_that_caffe_could_not_read_is_refused_before_it_is_written(self) -> None:
         weights = scan(layer("conv1"))
         huge = ArrayBlob(np.broadcast_to(np.float32(0), (1 << 29,)))

@@ -1,0 +1,87 @@
+"""Faults in caffe_fuse/folding/."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from .mutant import Mutant
+
+DIAGNOSIS = "folding/diagnosis.py"
+REPAIR = "folding/repair.py"
+RESULT = "folding/result.py"
+
+TEST_NOISE = "tests/judging/test_noise.py"
+TEST_RESCALE = "tests/rescale/test_rescale.py"
+
+MUTANTS: Tuple[Mutant, ...] = (
+    Mutant(
+        "the gain of a fold is signed",
+        DIAGNOSIS,
+        "gain = np.abs(weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1))",
+        "gain = weights.factors if isinstance(weights, ScaledBlob) else weights.array().reshape(-1)",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "the last BatchNorm of a chain is its cause",
+        DIAGNOSIS,
+        "for layer in rewrite.before if layer.is_batch_norm",
+        "for layer in reversed(rewrite.before) if layer.is_batch_norm",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "a bias in reports is judged without its weights",
+        DIAGNOSIS,
+        "decibels(stats.signal + self.stats(layer, 0, doubtful).signal, stats.noise)",
+        "decibels(stats.signal, stats.noise)",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "a channel with a bias and without weights is dead",
+        DIAGNOSIS,
+        "zeros = zeros & (bias.array().reshape(-1) == 0)",
+        "zeros = zeros",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "a channel that overflows can be dead as well",
+        DIAGNOSIS,
+        '        states[broken] = "overflow"\n',
+        "",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "the worst channels come last",
+        DIAGNOSIS,
+        "(STATES.index(each[1].state), each[1].snr, -each[1].max_abs)",
+        "(-STATES.index(each[1].state), each[1].snr, -each[1].max_abs)",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "what matters to no sum is told as lost",
+        DIAGNOSIS,
+        '        states[weak[share <= NO_EFFECT]] = "dead"\n',
+        "",
+        "tests/folding/test_diagnosis.py",
+    ),
+    Mutant(
+        "range repair forgets the device",
+        REPAIR,
+        "        policy=options.policy,\n",
+        "",
+        TEST_RESCALE + "::test_small_weights_are_repaired_for_a_device_that_takes_them_for_0",
+    ),
+    Mutant(
+        "what is stored is not what is compared",
+        RESULT,
+        "net=stored(self.model.net, self.options.blob_type)",
+        "net=self.model.net",
+        TEST_NOISE + "::test_fuse_compares_the_numbers_as_they_are_stored",
+    ),
+    Mutant(
+        "a BatchNorm may remain",
+        RESULT,
+        "[] if options.allow_bn else verdict.remaining(",
+        "[] if not options.strict else verdict.remaining(",
+        "tests/judging/test_verdict.py",
+    ),
+)
