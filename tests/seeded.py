@@ -52,7 +52,7 @@ def fold(path: Path, shapes: Mapping[str, Shape], for_the_judge: Mapping[bytes, 
     drawn = decide(model.net.with_layers([numbered(layer, seeds) for layer in model.net.layers])).net
     before = gentle(drawn, trace(judged(text_before), stored(drawn), inputs))
     progress = passes.run(before)
-    dropped = dropped_layers(before, model.excluded, progress.rewrites)
+    dropped = dropped_layers(before, model.excluded, progress)
     text = model.document.render(edits(model.document, before, progress.net, dropped))
     compared = truth.compare(judged(text_before), stored(before), judged(text), stored(progress.net), inputs)
     refused = {each.layer.name: each.reason for each in progress.refusals.values()}

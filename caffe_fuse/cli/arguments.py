@@ -74,7 +74,7 @@ def _add_fuse(commands: Any) -> None:
     fuse.add_argument(
         "--folds",
         choices=("direct", "all"),
-        default="all",
+        default="direct",
         help="direct: only into the layer before; all: also through layers such as Concat, and into the layer after",
     )
     fuse.add_argument(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
+from ..net.cost import Savings
 from ..net.graph import Layer
 from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activations
@@ -71,6 +72,7 @@ class Report(NamedTuple):
     refused: Tuple[Refused, ...]
     vanished_blobs: Mapping[str, Optional[str]]
     carried: Tuple[Move, ...]
+    savings: Savings
     dropped: Tuple[Layer, ...]
     before: HalfReport
     after: HalfReport

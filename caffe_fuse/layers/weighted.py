@@ -80,8 +80,8 @@ def _absorb(
     if bias.size != channels:
         return Refusal(f"it has a bias of {bias.size} elements for {channels} channels")
     with np.errstate(over="ignore", invalid="ignore"):
-        shifted = bias.reshape(-1) if inflow is None else bias.reshape(-1) + _shifts(blobs[0], placed, inflow)
-        new_bias = shifted * scale + affine.shift
+        inner = bias.reshape(-1) if inflow is None else bias.reshape(-1) + _shifts(blobs[0], placed, inflow)
+        new_bias = inner * scale + affine.shift
     refusal = _not_finite(scale, affine.shift, new_bias)
     if refusal is not None:
         return refusal

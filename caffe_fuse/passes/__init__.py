@@ -45,7 +45,7 @@ _INDIRECT = ("carry backward", FORWARD.name)
 
 
 def run(
-    net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None, folds: str = "all"
+    net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None, folds: str = "direct"
 ) -> Progress:
     """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.
 

@@ -38,6 +38,7 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "refused": [_refused(refused, report.typed) for refused in report.refused],
         "batch_norms": [{"layer": layer.name, "type": layer.type, "line": layer.line} for layer in report.remaining],
         "vanished_blobs": dict(report.vanished_blobs),
+        "cost": {moment: cost._asdict() for moment, cost in report.savings._asdict().items()},
         "half": _half(report),
         "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
         "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],

@@ -50,7 +50,7 @@ def absorber(type_name):
 
 def absorbed(text, blobs, affine):
     parameter = layer(text)
-    return absorber(parameter.type).absorb(parameter, [ArrayBlob(blob) for blob in blobs], affine)
+    return absorber(parameter.type).absorb(parameter, [ArrayBlob(blob) for blob in blobs], affine, None)
 
 
 def distinct_affine(channels):
@@ -114,7 +114,7 @@ def test_a_scalar_affine_serves_every_channel():
 def test_a_created_bias_sets_bias_term_in_a_copy():
     parameter = layer(NO_BIAS)
     before = parameter.SerializeToString()
-    new = absorber("InnerProduct").absorb(parameter, [ArrayBlob(MATRIX)], distinct_affine(2))
+    new = absorber("InnerProduct").absorb(parameter, [ArrayBlob(MATRIX)], distinct_affine(2), None)
     assert isinstance(new, Absorbed)
     assert (True, before) == (new.parameter.inner_product_param.bias_term, parameter.SerializeToString())
 

@@ -104,4 +104,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         " <= bound)",
         TEST_PROOF + "::test_a_number_that_is_not_finite_is_found",
     ),
+    Mutant(
+        "a folded layer has the range of its own old top",
+        "passes/rewrite.py",
+        "last = rewrite.before[-1]\n            found",
+        "last = rewrite.before[0]\n            found",
+        "tests/ranges/test_prediction.py",
+    ),
 )

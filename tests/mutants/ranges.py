@@ -26,13 +26,6 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/ranges/test_prediction.py",
     ),
     Mutant(
-        "a folded layer has the range of its own old top",
-        PREDICT,
-        "rewrite.after.index: rewrite.before[-1] for",
-        "rewrite.after.index: rewrite.before[0] for",
-        "tests/ranges/test_prediction.py",
-    ),
-    Mutant(
         "signed weights in the bound of a sum",
         SUMS,
         "np.abs(blob.array()).astype(np.float32)",

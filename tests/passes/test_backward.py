@@ -13,13 +13,13 @@ SHAPE = (2, 4, 5, 6)
 
 
 def carried(layers: Sequence[str], after: Sequence[str], **options: Any) -> Fused:
-    """As `becomes`; the second fold of the result changes nothing."""
-    return becomes(layers, after, **options)
+    """As `becomes`, with all folds."""
+    return becomes(layers, after, **{"folds": "all", **options})
 
 
 def left(reason: str, *layers: str, name: str = "b", **options: Any) -> None:
-    """The chain becomes a Scale, with this reason, and no blob changes its value."""
-    fused = fuse(text(*layers), **options)
+    """Asserts that the chain becomes a Scale, with this reason, and no blob changes its value."""
+    fused = fuse(text(*layers), **{"folds": "all", **options})
     assert () == fused.violations(SHAPE)
     converted = {each.after.name: each.reason for each in fused.result.report.converted}
     assert reason == {**fused.refused, **converted}[name]
@@ -122,7 +122,7 @@ def test_what_one_move_leaves_lets_the_next_chain_move() -> None:
         *(layer("e", "Concat", "c1 c2", "e"), batch_norm("b1", "e", "e")),
         *(layer("cat", "Concat", "e c3", "cat"), batch_norm("b2", "cat", "cat")),
     ]
-    fused = fuse(text(*layers))
+    fused = fuse(text(*layers), folds="all")
     assert () == fused.violations(SHAPE)
     assert "BatchNorm" not in fused.prototxt.decode()
     assert "Scale" not in fused.prototxt.decode()
@@ -208,7 +208,7 @@ def test_sharers_that_get_the_same_fold() -> None:
     shared = 'param { name: "w" } param { name: "v" }'
     two = [convolution("c1", top="c1", rest=shared), convolution("c2", top="c2", rest=shared)]
     along = layer("cat", "Concat", "c1 c2", "cat", "concat_param { axis: 2 }")
-    fused = fuse(text(*two, along, batch_norm("b", "cat", "b")))
+    fused = fuse(text(*two, along, batch_norm("b", "cat", "b")), folds="all")
     assert () == fused.violations(SHAPE)
     assert [] == list(fused.result.report.converted)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from nets import batch_norm, convolution, fuse, layer, scale, text
+from test_backward import carried as becomes
 from test_backward import left
-from test_fold import becomes
 
 RELU = layer("r", "ReLU", "x", "r")
 
@@ -109,7 +109,7 @@ def test_keep_names_the_layer_after_it() -> None:
     left("--keep names Convolution c", RELU, batch_norm("b", "r", "b"), convolution(bottom="b"), keep=["c"])
 
 
-def test_an_old_layer_is_not_needed_for_a_scale_to_go() -> None:
+def test_only_direct_folds() -> None:
     layers = [RELU, batch_norm("b", "r", "b"), convolution(bottom="b")]
     left("it reads the output of ReLU r, which cannot absorb it", *layers, folds="direct")
-    assert [] == list(fuse(text(*layers)).result.report.converted)
+    assert [] == list(fuse(text(*layers), folds="all").result.report.converted)
