@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,9 +23,10 @@ def test_the_text_of_a_fault_stands_once_in_its_file(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_the_test_of_a_fault_exists(mutant: Mutant) -> None:
-    path, _, name = mutant.test.partition("::")
+    path, *names = mutant.test.split("::")
     content = (PROJECT / path).read_text()
-    assert name == "" or f"\ndef {name.partition('[')[0]}(" in content
+    for name in names:
+        assert re.search(rf"^ *(def|class) {name.partition('[')[0]}\b", content, re.MULTILINE)
 
 
 def test_each_file_lists_the_faults_of_a_room() -> None:

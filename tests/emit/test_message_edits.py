@@ -99,6 +99,6 @@ def test_what_is_new_takes_the_place_of_a_message_that_goes() -> None:
         message.ClearField("phase")
         message.scale_param.filler.value = 0.5
 
-    source = 'name: "n"\nphase: TEST\nbatch_norm_param {\n  eps: 0.5\n}\ntop: "y"\n'
+    source = 'name: "n"\nbatch_norm_param {\n  eps: 0.5\n}\ntop: "y"\nphase: TEST\n'
     expected = 'name: "n"\nscale_param {\n  filler {\n    value: 0.5\n  }\n}\ntop: "y"\n'
     assert expected == edited(source, change)

@@ -107,6 +107,16 @@ def test_a_blob_that_a_relu_ends_may_be_as_far_off_as_its_numbers_before() -> No
     assert 4 * float(np.spacing(np.float32(1000))) == row.bound
 
 
+def test_of_a_blob_only_its_last_value_is_compared() -> None:
+    """Six times x at once, and in place twice three times it."""
+    once = text(layer("p", "Power", "x", "p", "power_param { scale: 6 }"))
+    first = layer("p", "Power", "x", "p", "power_param { scale: 3 }")
+    twice = text(first, layer("q", "Power", "p", "p", "power_param { scale: 2 }"))
+    for pair in ((once, twice), (twice, once), (twice, twice)):
+        found = caffe_fuse.verify(*(model_of(prototxt, {}) for prototxt in pair), half_policy="off")
+        assert (["p"], True) == ([row.blob for row in found.rows], found.equal)
+
+
 def test_a_tolerance_is_a_share_of_the_largest_magnitude() -> None:
     prototxt = text(scale(bottom="x"), shape=(1, 2))
     first, second = (

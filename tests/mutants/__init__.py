@@ -23,6 +23,7 @@ from . import (
     layers_space,
     net,
     passes,
+    protobuf,
     ranges,
     rescale,
     schema,
@@ -31,6 +32,7 @@ from . import (
 from .mutant import PROJECT, Mutant
 
 LISTS = (
+    protobuf,
     files,
     schema,
     blobs,

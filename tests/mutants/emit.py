@@ -9,8 +9,10 @@ from .mutant import Mutant
 DROPPED = "emit/dropped.py"
 FORMATS = "emit/formats.py"
 RECORDS = "emit/records.py"
+TEXT = "emit/text.py"
 
 TEST_EMIT = "tests/emit/test_emit.py"
+TEST_MESSAGE_EDITS = "tests/emit/test_message_edits.py"
 TEST_BATCH_NORM = "tests/layers/test_batch_norm.py"
 TEST_FOLD = "tests/passes/test_fold.py"
 
@@ -42,5 +44,75 @@ MUTANTS: Tuple[Mutant, ...] = (
         "            record.name in taken ",
         "            record.name is taken ",
         TEST_EMIT + "::test_of_two_records_of_a_changed_layer_one_is_left",
+    ),
+    Mutant(
+        "of several values the first is changed",
+        TEXT,
+        "zip(values[-len(pairs) :], pairs)",
+        "zip(values[: len(pairs)], pairs)",
+        TEST_MESSAGE_EDITS + "::test_a_field_that_changes",
+    ),
+    Mutant(
+        "a float is written with the digits of a double",
+        TEXT,
+        "str(np.float32(value))",
+        "str(value)",
+        TEST_MESSAGE_EDITS + "::test_a_field_that_changes",
+    ),
+    Mutant(
+        "a whole number of a float keeps its point",
+        TEXT,
+        'return text[: -len(".0")].encode() if text.endswith(".0") else text.encode()',
+        "return text.encode()",
+        TEST_MESSAGE_EDITS + "::test_a_field_that_changes",
+    ),
+    Mutant(
+        "a control character of two octal digits",
+        TEXT,
+        'f"\\\\{ord(match.group()):03o}"',
+        'f"\\\\{ord(match.group()):o}"',
+        TEST_MESSAGE_EDITS + "::test_a_field_that_changes",
+    ),
+    Mutant(
+        "an enum is written as its number",
+        TEXT,
+        "str(field.enum_type.values_by_number[value].name).encode()",
+        "str(value).encode()",
+        TEST_MESSAGE_EDITS + "::test_a_field_that_changes",
+    ),
+    Mutant(
+        "two fields on one line leave it blank",
+        TEXT,
+        '.strip(b" \\t;,"):',
+        '.strip(b" \\t"):',
+        TEST_MESSAGE_EDITS + "::test_fields_that_go_leave_no_blank_line",
+    ),
+    Mutant(
+        "a new layer on one line where the old ones have several",
+        TEXT,
+        'on_one_line = b"\\n" not in document.source[layer.field.start : layer.field.end]',
+        "on_one_line = True",
+        TEST_EMIT + "::test_a_new_layer_has_lines_where_the_one_before_it_has",
+    ),
+    Mutant(
+        "what is added takes the place of any field",
+        TEXT,
+        "(not _is_message(old[field.name]), -field.start)",
+        "-field.start",
+        TEST_MESSAGE_EDITS + "::test_what_is_new_takes_the_place_of_a_message_that_goes",
+    ),
+    Mutant(
+        "a string has other quotes",
+        TEXT,
+        "_spelled(field, now, value.text[:1])",
+        "_spelled(field, now)",
+        TEST_EMIT + "::test_only_what_changes_is_edited",
+    ),
+    Mutant(
+        "a line break stands in a string",
+        TEXT,
+        '.replace("\\n", "\\\\n")',
+        "",
+        TEST_EMIT + "::test_names_are_escaped_as_the_text_wants_it",
     ),
 )

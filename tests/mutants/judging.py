@@ -12,10 +12,14 @@ COMPARE = "judging/compare.py"
 DETECTIONS = "judging/detections.py"
 NOISE = "judging/noise.py"
 OUTCOME = "judging/outcome.py"
+PROBLEMS = "judging/problems.py"
 
+TEST_AGREEMENT = "tests/judging/test_agreement.py"
 TEST_ANSWERS = "tests/judging/test_answers.py"
+TEST_COMPARISON = "tests/judging/test_comparison.py"
 TEST_DETECTIONS = "tests/judging/test_detections.py"
 TEST_NOISE = "tests/judging/test_noise.py"
+TEST_VERDICT = "tests/judging/test_verdict.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
@@ -24,6 +28,48 @@ MUTANTS: Tuple[Mutant, ...] = (
         "if not self.is_classes or values.ndim < 2",
         "if values.ndim < 2",
         TEST_ANSWERS + "::test_a_row_of_numbers_that_are_no_classes_has_no_top_class",
+    ),
+    Mutant(
+        "decibels of amplitudes",
+        AGREEMENT,
+        "float(10 * np.log10(np.sum(np.square(truth)) / noise))",
+        "float(20 * np.log10(np.sum(np.square(truth)) / noise))",
+        TEST_AGREEMENT + "::test_a_ratio_of_ten_in_the_numbers_is_20_decibels",
+    ),
+    Mutant(
+        "arrays of zeros are not alike",
+        AGREEMENT,
+        "/ lengths if lengths else 1.0",
+        "/ lengths if lengths else 0.0",
+        TEST_AGREEMENT + "::test_the_cosine_is_of_the_angle_and_1_without_one",
+    ),
+    Mutant(
+        "what is not finite has a signal",
+        AGREEMENT,
+        "if not np.isfinite(found).all():",
+        "if np.isnan(found).all():",
+        TEST_AGREEMENT + "::test_what_is_not_finite_has_no_signal",
+    ),
+    Mutant(
+        "two equal infinities are apart",
+        AGREEMENT,
+        "same = (found == truth) | (np.isnan",
+        "same = (np.isnan",
+        TEST_AGREEMENT + "::test_numbers_are_apart_where_only_one_is_finite",
+    ),
+    Mutant(
+        "of equal classes the last is the first",
+        AGREEMENT,
+        'np.argsort(-row, kind="stable")[:RANKED]',
+        'np.argsort(row, kind="stable")[::-1][:RANKED]',
+        TEST_AGREEMENT + "::test_of_equal_classes_the_first_comes_first",
+    ),
+    Mutant(
+        "a blob is of the kind of its first value",
+        AGREEMENT,
+        "    last = {value.blob: (value, layer) for layer in net.layers",
+        "    last = {value.blob: (value, layer) for layer in net.layers[::-1]",
+        TEST_COMPARISON + "::test_two_swapped_channels_are_found_where_they_begin",
     ),
     Mutant(
         "an answer made of clipped numbers is safe",
@@ -40,11 +86,46 @@ MUTANTS: Tuple[Mutant, ...] = (
         TEST_ANSWERS + "::test_what_float32_does_not_have_is_not_lost",
     ),
     Mutant(
+        "answers of the second net by the names of the first",
+        ANSWERS,
+        "names = [output.names[place] for output",
+        "names = [output.names[0] for output",
+        TEST_COMPARISON + "::test_nets_without_a_common_name_are_compared_by_their_outputs",
+    ),
+    Mutant(
         "an original that is exact by luck asks for exactness",
         COMPARE,
         "bound=max(row.bound, NOISE * noise.get(row.blob, 0.0))",
         "bound=row.bound",
         TEST_NOISE + "::test_an_original_that_is_exact_by_luck_asks_no_exactness",
+    ),
+    Mutant(
+        "units in the last place of the numbers behind the ReLU",
+        COMPARE,
+        "size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))",
+        "size = max(size, 0.0)",
+        TEST_COMPARISON + "::test_a_blob_that_a_relu_ends_may_be_as_far_off_as_its_numbers_before",
+    ),
+    Mutant(
+        "a tolerance is a number and no share",
+        COMPARE,
+        "row._replace(bound=tolerance * largest(truth))",
+        "row._replace(bound=tolerance)",
+        TEST_COMPARISON + "::test_a_tolerance_is_a_share_of_the_largest_magnitude",
+    ),
+    Mutant(
+        "the first version of a blob in place is compared",
+        COMPARE,
+        "value.blob in wanted and last.get(value.blob) == value:",
+        "value.blob in wanted:",
+        TEST_COMPARISON + "::test_of_a_blob_only_its_last_value_is_compared",
+    ),
+    Mutant(
+        "a repair is done twice and not undone",
+        COMPARE,
+        "-np.expand_dims(powers, tuple",
+        "np.expand_dims(powers, tuple",
+        TEST_COMPARISON + "::test_a_repaired_net_is_compared_by_its_report",
     ),
     Mutant(
         "detections are compared by their place in the list",
@@ -61,6 +142,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         TEST_DETECTIONS + "::test_what_only_one_has_is_of_score_0_in_the_other",
     ),
     Mutant(
+        "a box that is half as large is the same thing",
+        DETECTIONS,
+        "sizes = np.maximum(*(",
+        "sizes = np.minimum(*(",
+        TEST_DETECTIONS + "::test_of_two_boxes_the_larger_says_how_far_they_may_be_off",
+    ),
+    Mutant(
+        "things of other images are the same",
+        DETECTIONS,
+        "np.all(each[:, :_SCORE] == kind, axis=1)",
+        "np.any(each[:, :_SCORE] == kind, axis=1)",
+        TEST_DETECTIONS + "::test_the_same_things_in_another_order_are_the_same",
+    ),
+    Mutant(
         "halves are judged as float32",
         NOISE,
         "FLOAT16 if base.dtype == FLOAT16 else FLOAT32",
@@ -68,10 +163,59 @@ MUTANTS: Tuple[Mutant, ...] = (
         TEST_NOISE + "::test_a_fold_that_is_stored_in_halves_is_the_same_net",
     ),
     Mutant(
+        "every blob moves by the same numbers",
+        NOISE,
+        "(seed << 16) + len(made)",
+        "seed",
+        TEST_NOISE + "::test_blobs_of_the_same_numbers_move_each_in_its_own_way",
+    ),
+    Mutant(
+        "weights move in one direction",
+        NOISE,
+        "(2 * random.randint(0, 2, chunk.size, np.int8) - 1)",
+        "random.randint(0, 2, chunk.size, np.int8)",
+        TEST_NOISE + "::test_each_number_goes_to_a_neighbour_in_its_type",
+    ),
+    Mutant(
+        "shared weights move apart",
+        NOISE,
+        "            made.setdefault(blob, _MovedBlob(blob, (seed << 16) + len(made)))\n",
+        "            made[blob] = _MovedBlob(blob, (seed << 16) + len(made))\n",
+        TEST_NOISE + "::test_shared_numbers_stay_shared",
+    ),
+    Mutant(
         "an answer that half precision loses is safe",
         OUTCOME,
         "(*differing(self.first_difference), *answering(self.after, self.min_snr, self.remedy))",
         "(*differing(self.first_difference),)",
-        "tests/judging/test_answers.py",
+        TEST_ANSWERS,
+    ),
+    Mutant(
+        "an SNR of NaN is enough",
+        PROBLEMS,
+        "not answer.snr >= min_snr",
+        "answer.snr < min_snr",
+        TEST_VERDICT + "::test_an_answer_without_a_ratio_is_below_every_one_that_is_asked_for",
+    ),
+    Mutant(
+        "an infinite weight is not broken",
+        PROBLEMS,
+        "return row.stats.nan + row.stats.inf > 0",
+        "return row.stats.nan > 0",
+        TEST_VERDICT + "::test_what_is_not_finite_is_a_problem_of_the_weights",
+    ),
+    Mutant(
+        "what becomes 0 is not flushed",
+        PROBLEMS,
+        "sum(row.stats.subnormal + row.stats.underflow for",
+        "sum(row.stats.subnormal for",
+        TEST_VERDICT + "::test_numbers_that_become_0_count_as_flushed",
+    ),
+    Mutant(
+        "an answer without classes has another top class",
+        PROBLEMS,
+        "answer.top1 is False",
+        "not answer.top1",
+        TEST_ANSWERS + "::test_the_command_takes_a_least_snr",
     ),
 )

@@ -14,11 +14,14 @@ HOMOGENEOUS = "layers/homogeneous.py"
 INNER_PRODUCT = "layers/inner_product.py"
 LAYER_TYPE = "layers/layer_type.py"
 RANGES = "layers/ranges.py"
+RECURRENT = "layers/recurrent.py"
+REDUCE = "layers/reduce.py"
 SHAPES = "layers/shapes.py"
 WEIGHTED = "layers/weighted.py"
 
 TEST_WRITTEN_VALUES = "tests/emit/test_written_values.py"
 TEST_HOMOGENEOUS = "tests/layers/test_homogeneous.py"
+TEST_LAYER_FORWARD = "tests/layers/test_layer_forward.py"
 TEST_FOLD = "tests/passes/test_fold.py"
 TEST_FINDS = "tests/test_finds.py"
 
@@ -43,6 +46,27 @@ MUTANTS: Tuple[Mutant, ...] = (
         "np.minimum(np.maximum(x, 0), 6), foreign=True),",
         "np.minimum(np.maximum(x, 0), 6), foreign=True, homogeneous=unchanged),",
         TEST_HOMOGENEOUS + "::test_what_is_not_homogeneous_pins_its_bottom",
+    ),
+    Mutant(
+        "a threshold is reached at itself",
+        ACTIVATION,
+        "(x > parameter.threshold_param.threshold)",
+        "(x >= parameter.threshold_param.threshold)",
+        TEST_LAYER_FORWARD + "::test_a_threshold_is_passed_and_not_reached",
+    ),
+    Mutant(
+        "the slope of a PReLU for numbers above 0",
+        ACTIVATION,
+        "np.maximum(x, 0) + slope * np.minimum(x, 0)]",
+        "np.minimum(x, 0) + slope * np.maximum(x, 0)]",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
+    Mutant(
+        "the slopes of a PReLU along the last axis",
+        ACTIVATION,
+        "slope = blobs[0].astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 2))",
+        "slope = blobs[0].astype(x.dtype).reshape(-1)",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
     ),
     Mutant(
         "one number does for any number of channels",
@@ -87,6 +111,13 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/test_hostile.py",
     ),
     Mutant(
+        "rows and columns of a reorg change places",
+        ARRANGE,
+        "split = x.reshape(num, few, height, stride, width, stride).transpose(0, 3, 5, 1, 2, 4)",
+        "split = x.reshape(num, few, height, stride, width, stride).transpose(0, 5, 3, 1, 2, 4)",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
+    Mutant(
         "a channel of a concatenation takes the range of another",
         COMBINE,
         "np.concatenate([*map(np.broadcast_to, ends, counts)])",
@@ -106,6 +137,13 @@ MUTANTS: Tuple[Mutant, ...] = (
         "Channels(axis, np.concatenate(parts))",
         "Channels(axis, np.concatenate(parts[::-1]))",
         TEST_HOMOGENEOUS + "::test_values_are_the_same_but_for_their_powers[concat with the input]",
+    ),
+    Mutant(
+        "the third bottom of an Eltwise forgotten",
+        COMBINE,
+        "for bottom in bottoms[2:]:",
+        "for bottom in bottoms[3:]:",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_several_bottoms",
     ),
     Mutant(
         "a bias that does not follow its weights",
@@ -136,6 +174,13 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tests/passes/test_layer_powers.py",
     ),
     Mutant(
+        "a product with weights that are not transposed",
+        INNER_PRODUCT,
+        "weights if settings.transpose else weights.T",
+        "weights.T if settings.transpose else weights",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
+    Mutant(
         "beta used twice",
         LAYER_TYPE,
         "shift = self.shift * following.scale + following.shift",
@@ -162,6 +207,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         "corners = [a * b for a in one for b in other]",
         "corners = [a * b for a, b in zip(one, other)]",
         "tests/layers/test_layer_ranges.py",
+    ),
+    Mutant(
+        "the gates of an LSTM in another order",
+        RECURRENT,
+        "admit, forget, emit, candidate = np.split",
+        "admit, forget, candidate, emit = np.split",
+        TEST_LAYER_FORWARD + "::test_a_layer_whose_second_bottom_chooses",
+    ),
+    Mutant(
+        "of equal scores the first comes first",
+        REDUCE,
+        'np.argsort(rows, axis=-1, kind="stable")[..., ::-1][..., :count]',
+        'np.argsort(-rows, axis=-1, kind="stable")[..., :count]',
+        TEST_LAYER_FORWARD + "::test_of_equal_scores_the_last_comes_first",
     ),
     Mutant(
         "an unknown rank taken for 4",

@@ -130,10 +130,12 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "Intel's factor not used",
         TABLE,
-        '(_THREE, f"{_THREE} scale", f"{_THREE} scale shift"),\n        _PLAIN | {"use_weight_bias", '
-        '"bias_term", "filler", "bias_filler", "relu"},\n        read.factored',
-        '(_THREE, f"{_THREE} scale", f"{_THREE} scale shift"),\n        _PLAIN | {"use_weight_bias", '
-        '"bias_term", "filler", "bias_filler", "relu"},\n        read.digits',
+        '(_THREE, f"{_THREE} scale", f"{_THREE} scale shift"),\n'
+        '        _PLAIN | {"use_weight_bias", "bias_term", "filler", "bias_filler", "relu"},\n'
+        "        read.factored",
+        '(_THREE, f"{_THREE} scale", f"{_THREE} scale shift"),\n'
+        '        _PLAIN | {"use_weight_bias", "bias_term", "filler", "bias_filler", "relu"},\n'
+        "        read.digits",
         TEST_BATCH_NORM + "::test_a_dialect_folds_as_its_caffe_computes",
     ),
 )

@@ -140,8 +140,8 @@ def test_a_message_is_indented_as_the_file_is() -> None:
     assert b"m {\n\ta: 1\n\tp {\n\t\tq: 5\n\t\tr {\n\t\t\ts: 6\n\t\t}\n\t}\n}\n" == with_more(
         b"m {\n\ta: 1\n}\n", MESSAGE
     )
-    assert b"    # why\nm {\n  a: 1\n  p {\n    q: 5\n    r {\n      s: 6\n    }\n  }\n}\n" == with_more(
-        b"    # why\nm {\n  a: 1\n}\n", MESSAGE
+    assert b"# a\n    # why\nm {\n  a: 1\n  p {\n    q: 5\n    r {\n      s: 6\n    }\n  }\n}\n" == with_more(
+        b"# a\n    # why\nm {\n  a: 1\n}\n", MESSAGE
     )
     assert b"m {\n    a: 1\n    p {\n        q: 5\n        r {\n            s: 6\n        }\n    }\n}" == with_more(
         b"m {\n    a: 1\n}", MESSAGE

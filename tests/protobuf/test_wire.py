@@ -29,6 +29,7 @@ def test_a_varint_comes_back_as_it_was_written(value: int) -> None:
 )
 def test_varints_are_those_of_the_specification(value: int, encoded: bytes) -> None:
     assert encoded == wire.varint_bytes(value)
+    assert (value, len(encoded)) == wire.varint(Source(encoded), 0, len(encoded))
 
 
 @pytest.mark.parametrize(("encoded", "expected"), [(5, 5), (2**63 - 1, 2**63 - 1), (2**64 - 1, -1), (2**63, -(2**63))])
