@@ -84,11 +84,15 @@ class Document:
         return self.text.where(place if isinstance(place, int) else place.start)
 
     def render(self, edits: Iterable[Edit]) -> bytes:
-        """The text with the edits applied; all offsets are those of the original. Only deletions may overlap."""
+        """The text with the edits applied; all offsets are those of the original.
+
+        Only deletions may overlap, and edits of neighbours that both take the blanks between them.
+        """
         pieces: List[bytes] = []
         done, written = 0, b""
         for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-            if edit.end < edit.start or (edit.start < done and (edit.text or written)):
+            shared = self.source[edit.start : done].strip(b" \t")
+            if edit.end < edit.start or (shared and (edit.text or written)):
                 raise InternalError(f"two edits overlap at byte {edit.start} of {self.path}")
             pieces += [self.source[done : edit.start], edit.text]
             done, written = max(done, edit.end), edit.text

@@ -126,7 +126,7 @@ def test_a_tolerance_is_a_share_of_the_largest_magnitude() -> None:
     found = [caffe_fuse.verify(first, second, inputs, half_policy="off", tolerance=each) for each in (1 / 128, 1 / 256)]
     assert [(True, 200 / 128), (False, 200 / 256)] == [(each.equal, each.rows[0].bound) for each in found]
     for tolerance in (-1, np.nan, np.inf):
-        with pytest.raises(caffe_fuse.InputError, match="is none; for example 1e-3"):
+        with pytest.raises(caffe_fuse.InputError, match="is not valid; give a share of the largest magnitude, such as 1e-3"):
             caffe_fuse.verify(first, second, inputs, half_policy="off", tolerance=tolerance)
 
 

@@ -213,6 +213,13 @@ def test_any_fields_can_go_and_the_others_stay(text: str, data: st.DataObject) -
     assert expected == tree(after.root)
 
 
+@pytest.mark.parametrize("source", [b"a:true b:[]\n;", b"a:1\n; b:2\n; c:3"])
+def test_neighbours_that_go_with_a_separator_on_another_line(source: bytes) -> None:
+    document = parse(source)
+    after = document.render([remove(document, field) for field in document.root.fields])
+    assert b"" == after.strip()
+
+
 @given(texts)
 def test_all_fields_can_go_and_their_comments_stay(text: str) -> None:
     """Comments between fields; each is on its own line or after what is removed."""
