@@ -197,7 +197,7 @@ def test_of_many_faults_some_are_tried_and_the_others_told(
     assert ["0", "2", "5", "7", "10"] == [mutant.name for mutant in tried[:5]]
     assert 40 == len({mutant.name for mutant in tried})
     told = capsys.readouterr().out
-    assert "60 of them are left out; for all: python tests/mutants/run.py\n" in told
+    assert "60 of them are left out; for all: .venv/bin/python tests/mutants/run.py\n" in told
     assert "39 of 40 faults were noticed" in told
 
 

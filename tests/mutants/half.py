@@ -321,4 +321,25 @@ MUTANTS: Tuple[Mutant, ...] = (
         'rounding="truncate"',
         TEST_TARGETS + "::test_what_a_target_makes_of_a_number",
     ),
+    Mutant(
+        "what rounds up to a normal half counts as subnormal",
+        METER,
+        "int(np.count_nonzero(fp16 < SMALLEST_NORMAL)) - underflow",
+        "int(np.count_nonzero(values < SMALLEST_NORMAL)) - underflow",
+        TEST_CLASSES + "::test_the_fast_way_of_the_meter_counts_the_same",
+    ),
+    Mutant(
+        "the smallest normal half is subnormal",
+        CLASSES,
+        "(fp16 < SMALLEST_NORMAL)",
+        "(fp16 <= SMALLEST_NORMAL)",
+        TEST_CLASSES + "::test_classify_agrees_with_the_definition",
+    ),
+    Mutant(
+        "sampled weights come back in the order of the file",
+        SAMPLING,
+        "    weights[order] = measures.take(blob, flat[order])\n",
+        "    weights[:] = measures.take(blob, flat[order])\n",
+        TEST_PROOF + "::test_the_right_numbers_pass",
+    ),
 )

@@ -218,4 +218,32 @@ MUTANTS: Tuple[Mutant, ...] = (
         "not answer.top1",
         TEST_ANSWERS + "::test_the_command_takes_a_least_snr",
     ),
+    Mutant(
+        "a single number is a class",
+        AGREEMENT,
+        "not 1 < values.shape[1] ==",
+        "not 1 <= values.shape[1] ==",
+        TEST_AGREEMENT + "::test_a_row_is_of_several_classes",
+    ),
+    Mutant(
+        "an SNR against float32",
+        ANSWERS,
+        "aligned = kind.aligned(found, output.float64)",
+        "aligned = kind.aligned(found, output.float32)",
+        TEST_COMPARISON + "::test_an_answer_in_half_is_measured_against_float64",
+    ),
+    Mutant(
+        "the best classes of half and float32 change places",
+        ANSWERS,
+        "zip(fp16, others))",
+        "zip(others, fp16))",
+        TEST_ANSWERS + "::test_the_largest_classes_of_both_are_told",
+    ),
+    Mutant(
+        "the powers of a repair on the last axis",
+        COMPARE,
+        "tuple(range(1, values.ndim - axis))",
+        "()",
+        TEST_COMPARISON + "::test_a_repaired_net_is_compared_by_its_report",
+    ),
 )

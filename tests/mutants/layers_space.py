@@ -146,4 +146,32 @@ MUTANTS: Tuple[Mutant, ...] = (
         '("stride_w", "stride_h"), rank, 1)',
         TEST_LAYERS + "::test_shapes_are_those_of_caffe",
     ),
+    Mutant(
+        "the steps of a convolution are rounded down",
+        WINDOW,
+        "int((size + self.before + self.after - self.extent) / self.stride)",
+        "(size + self.before + self.after - self.extent) // self.stride",
+        TEST_LAYER_FORWARD + "::test_a_window_that_is_a_little_too_large_is_laid_once",
+    ),
+    Mutant(
+        "the last of equal maxima",
+        POOLING,
+        "in reversed(list(zip(_each_place(wide, slid, steps), _each_place(indices, slid, steps)))):",
+        "in zip(_each_place(wide, slid, steps), _each_place(indices, slid, steps)):",
+        TEST_LAYER_FORWARD + "::test_of_equal_maxima_the_first_has_the_place",
+    ),
+    Mutant(
+        "a deconvolution cuts in front what it cuts behind",
+        SLIDING,
+        "slice(window.before, size - window.after)",
+        "slice(window.before, size - window.before)",
+        TEST_LAYER_FORWARD + "::test_a_deconvolution_is_cut_by_the_padding_of_each_side",
+    ),
+    Mutant(
+        "padding behind the bottom not in the divisor",
+        POOLING,
+        "window.before + length + window.after - starts",
+        "window.before + length - starts",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
 )

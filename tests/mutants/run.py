@@ -25,7 +25,7 @@ from mutants import MUTANTS, PROJECT, Mutant
 from mutants.touched import NoHistory, UnknownRevision, revision, touched
 
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "build", "dist", "demo", "*.egg-info")
-COMMAND = "python tests/mutants/run.py"
+COMMAND = ".venv/bin/python tests/mutants/run.py"
 
 
 def run_tests(folder: Path, *tests: str) -> subprocess.CompletedProcess[bytes]:
