@@ -203,6 +203,7 @@ def _facts(made: Fold) -> List[str]:
         f"to {options['weights_format'] or 'same format'}",
     ]
     facts += ["in halves"] * bool(made.halves) + ["keep"] * bool(options["keep"]) + ["repaired"] * bool(report.rescaled)
+    facts += ["chains carried"] * len(report.carried)
     facts += ["layers folded"] * len(report.folded) + ["converted"] * len(report.converted)
     return facts + ["refused"] * len(report.refused) + ["blobs vanished"] * len(report.vanished_blobs)
 

@@ -88,6 +88,7 @@ def _options(choices: Seeded, prototxt: bytes) -> Dict[str, Any]:
         "blob_type": choices.one_of(["float32", "float32", "float16"]),
         "weights_format": choices.one_of([None, "caffemodel", "hdf5"]),
         "prune": choices.coin(),
+        "folds": choices.one_of(["direct", "all"]),
     }
 
 

@@ -31,23 +31,9 @@ Carries = Callable[[Carried], Union[List[Affine], Refusal]]
 def same(carried: Carried) -> Union[List[Affine], Refusal]:
     """The one affine of all tops is that of every bottom."""
     first = carried.affines[0]
-    if any(not equal(first, other) for other in carried.affines[1:]):
+    if any(not first.equals(other) for other in carried.affines[1:]):
         return Refusal("its tops have different scales and shifts")
     return [first] * len(carried.bottoms)
-
-
-def equal(one: Affine, other: Affine) -> bool:
-    """Whether both are the same function; one factor may stand for a whole axis."""
-    if one.channels > 1 and other.channels > 1 and one.axis != other.axis:
-        return False
-    return bool(np.all(one.scale == other.scale) and np.all(one.shift == other.shift))
-
-
-def on_axis(affine: Affine, axis: Optional[int]) -> Optional[Affine]:
-    """The affine along another axis; None where that is not known and matters."""
-    if affine.channels == 1:
-        return affine
-    return None if axis is None else Affine(axis, affine.scale, affine.shift)
 
 
 def sliced(affine: Affine, counts: Sequence[Dim]) -> Union[List[Affine], Refusal]:

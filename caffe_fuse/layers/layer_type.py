@@ -70,6 +70,12 @@ class Affine:
     def is_identity(self) -> bool:
         return bool(np.all(self.scale == 1) and np.all(self.shift == 0))
 
+    def equals(self, other: Affine) -> bool:
+        """Whether both are the same function; one pair of numbers may stand for a whole axis."""
+        if self.channels > 1 and other.channels > 1 and (self.axis, self.channels) != (other.axis, other.channels):
+            return False
+        return bool(np.all(self.scale == other.scale) and np.all(self.shift == other.shift))
+
     def fits(self, following: Affine) -> bool:
         """Whether `then(following)` is possible: both are along one axis and agree about its size."""
         if self.channels == 1 or following.channels == 1:

@@ -25,10 +25,6 @@ class Cost(NamedTuple):
     multiply_adds: Optional[int]
     activation_bytes: Optional[int]
 
-    @property
-    def layer_count(self) -> int:
-        return sum(self.layers.values())
-
 
 class Savings(NamedTuple):
     """A net before and after a fold, and of each the layers that changed alone."""

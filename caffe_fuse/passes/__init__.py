@@ -12,7 +12,7 @@ from ..errors import InternalError
 from ..half.measures import Measures
 from ..net.graph import Net
 from .activation import join_activations, part_activations
-from .backward import carry_backward
+from .backward import BACKWARD
 from .fold import FOLD
 from .forward import FORWARD
 from .leftover import name_leftovers
@@ -25,7 +25,7 @@ PIPELINE: Tuple[Union[Pass, Rule], ...] = (
     # First: a layer that ends in an activation of its own is not affine as a whole.
     Pass("part activations", part_activations),
     # Before FOLD, which takes in what this carries next to layers with weights.
-    Pass("carry backward", carry_backward),
+    BACKWARD,
     # Before any pass that adds layers: a chain after a layer with weights costs nothing at run time once it is folded.
     FOLD,
     # After FOLD: what the layer before a chain absorbs is gone.
@@ -41,7 +41,7 @@ PIPELINE: Tuple[Union[Pass, Rule], ...] = (
 
 # What `folds` may be, and which of the steps above "direct" leaves out.
 FOLDS = ("direct", "all")
-_INDIRECT = ("carry backward", FORWARD.name)
+_INDIRECT = (BACKWARD, FORWARD)
 
 
 def run(
@@ -49,13 +49,11 @@ def run(
 ) -> Progress:
     """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.
 
-    folds: one of FOLDS.
-
-    Raises InternalError for a pass that breaks the contract, with its name.
+    folds: one of FOLDS. Raises InternalError for a pass that breaks the contract, with its name.
     """
     progress = Progress(net, frozenset(kept), measures or Measures())
     for step in PIPELINE:
-        if folds == "direct" and step.name in _INDIRECT:
+        if folds == "direct" and step in _INDIRECT:
             continue
         try:
             after = step.apply(progress)

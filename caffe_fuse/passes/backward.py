@@ -31,11 +31,10 @@ from ..layers.layer_type import Affine, Refusal
 from ..net.graph import Layer, Net, Value
 from ..schema import messages as schema
 from ..schema.messages import copy_of
-from ..wording import few
-from .chain import affine_of, compose, follow, trimmed
+from .chain import affine_of, compose, follow, shared, trimmed
 from .fold import fold_affines
 from .move_proof import prove_move
-from .rewrite import Link, Move, Progress, Refused
+from .rewrite import Link, Move, Pass, Progress, Refused
 
 
 class Part(NamedTuple):
@@ -109,7 +108,10 @@ def _way(progress: Progress, layer: Layer, chains: Sequence[Sequence[Link]]) -> 
     if not all(chains):
         top = next(top for top, chain in zip(layer.tops, chains) if not chain)
         return Refusal(f"blob {top}, another top of {layer}, has no scale and shift after it")
-    return _through(progress, layer, [compose(chain) for chain in chains])
+    affines = [compose(chain) for chain in chains]
+    if any(affine.channels > 1 and affine.axis == 0 for affine in affines):
+        return Refusal("it works along axis 0, the batch")
+    return _through(progress, layer, affines)
 
 
 def _through(progress: Progress, layer: Layer, affines: Sequence[Affine]) -> Union[Way, Refusal]:
@@ -143,8 +145,7 @@ def _back(progress: Progress, value: Value, affine: Affine) -> Union[Way, Refusa
     net = progress.net
     consumers, producer = net.consumers(value), net.producer(value)
     if len(consumers) > 1:
-        names = few(dict.fromkeys(consumer.name for consumer in consumers))
-        return Refusal(f"blob {value.blob} has {len(consumers)} consumers: {names}")
+        return Refusal(shared(value, consumers))
     if producer is None:
         return Refusal(f"blob {value.blob} is an input of the net")
     if value in net.memory.entangled:
@@ -183,7 +184,7 @@ def _absorber_of(progress: Progress, value: Value) -> Optional[Layer]:
     return producer
 
 
-def _obstacle(progress: Progress, layer: Layer) -> Union[Refusal, None]:
+def _obstacle(progress: Progress, layer: Layer) -> Optional[Refusal]:
     """Why the names of a layer's blobs cannot change, or what it does is not certain."""
     if layer.name in progress.kept:
         return Refusal(f"--keep names {layer}")
@@ -269,3 +270,6 @@ def _applied(progress: Progress, moves: Sequence[Move]) -> Progress:
         if layer.index in added:
             layers.append(added[layer.index])
     return replace(progress, net=progress.net.with_layers(layers), moves=(*progress.moves, *moves))
+
+
+BACKWARD = Pass("carry backward", carry_backward)

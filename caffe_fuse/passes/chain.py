@@ -91,10 +91,14 @@ def vanished(net: Net, members: Sequence[Layer], affines: Sequence[Affine]) -> T
 
 
 def _several_consumers(net: Net, value: Value, consumers: Sequence[Layer], kept: AbstractSet[str]) -> List[Refused]:
-    names = few(dict.fromkeys(consumer.name for consumer in consumers))
-    reason = f"blob {value.blob} has {len(consumers)} consumers: {names}"
     affines = [layer for layer in consumers if isinstance(affine_of(net, layer, kept), Affine)]
-    return [Refused(layer, "readers", reason) for layer in affines]
+    return [Refused(layer, "readers", shared(value, consumers)) for layer in affines]
+
+
+def shared(value: Value, consumers: Sequence[Layer]) -> str:
+    """Why a value with several consumers cannot change."""
+    names = few(dict.fromkeys(consumer.name for consumer in consumers))
+    return f"blob {value.blob} has {len(consumers)} consumers: {names}"
 
 
 def _misfit(affine: Affine, axis: Optional[int], channels: Optional[int]) -> Optional[str]:

@@ -116,13 +116,9 @@ def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Opti
         for other, place in net.sharers[name]:
             twin = matches.get(other.index)
             same_place = place == places[match.layer.index] and other.kind == match.layer.kind
-            if twin is None or not same_place or not _equal(twin.affine, match.affine):
+            if twin is None or not same_place or not twin.affine.equals(match.affine):
                 return other
     return None
-
-
-def _equal(one: Affine, other: Affine) -> bool:
-    return np.array_equal(one.scale, other.scale) and np.array_equal(one.shift, other.shift)
 
 
 def is_finite(absorbed: Absorbed, measures: Measures) -> bool:
@@ -138,10 +134,10 @@ def is_finite(absorbed: Absorbed, measures: Measures) -> bool:
     return True
 
 
-def _fate(rewrite: Rewrite, layer: Layer) -> str:
+def fate(rewrite: Rewrite, layer: Layer) -> str:
     if layer is rewrite.target:
         return f"absorbs {', '.join(each.name for each in rewrite.absorbed)}"
     return f"folds into {rewrite.after.name}"
 
 
-FOLD = Rule("fold", "folded", fold_affines, _fate, from_weights)
+FOLD = Rule("fold", "folded", fold_affines, fate, from_weights)

@@ -20,9 +20,9 @@ from typing import List, Optional, Sequence, Tuple, Union
 
 from ..layers.layer_type import IDENTITY, Affine, Refusal
 from ..layers.shapes import rank_of
-from ..net.graph import Layer, Net
+from ..net.graph import Layer, Net, Value
 from .chain import affine_of, compose
-from .fold import is_finite, obstacle
+from .fold import fate, is_finite, obstacle
 from .proof import from_inputs
 from .rewrite import Link, Progress, Refused, Rewrite, Rule
 
@@ -73,15 +73,10 @@ def _rewrite(progress: Progress, links: Sequence[Link], layer: Layer) -> Union[R
     assert absorber is not None
     assert channel_axis is not None
     axis = channel_axis(layer.parameter, bottom)
-    reason = obstacle(layer, axis, progress.kept)
-    if net.shared_with(layer):
-        reason = f"{layer} shares its weights with {net.shared_with(layer)[0]}"
-    if any(link.layer.tops[0] == source.blob for link in links):
-        reason = f"blob {source.blob}, which it overwrites, would hold another value"
-    if source in net.memory.entangled:
-        reason = f"the memory of blob {source.blob} is read under another name"
-    if reason is not None or axis is None:
-        return Refusal(reason or "")
+    reason = _obstacle(net, source, links, layer) or obstacle(layer, axis, progress.kept)
+    if reason is not None:
+        return Refusal(reason)
+    assert axis is not None
     inflow = absorber.inflow(target.parameter, target.blobs[0].shape, compose(links), bottom)
     if isinstance(inflow, Refusal):
         return Refusal(f"{layer} after it cannot absorb it: {inflow.reason}", inflow.remedy)
@@ -100,6 +95,17 @@ def _rewrite(progress: Progress, links: Sequence[Link], layer: Layer) -> Union[R
     return Rewrite(FORWARD, before, after, gone, axis, rank, following, bottom=bottom)
 
 
+def _obstacle(net: Net, source: Value, links: Sequence[Link], layer: Layer) -> Optional[str]:
+    """Why the layer cannot read `source`, what the chain reads, or take other weights."""
+    if source in net.memory.entangled:
+        return f"the memory of blob {source.blob} is read under another name"
+    if any(link.layer.tops[0] == source.blob for link in links):
+        return f"blob {source.blob}, which it overwrites, would hold another value"
+    if net.shared_with(layer):
+        return f"{layer} shares its weights with {net.shared_with(layer)[0]}"
+    return None
+
+
 def _vanished(links: Sequence[Link], source: str) -> Tuple[Tuple[str, Optional[str]], ...]:
     """The blobs of the chain; as long as nothing changes the values, the source holds them."""
     same = True
@@ -111,10 +117,4 @@ def _vanished(links: Sequence[Link], source: str) -> Tuple[Tuple[str, Optional[s
     return tuple(found)
 
 
-def _fate(rewrite: Rewrite, layer: Layer) -> str:
-    if layer is rewrite.target:
-        return f"absorbs {', '.join(each.name for each in rewrite.absorbed)}"
-    return f"folds into {rewrite.after.name}, after it"
-
-
-FORWARD = Rule("forward", "folded", fold_forward, _fate, from_inputs)
+FORWARD = Rule("forward", "folded", fold_forward, fate, from_inputs)

@@ -6,19 +6,21 @@ that told the parts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError, InternalError
 from ..half.sampling import Chance
 from ..net.graph import Layer, Net
+from .chain import compose
+from .proof import by_definition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..layers.layer_type import Affine, Shape
-    from .rewrite import Move
+    from ..layers.layer_type import Shape
+    from .rewrite import Link, Move
 
     Array = NDArray[np.float64]
     State = Dict[str, Array]  # by the names of blobs
@@ -42,7 +44,7 @@ def prove_move(net: Net, move: Move) -> None:
                 raise
             continue
         for chain in move.chains:
-            _compare(move, [link.affine for link in chain], chain[-1].layer.tops[0], expected, found, chain[0].layer)
+            _compare(move, chain, expected, found)
         return
 
 
@@ -72,13 +74,13 @@ def _entering(net: Net, move: Move, most: Optional[int]) -> State:
 
 
 def _sized(shape: Shape, most: Optional[int]) -> Tuple[int, ...]:
-    """One image. Raises InputError where a size that counts is not known."""
+    """One image, unless `most` is None. Raises InputError where a size that counts is not known."""
     if shape is None:
         raise InputError("a shape is not known")
     sizes: List[int] = []
     for axis, dim in enumerate(shape):
         if axis == 0:
-            sizes.append(1)
+            sizes.append(1 if most is not None or dim is None else dim)
         elif axis == 1 or most is None:
             if dim is None:
                 raise InputError("a size is not known")
@@ -91,18 +93,19 @@ def _sized(shape: Shape, most: Optional[int]) -> Tuple[int, ...]:
 def _forward(layers: Sequence[Layer], state: State) -> None:
     for layer in layers:
         assert layer.layer_type is not None
-        if layer.layer_type.forward is None:
-            raise InputError(f"{layer} cannot be run")
-        blobs: List[Any] = [blob.array().astype(np.float64) for blob in layer.blobs]
-        tops = layer.layer_type.forward(layer.parameter, blobs, [state[name] for name in layer.bottoms])
-        state.update(zip(layer.tops, tops))
+        bottoms = [state[name] for name in layer.bottoms]
+        # Sizes that do not fit together are an InputError here, and would be any error there.
+        shapes = layer.layer_type.shapes(
+            layer.parameter, [bottom.shape for bottom in bottoms], [blob.shape for blob in layer.blobs]
+        )
+        if any(0 in (shape or ()) for shape in shapes):
+            raise InputError(f"{layer} would have an empty top")
+        state.update(zip(layer.tops, by_definition(layer, bottoms)))
 
 
-def _compare(move: Move, affines: Sequence[Affine], name: str, expected: State, found: State, first: Layer) -> None:
+def _compare(move: Move, chain: Sequence[Link], expected: State, found: State) -> None:
     """The bound is that of the sums in each channel: a scale and a shift may nearly cancel."""
-    affine = affines[0]
-    for other in affines[1:]:
-        affine = affine.then(other)
+    affine, first, name = compose(chain), chain[0].layer, chain[-1].layer.tops[0]
     source, value = np.abs(expected[_source_of(first)]), expected[name]
     shape = [1] * source.ndim
     if affine.channels > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Sequence
 
 import pytest
@@ -9,6 +10,7 @@ from nets import Fused, batch_norm, convolution, fuse, layer, scale, text
 from test_fold import becomes
 
 TWO = [convolution("c1", top="c1"), convolution("c2", top="c2")]
+SHARERS = [each.replace(" }", ' } param { name: "w" } param { name: "v" }', 1) for each in TWO]
 SHAPE = (2, 4, 5, 6)
 
 
@@ -197,18 +199,14 @@ def test_keep_names_a_layer_on_the_way() -> None:
 
 
 def test_sharers_have_to_get_the_same_slice() -> None:
-    shared = 'param { name: "w" } param { name: "v" }'
-    two = [convolution("c1", top="c1", rest=shared), convolution("c2", top="c2", rest=shared)]
-    layers = [*two, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
+    layers = [*SHARERS, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
     reason = "Convolution c1 shares its weights with Convolution c2, which does not get the same scale and shift"
     left(reason, *layers)
 
 
 def test_sharers_that_get_the_same_fold() -> None:
-    shared = 'param { name: "w" } param { name: "v" }'
-    two = [convolution("c1", top="c1", rest=shared), convolution("c2", top="c2", rest=shared)]
     along = layer("cat", "Concat", "c1 c2", "cat", "concat_param { axis: 2 }")
-    fused = fuse(text(*two, along, batch_norm("b", "cat", "b")), folds="all")
+    fused = fuse(text(*SHARERS, along, batch_norm("b", "cat", "b")), folds="all")
     assert () == fused.violations(SHAPE)
     assert [] == list(fused.result.report.converted)
 
@@ -216,3 +214,39 @@ def test_sharers_that_get_the_same_fold() -> None:
 def test_only_direct_folds() -> None:
     layers = [*TWO, layer("cat", "Concat", "c1 c2", "cat"), batch_norm("b", "cat", "b")]
     left("it reads the output of Concat cat, which cannot absorb it", *layers, folds="direct")
+
+
+# What the proof has to run
+
+
+def test_values_of_several_sizes_meet(tmp_path: Path) -> None:
+    """The proof takes small images at first, of which these do not fit together."""
+    pooling = layer("p", "Pooling", "c1", "p", "pooling_param { pool: AVE kernel_size: 2 stride: 2 }")
+    strided = convolution("c2", top="c2", settings="stride: 2")
+    layers = [TWO[0], strided, pooling, layer("e", "Eltwise", "p c2", "e"), batch_norm("b", "e", "b")]
+    shape = (2, 4, 20, 20)
+    fused = fuse(text(*layers, shape=shape), folds="all")
+    assert () == fused.violations(shape)
+    assert [] == list(fused.result.report.converted)
+    fused.result.save(tmp_path / "out")
+
+
+def test_a_slice_of_the_batch() -> None:
+    layers = [
+        *(convolution(), layer("cut", "Slice", "c", "a z", "slice_param { axis: 0 }")),
+        *(scale("s1", "a", "a1", "scale_param { }"), scale("s2", "z", "z1", "scale_param { }")),
+    ]
+    left("Slice cut: its tops have different scales and shifts", *layers, name="s1")
+
+
+def test_a_scale_of_the_batch_stays() -> None:
+    along = scale("s", "cat", "s", "scale_param { axis: 0 bias_term: true }")
+    left("it works along axis 0, the batch", *TWO, layer("cat", "Concat", "c1 c2", "cat"), along, name="s")
+
+
+def test_a_reshape_that_fits_one_batch_alone() -> None:
+    reshape = layer("p", "Reshape", "c", "p", "reshape_param { shape { dim: 2 dim: 6 dim: 12 } }")
+    carried(
+        [convolution(), reshape, batch_norm("b", "p", "b")],
+        [convolution(top="c_b"), reshape.replace('"c"', '"c_b"').replace('top: "p"', 'top: "b"')],
+    )
