@@ -116,13 +116,13 @@ class Builder:
     def join(self, bottom: Blob) -> None:
         other = self.choices.one_of([blob for blob in self.blobs if blob.shape[2:] == bottom.shape[2:]])
         if other.shape == bottom.shape and self.choices.coin():
-            self.chain(self.add("Eltwise", [bottom, other], bottom.shape, self.operation()))
+            self.chain(self.add("Eltwise", [bottom, other], bottom.shape, self.operation(2)))
         else:
             channels = bottom.shape[1] + other.shape[1]
             shape = (bottom.shape[0], channels, *bottom.shape[2:])
             self.chain(self.add("Concat", [bottom, other], shape, ""))
 
-    def operation(self) -> str:
+    def operation(self, _count: int) -> str:
         return ""
 
     def gathered(self, bottom: Blob) -> None:
@@ -136,7 +136,7 @@ class Builder:
         if self.affines and self.choices.coin():
             tops[0] = self.add("BatchNorm", [tops[0]], tops[0].shape, "", in_place=self.choices.coin())
         if self.choices.coin():
-            top = self.add("Eltwise", tops, tops[0].shape, self.operation())
+            top = self.add("Eltwise", tops, tops[0].shape, self.operation(len(tops)))
         else:
             shape = (bottom.shape[0], window[0] * len(tops), *bottom.shape[2:])
             top = self.add("Concat", tops, shape, "")
@@ -265,8 +265,8 @@ class WideBuilder(Builder):
         settings = f"convolution_param {{ num_output: {outputs} group: {group} {window} {bias} }}"
         return self.add(type_name, [bottom], (bottom.shape[0], outputs, *sizes), settings)
 
-    def operation(self) -> str:
-        operations = ("", "operation: MAX", "operation: PROD", "coeff: 1 coeff: -0.5")
+    def operation(self, count: int) -> str:
+        operations = ("", "operation: MAX", "operation: PROD", "coeff: 1" + " coeff: -0.5" * (count - 1))
         return f"eltwise_param {{ {self.choices.one_of(operations)} }}"
 
     def pooling(self, bottom: Blob) -> None:
