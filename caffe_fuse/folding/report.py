@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
-from ..net.cost import Savings
-from ..net.graph import Layer
+from ..net.cost import Savings, savings
+from ..net.graph import Layer, Net
 from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
@@ -59,7 +59,8 @@ class Checked(NamedTuple):
 class Report(NamedTuple):
     """typed: the files as they were named, and the options. folded, converted: the rewrites, in the order of the net.
 
-    vanished_blobs: blob name -> the blob that now holds its value, or None. dropped: layers of other phases, and
+    vanished_blobs: blob name -> the blob that now holds its value, or None. carried: chains that were folded through
+    other layers. nets: before and after. dropped: layers of other phases, and
     records of the weight file, that a fold removed. before_channels, after_channels: the channels of
     `before` and `after`, read on first use. rescaled: blob name -> the exponents of two by which its channels
     are multiplied. unrepaired: what rescaling could not repair. activations: predicted or recorded. problems: why
@@ -72,7 +73,7 @@ class Report(NamedTuple):
     refused: Tuple[Refused, ...]
     vanished_blobs: Mapping[str, Optional[str]]
     carried: Tuple[Move, ...]
-    savings: Savings
+    nets: Tuple[Net, Net]
     dropped: Tuple[Layer, ...]
     before: HalfReport
     after: HalfReport
@@ -94,6 +95,11 @@ class Report(NamedTuple):
     @property
     def verdict(self) -> str:
         return sentence(self.problems, self.after.policy.checked, len(self.remaining))
+
+    @property
+    def savings(self) -> Savings:
+        """What both nets cost, computed when it is asked for: not every form of the report shows it."""
+        return savings(*self.nets)
 
     @property
     def flushed(self) -> Optional[Flushed]:

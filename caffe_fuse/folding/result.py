@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 from ..emit.formats import stored
 from ..half.report import HalfReport
 from ..judging import problems as verdict
-from ..net.cost import savings
 from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused
@@ -68,7 +67,7 @@ class Result:
             refused=refused,
             vanished_blobs=facts.progress.vanished,
             carried=facts.progress.moves,
-            savings=savings(facts.original, net),
+            nets=(facts.original, net),
             dropped=self.model.dropped,
             before=facts.before,
             after=after,
