@@ -133,12 +133,13 @@ def _half(report: Report) -> Dict[str, Any]:
     return {**found, "flushed": None if flushed is None else flushed._asdict()}
 
 
-def _file(path: str, place: str) -> Dict[str, str]:
-    digest = hashlib.sha256()
+def _file(path: str, place: str) -> Dict[str, Union[str, int]]:
+    digest, size = hashlib.sha256(), 0
     with open(place, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
-    return {"path": path, "sha256": digest.hexdigest()}
+            size += len(piece)
+    return {"path": path, "sha256": digest.hexdigest(), "bytes": size}
 
 
 def _folded(rewrite: Rewrite) -> Dict[str, Any]:

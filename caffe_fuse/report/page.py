@@ -16,6 +16,7 @@ from ..half.report import HalfReport, HalfRow
 from ..ranges.expected import Activation
 from ..wording import counted
 from .charts import Range, ranges, strip
+from .cost_table import HEAD, cost_rows
 
 STRIPS = 4
 SHOWN = 8  # channels of a blob, and blobs
@@ -68,10 +69,13 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
     """The page of a fold. Raises InputError if the extra `report` is not installed."""
     rows = _rows(report)
     first = _worst(rows)
+    files = [report.typed.files, [output.temporary for output in outputs]] if outputs else ()
     content: Dict[str, Any] = {
         "version": __version__,
         "report": report,
         "outputs": [output.path for output in outputs],
+        "cost_head": HEAD,
+        "cost": cost_rows(report.savings, files, every_type=True),
         "rows": rows,
         "before": _sums(report.before.rows),
         "after": _sums(report.after.rows),

@@ -7,9 +7,11 @@ from typing import Dict, List, Sequence
 from .. import passes
 from ..layers.layer_type import Shape
 from ..net.bind import expected_shapes
+from ..net.cost import savings
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..wording import counted, few, shown
+from .cost_table import cost_lines, cost_rows
 
 
 def plan_report(model: Model) -> List[str]:
@@ -35,7 +37,7 @@ def plan_report(model: Model) -> List[str]:
         f"{counted(len(model.net.layers), 'layer')}{excluded}: {folded} fold, "
         f"{counted(merged, 'chain')} to become a Scale, {len(progress.refusals)} stay"
     )
-    return lines
+    return [*lines, *cost_lines("cost", cost_rows(savings(model.net, progress.net)))]
 
 
 def _blobs(model: Model, layer: Layer) -> Sequence[Shape]:

@@ -16,6 +16,7 @@ from ..net.graph import Layer
 from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activation, Activations
 from ..wording import VERDICT, Typed, counted, few
+from .cost_table import cost_lines, cost_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,16 +40,18 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
         lines.append(f"dropped    {names}: of another phase, with a blob or a name that no longer exists")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
+    files = [report.typed.files, outputs] if outputs else ()
+    lines += cost_lines("cost", cost_rows(report.savings, files, every_type=verbose))
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += channel_lines(report.after_channels, verbose) + _flushed(report)
     lines += activation_lines(report.activations, report.typed, verbose)
     if report.verification is not None:
         lines += verification_lines(report.verification, _REPAIRED if report.rescaled else _FOLDED)
     lines += [f"wrote      {path}" for path in outputs]
-    files = ""
+    fate = ""
     if report.problems:
-        files = "; written nevertheless (--force)" if outputs else "; no model file was written"
-    return [*lines, *_ending(report.problems, report.verdict + files, report.next)]
+        fate = "; written nevertheless (--force)" if outputs else "; no model file was written"
+    return [*lines, *_ending(report.problems, report.verdict + fate, report.next)]
 
 
 def check_report(checked: Checked, verbose: bool) -> List[str]:

@@ -97,12 +97,13 @@ def test_a_report_has_these_fields_and_no_others(fuse: Fuse) -> None:
     assert {"name": "caffe_fuse", "version": caffe_fuse.__version__} == report["tool"]
 
 
-def test_files_have_their_path_as_given_and_their_sha256(fuse: Fuse, tmp_path: Path) -> None:
+def test_files_have_their_path_as_given_their_sha256_and_their_size(fuse: Fuse, tmp_path: Path) -> None:
     _, _, report = fuse("keep-preact-resnet")
     names = {"inputs": ["net.prototxt", "net.caffemodel"], "outputs": ["new.caffemodel", "new.prototxt"]}
     for side, expected in names.items():
         found = [
-            {"path": name, "sha256": hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()} for name in expected
+            {"path": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+            for name, data in ((name, (tmp_path / name).read_bytes()) for name in expected)
         ]
         assert found == report[side]
 
