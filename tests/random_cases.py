@@ -89,6 +89,7 @@ def _options(choices: Seeded, prototxt: bytes) -> Dict[str, Any]:
         "weights_format": choices.one_of([None, "caffemodel", "hdf5"]),
         "prune": choices.coin(),
         "folds": choices.one_of(["direct", "all"]),
+        "simplify": choices.one_of([False, False, True]),
     }
 
 

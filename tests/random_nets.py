@@ -49,7 +49,7 @@ class Builder:
     """Writes a net line by line. Layers are l0, l1, ...; blobs are b0, b1, ..."""
 
     kinds: Tuple[str, ...] = (
-        *(*["convolution"] * 2, "deconvolution", "product", "join", "function", "twins", "gathered", "led"),
+        *(*["convolution"] * 2, "deconvolution", "product", "join", "function", "twins", "gathered", "led", "idle"),
     )
     functions: Tuple[Tuple[str, str], ...] = (("ReLU", ""), ("Sigmoid", ""))
 
@@ -167,6 +167,27 @@ class Builder:
     def function(self, bottom: Blob) -> None:
         type_name, settings = self.choices.one_of(self.functions)
         self.chain(self.add(type_name, [bottom], bottom.shape, settings))
+
+    def idle(self, bottom: Blob) -> None:
+        """Layers that change nothing, or whose tops only a Silence reads."""
+        kind = self.choices.one_of(["Split", "Concat", "Slice", "Dropout", "Silence", "unread"])
+        if kind == "Silence":
+            self.silence(bottom)
+        elif kind == "unread":
+            before = list(self.blobs)
+            self.chain(self.add("Sigmoid", [bottom], bottom.shape, ""))
+            self.silence(self.blobs[-1])
+            self.blobs = before
+        elif kind == "Split":
+            number = len(self.lines)
+            tops = [Blob(f"b{number}{mark}", bottom.shape) for mark in ("", "_")]
+            self.lines.append(layer(f"l{number}", "Split", bottom.name, " ".join(top.name for top in tops)))
+            self.blobs += tops
+        else:
+            self.chain(self.add(kind, [bottom], bottom.shape, ""))
+
+    def silence(self, bottom: Blob) -> None:
+        self.lines.append(f'layer {{ name: "l{len(self.lines)}" type: "Silence" bottom: "{bottom.name}" }}')
 
     def twins(self, bottom: Blob) -> None:
         """Adds two convolutions with the same weights; the layers after them are shared as well, or not."""

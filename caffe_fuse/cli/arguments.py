@@ -78,6 +78,11 @@ def _add_fuse(commands: Any) -> None:
         help="direct: only into the layer before; all: also through layers such as Concat, and into the layer after",
     )
     fuse.add_argument(
+        "--simplify",
+        action="store_true",
+        help="remove layers that change nothing (Dropout, Split, Scale of ones ...) or that only a Silence reads",
+    )
+    fuse.add_argument(
         "--rescale",
         choices=("needed", "always", "never"),
         default="needed",

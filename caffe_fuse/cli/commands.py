@@ -33,6 +33,7 @@ def run_fuse(options: argparse.Namespace) -> int:
         blob_type=options.blob_type,
         rescale=options.rescale,
         folds=options.folds,
+        simplify=options.simplify,
         keep_blobs=options.keep_blob,
         allow_bn=options.allow_bn,
         use_global_stats=options.use_global_stats,

@@ -18,9 +18,11 @@ def dropped_layers(source: Net, excluded: Sequence[Layer], progress: Progress) -
     layers += [layer for move in moves for layer in move.through]
     layers += [link.layer for move in moves for chain in move.chains for link in chain[:-1]]
     inner: Set[Value] = {value for layer in layers for value in source.tops(layer)}
+    inner |= _renamed(source, progress)
     names = {value.blob for value in inner}
     gone = {layer.name for rewrite in rewrites for layer in rewrite.before}
     gone |= {layer.name for move in moves for layer in move.chain}
+    gone |= {removal.layer.name for removal in progress.removals}
     gone -= {rewrite.after.name for rewrite in rewrites}
     found: List[Layer] = []
     for layer in excluded:
@@ -29,6 +31,12 @@ def dropped_layers(source: Net, excluded: Sequence[Layer], progress: Progress) -
         if reads or writes or layer.name in gone:
             found.append(layer)
     return tuple(found)
+
+
+def _renamed(source: Net, progress: Progress) -> Set[Value]:
+    """The values of the names that went with layers that did nothing."""
+    names = {name for removal in progress.removals for name, _ in removal.vanished}
+    return {value for layer in source.layers for value in source.tops(layer) if value.blob in names}
 
 
 def _value_at(net: Net, name: str, index: int) -> Value:

@@ -49,6 +49,7 @@ def fuse(
     allow_bn: bool = False,
     use_global_stats: bool = False,
     folds: str = "direct",
+    simplify: bool = False,
 ) -> Result:
     """Folds what can be folded; does not change `model` and writes nothing.
 
@@ -58,6 +59,7 @@ def fuse(
     with batch statistics use the stored ones; a layer that remains then has use_global_stats in the new net.
     folds: "direct" folds only into the layer before; "all" also carries scales and shifts through layers that let them
     pass, such as Concat, and into the layer after.
+    simplify: whether layers that change nothing, and those that only a Silence reads, go.
     prune: `save` leaves out weights of layers that the net does not have.
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all blobs of
     Convolution, Deconvolution and InnerProduct layers as fp16; "float32" keeps the type of blobs that are not new.
@@ -82,6 +84,7 @@ def fuse(
         rescale=rescale,
         keep_blobs=listed(keep_blobs),
         folds=folds,
+        simplify=simplify,
     )
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
     model = _with_stored_statistics(model, keep, ranges) if use_global_stats else model
@@ -105,7 +108,7 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     measures = Measures()
     sampling.want(model.net.layers, measures)
     before = analyse_net(model.net, options.policy, measures)
-    progress = passes.run(model.net, options.keep, measures, options.folds)
+    progress = passes.run(model.net, options.keep, measures, folds=options.folds, simplify=options.simplify)
     dropped = dropped_layers(model.net, model.excluded, progress)
     left = tuple(layer for layer in model.excluded if layer not in dropped)
     repair = None

@@ -30,6 +30,7 @@ class Options:
     rescale: str
     keep_blobs: FrozenSet[str]
     folds: str
+    simplify: bool
 
     @property
     def repairs(self) -> Optional[str]:
@@ -51,6 +52,7 @@ def options_for(
     rescale: str,
     keep_blobs: Collection[str],
     folds: str,
+    simplify: bool,
 ) -> Options:
     """The checked options. Raises InputError for options that do not fit the model, or each other."""
     stored = require_weights(model)
@@ -80,6 +82,7 @@ def options_for(
         rescale,
         frozenset(keep_blobs),
         folds,
+        simplify,
     )
 
 

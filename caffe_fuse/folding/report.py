@@ -8,7 +8,7 @@ from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
 from ..net.cost import Savings, savings
 from ..net.graph import Layer, Net
-from ..passes import Move, Refused, Rewrite
+from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
 from ..wording import Typed, counted
@@ -60,8 +60,8 @@ class Report(NamedTuple):
     """typed: the files as they were named, and the options. folded, converted: the rewrites, in the order of the net.
 
     vanished_blobs: blob name -> the blob that now holds its value, or None. carried: chains that were folded through
-    other layers. nets: before and after. dropped: layers of other phases, and
-    records of the weight file, that a fold removed. before_channels, after_channels: the channels of
+    other layers. simplified: layers that did nothing, and are gone. nets: before and after. dropped: layers of other
+    phases, and records of the weight file, that a fold removed. before_channels, after_channels: the channels of
     `before` and `after`, read on first use. rescaled: blob name -> the exponents of two by which its channels
     are multiplied. unrepaired: what rescaling could not repair. activations: predicted or recorded. problems: why
     the result is not safe; empty if it is. remaining: BatchNorm layers.
@@ -73,6 +73,7 @@ class Report(NamedTuple):
     refused: Tuple[Refused, ...]
     vanished_blobs: Mapping[str, Optional[str]]
     carried: Tuple[Move, ...]
+    simplified: Tuple[Removal, ...]
     nets: Tuple[Net, Net]
     dropped: Tuple[Layer, ...]
     before: HalfReport

@@ -67,6 +67,7 @@ class Result:
             refused=refused,
             vanished_blobs=facts.progress.vanished,
             carried=facts.progress.moves,
+            simplified=facts.progress.removals,
             nets=(facts.original, net),
             dropped=self.model.dropped,
             before=facts.before,

@@ -100,5 +100,5 @@ LAYER_TYPES = (
     LayerType("HDF5Data", _unknown_shapes),
     LayerType("Python", _unknown_shapes, topless=True),
     LayerType("HDF5Output", _no_shapes, topless=True),
-    LayerType("Silence", _no_shapes, forward=_silence_forward, topless=True),
+    LayerType("Silence", _no_shapes, forward=_silence_forward, topless=True, discards=True),
 )

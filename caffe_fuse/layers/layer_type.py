@@ -186,6 +186,7 @@ class LayerType(NamedTuple):
     parted(parameter): the parameter without the activation inside the layer, and a LayerParameter of that activation
         without names; None if there is none inside
     topless: whether it may have no top
+    discards: whether it reads its bottoms only so that they are no outputs
     shares(parameter): whether its tops share the memory of its first bottom (Caffe: ShareData)
     carries(carried): the affines of its bottoms that yield the given affines of its tops (carried.py)
     homogeneous(setting): how powers of two pass through it; None if they do not
@@ -212,6 +213,7 @@ class LayerType(NamedTuple):
     stored: Optional[Callable[[Any, Arrays, Arrays, Callable[[Any], Any]], List[NDArray[Any]]]] = None
     most: Optional[int] = None
     topless: bool = False
+    discards: bool = False
     shares: Optional[Callable[[Any], bool]] = None
     homogeneous: Optional[Callable[[Setting], Optional[Moved]]] = None
     carries: Optional[Carries] = None

@@ -32,6 +32,11 @@ class Memory(NamedTuple):
     disturbed: Mapping[Value, Layer]
     entangled: AbstractSet[Value]
 
+    def is_overwritten(self, value: Value) -> bool:
+        """Whether an in-place layer on another blob writes into the memory of this value."""
+        home = self.homes.get(value, value)
+        return any(self.homes[other] == home for other in self.overwritten)
+
     def warnings(self, net: Net) -> List[str]:
         """One warning for each in-place layer that disturbs values."""
         by_producer: Dict[int, Tuple[Layer, List[Value]]] = {}

@@ -17,12 +17,28 @@ from .fold import FOLD
 from .forward import FORWARD
 from .leftover import name_leftovers
 from .merge import MERGE
-from .rewrite import Move, Pass, Progress, Refused, Rewrite, Rule
+from .rewrite import Move, Pass, Progress, Refused, Removal, Rewrite, Rule
+from .simplify import SIMPLIFY
 
-__all__ = ["FOLD", "FOLDS", "FORWARD", "MERGE", "PIPELINE", "Move", "Progress", "Refused", "Rewrite", "Rule", "run"]
+__all__ = [
+    "FOLD",
+    "FOLDS",
+    "FORWARD",
+    "MERGE",
+    "PIPELINE",
+    "Move",
+    "Progress",
+    "Refused",
+    "Removal",
+    "Rewrite",
+    "Rule",
+    "run",
+]
 
 PIPELINE: Tuple[Union[Pass, Rule], ...] = (
-    # First: a layer that ends in an activation of its own is not affine as a whole.
+    # First: a layer less between two others may let them fold.
+    SIMPLIFY,
+    # Before all folds: a layer that ends in an activation of its own is not affine as a whole.
     Pass("part activations", part_activations),
     # Before FOLD, which takes in what this carries next to layers with weights.
     BACKWARD,
@@ -34,6 +50,8 @@ PIPELINE: Tuple[Union[Pass, Rule], ...] = (
     MERGE,
     # Layers that did not change get their old form back.
     Pass("join activations", join_activations),
+    # Again: a layer in place that is gone was all that made some identity matter, whose memory it wrote into.
+    SIMPLIFY,
     # Last: every affine layer that is left gets its reason.
     Pass("name leftovers", name_leftovers),
 )
@@ -45,15 +63,22 @@ _INDIRECT = (BACKWARD, FORWARD)
 
 
 def run(
-    net: Net, kept: AbstractSet[str] = frozenset(), measures: Optional[Measures] = None, folds: str = "direct"
+    net: Net,
+    kept: AbstractSet[str] = frozenset(),
+    measures: Optional[Measures] = None,
+    *,
+    folds: str = "direct",
+    simplify: bool = False,
 ) -> Progress:
     """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.
 
-    folds: one of FOLDS. Raises InternalError for a pass that breaks the contract, with its name.
+    folds: one of FOLDS. simplify: whether layers that do nothing go. Raises InternalError for a pass that breaks the
+    contract, with its name.
     """
-    progress = Progress(net, frozenset(kept), measures or Measures())
+    progress = Progress(net, frozenset(net.blob_names), frozenset(kept), measures or Measures())
+    left_out = (*(_INDIRECT if folds == "direct" else ()), *(() if simplify else (SIMPLIFY,)))
     for step in PIPELINE:
-        if folds == "direct" and step in _INDIRECT:
+        if step in left_out:
             continue
         try:
             after = step.apply(progress)

@@ -11,6 +11,9 @@ from ..net.graph import Layer, Net
 from ..wording import Remedy
 from .proof import Start, Written
 
+# Blobs that a net has no more, each with the blob that holds its value, or None.
+Vanished = Tuple[Tuple[str, Optional[str]], ...]
+
 
 class Pass(NamedTuple):
     """A step of the pipeline. name: for errors."""
@@ -52,7 +55,7 @@ class Rewrite(NamedTuple):
     rule: Rule
     before: Tuple[Layer, ...]
     after: Layer
-    vanished: Tuple[Tuple[str, Optional[str]], ...]
+    vanished: Vanished
     axis: int
     rank: int
     affine: Affine
@@ -97,6 +100,14 @@ class Move(NamedTuple):
         return tuple(link.layer for chain in self.chains for link in chain)
 
 
+class Removal(NamedTuple):
+    """A layer that does nothing, and is gone."""
+
+    layer: Layer
+    reason: str
+    vanished: Vanished
+
+
 class Refused(NamedTuple):
     """A layer that a rule examined and left as it is."""
 
@@ -112,23 +123,32 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """The state between two passes. measures: of the blobs, as far as known."""
+    """The state between two passes. blobs: the names in the files. measures: of the blobs, as far as known."""
 
     net: Net
+    blobs: FrozenSet[str]
     kept: FrozenSet[str] = frozenset()
     measures: Measures = field(default_factory=Measures)
     rewrites: Tuple[Rewrite, ...] = ()
     refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
     moves: Tuple[Move, ...] = ()
+    removals: Tuple[Removal, ...] = ()
     parted: Mapping[int, Layer] = field(default_factory=dict)  # by index, layers as they were with their activation
 
     @property
     def vanished(self) -> Dict[str, Optional[str]]:
-        """The blobs that the net has no more, each with the one that holds its value, or None."""
+        """The blobs of the files that the net has no more, each with the one that holds its value, or None."""
         names = set(self.net.blob_names)
         gone: List[Tuple[str, Optional[str]]] = [(name, None) for move in self.moves for name in move.vanished]
+        gone += [pair for removal in self.removals for pair in removal.vanished]
         gone += [pair for rewrite in self.rewrites for pair in rewrite.vanished]
-        return {name: holder for name, holder in gone if name not in names}
+        holders = {name: holder for name, holder in gone if name not in names}
+        found = {name: holder for name, holder in holders.items() if name in self.blobs}
+        for name, holder in found.items():
+            while holder is not None and holder not in names:  # a later step changed it as well
+                holder = holders.get(holder)
+            found[name] = holder
+        return found
 
     @property
     def writers(self) -> Dict[int, Sequence[Optional[Layer]]]:

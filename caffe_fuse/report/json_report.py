@@ -35,6 +35,9 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "folded": [_folded(rewrite) for rewrite in report.folded],
         "converted": [_converted(rewrite) for rewrite in report.converted],
         "carried": [_carried(move) for move in report.carried],
+        "simplified": [
+            {"layer": layer.name, "type": layer.type, "reason": reason} for layer, reason, _ in report.simplified
+        ],
         "refused": [_refused(refused, report.typed) for refused in report.refused],
         "batch_norms": [{"layer": layer.name, "type": layer.type, "line": layer.line} for layer in report.remaining],
         "vanished_blobs": dict(report.vanished_blobs),

@@ -13,7 +13,7 @@ from ..half.report import HalfReport, HalfRow
 from ..judging.agreement import Ranking, ranking
 from ..judging.problems import CALIBRATE, Problem, steps
 from ..net.graph import Layer
-from ..passes import Move, Refused, Rewrite
+from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activation, Activations
 from ..wording import VERDICT, Typed, counted, few
 from .cost_table import cost_lines, cost_rows
@@ -34,7 +34,7 @@ SHOWN = 8  # lines of a list, unless -v asks for all
 
 def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[str]:
     lines = _folded(report.folded, verbose) + _carried(report.carried, verbose)
-    lines += _converted(report.converted, verbose)
+    lines += _converted(report.converted, verbose) + _simplified(report.simplified, verbose)
     lines += _refused(report, verbose)
     if report.dropped:
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
@@ -255,6 +255,16 @@ def _converted(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
     merged = [layer for rewrite in rewrites for layer in rewrite.before]
     lines = [f"  {rewrite.after.name}: {rewrite.reason}" for rewrite in rewrites]
     return [f"converted  {_kinds(merged)} to {len(rewrites)} Scale", *_shortened(lines, verbose)]
+
+
+def _simplified(removals: Sequence[Removal], verbose: bool) -> List[str]:
+    if not removals:
+        return []
+    reasons: Dict[str, List[Layer]] = {}
+    for removal in removals:
+        reasons.setdefault(removal.reason, []).append(removal.layer)
+    lines = [f"simplified {_kinds(layers)} removed: {reason}" for reason, layers in reasons.items()]
+    return [*lines, *(f"  {removal.layer}: {removal.reason}" for removal in removals if verbose)]
 
 
 def _refused(report: Report, verbose: bool) -> List[str]:

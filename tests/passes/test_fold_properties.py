@@ -18,13 +18,13 @@ SEEDS = st.integers(0, 1000)
 FOLDS = st.sampled_from(passes.FOLDS)
 
 
-def folded(prototxt: bytes, seed: int, folds: str = "direct") -> Fused:
-    return fuse(prototxt, numbers(prototxt, seed), folds=folds)
+def folded(prototxt: bytes, seed: int, folds: str = "direct", simplify: bool = False) -> Fused:
+    return fuse(prototxt, numbers(prototxt, seed), folds=folds, simplify=simplify)
 
 
-@given(nets(), SEEDS, FOLDS)
-def test_every_blob_that_survives_keeps_its_value(prototxt: bytes, seed: int, folds: str) -> None:
-    compared = folded(prototxt, seed, folds).compared(INPUT)
+@given(nets(), SEEDS, FOLDS, st.booleans())
+def test_every_blob_that_survives_keeps_its_value(prototxt: bytes, seed: int, folds: str, simplify: bool) -> None:
+    compared = folded(prototxt, seed, folds, simplify).compared(INPUT)
     assert () == compared.violations
     assert () == compared.unknown
 
@@ -34,17 +34,17 @@ def test_no_batch_norm_is_left(prototxt: bytes, seed: int, folds: str) -> None:
     assert b"BatchNorm" not in folded(prototxt, seed, folds).prototxt
 
 
-@given(nets(), SEEDS, FOLDS)
-def test_a_second_fold_changes_nothing(prototxt: bytes, seed: int, folds: str) -> None:
-    once = folded(prototxt, seed, folds)
-    twice = fuse(once.prototxt, weights=once.weights, folds=folds)
+@given(nets(), SEEDS, FOLDS, st.booleans())
+def test_a_second_fold_changes_nothing(prototxt: bytes, seed: int, folds: str, simplify: bool) -> None:
+    once = folded(prototxt, seed, folds, simplify)
+    twice = fuse(once.prototxt, weights=once.weights, folds=folds, simplify=simplify)
     assert () == twice.result.facts.progress.rewrites
     assert twice.before == (twice.prototxt, twice.weights)
 
 
-@given(nets(), SEEDS, FOLDS)
-def test_blobs_vanish_only_as_the_report_says(prototxt: bytes, seed: int, folds: str) -> None:
-    fused = folded(prototxt, seed, folds)
+@given(nets(), SEEDS, FOLDS, st.booleans())
+def test_blobs_vanish_only_as_the_report_says(prototxt: bytes, seed: int, folds: str, simplify: bool) -> None:
+    fused = folded(prototxt, seed, folds, simplify)
     assert sorted(fused.compared(INPUT).vanished) == sorted(fused.result.report.vanished_blobs)
 
 
@@ -112,10 +112,10 @@ def test_readers_and_producers_are_those_of_the_bottoms_and_tops(prototxt: bytes
             assert net.producer(value) is each
 
 
-@given(nets(), SEEDS, FOLDS)
-def test_the_prototxt_and_the_weights_are_of_one_net(prototxt: bytes, seed: int, folds: str) -> None:
+@given(nets(), SEEDS, FOLDS, st.booleans())
+def test_the_prototxt_and_the_weights_are_of_one_net(prototxt: bytes, seed: int, folds: str, simplify: bool) -> None:
     """Read alone, the caffemodel has the layers, types, bottoms and tops that the prototxt has."""
-    fused = folded(prototxt, seed, folds)
+    fused = folded(prototxt, seed, folds, simplify)
     stored = [
         (each.name, each.type, each.bottoms, each.tops) for each in read_weights(Source(fused.weights, "w")).layers
     ]

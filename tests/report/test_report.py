@@ -36,7 +36,7 @@ Check = Callable[[str, str], None]
 FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
     *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status", "verification"),
-    *("batch_norms", "verdict", "next", "carried", "cost"),
+    *("batch_norms", "verdict", "next", "carried", "cost", "simplified"),
 }
 CHANNEL_FIELDS = {
     *("channel", "state", "overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf", "max_abs", "margin"),
