@@ -8,11 +8,13 @@ PYTHON38 ?=
 # The wheels of atheris are for Linux only.
 FUZZ := .venv-fuzz
 FUZZ_SECONDS ?= 600
+# Prints the lines and branches that the tests reach.
+COVERAGE := --cov=caffe_fuse --cov-branch --cov-report=term:skip-covered
 # Since which commit the faults count that a change touches; without one since the branch left origin/main.
 REV ?=
 
 .PHONY: demo test anywhere lint fuzz fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
-.PHONY: coverage mutants mutants-touched stress oracle bench proto clean
+.PHONY: mutants mutants-touched stress oracle bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -21,7 +23,7 @@ demo: $(VENV)/demo
 	$(BIN)/python examples/digits_accuracy.py
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 $(COVERAGE)
 	$(MAKE) --no-print-directory mutants-touched
 
 # Long: the tests as on several other processors, to which BLAS, NumPy and OpenCV are restricted.
@@ -53,10 +55,6 @@ fuzz-hdf5 fuzz-structure: $(VENV)/test
 # Long: applies deliberate faults to the package one at a time, and prints which test detects which.
 mutants: $(VENV)/test
 	$(BIN)/python tests/mutants/run.py
-
-# Lines and branches that the tests reach; nearly twice the time of `make test`, which is why that does not count them.
-coverage: $(VENV)/test
-	$(BIN)/python -m pytest -q -n 2 --cov=caffe_fuse --cov-branch --cov-report=term:skip-covered
 
 # Only those that a change touches, what is not committed included: REV=HEAD~3 says since when.
 mutants-touched: $(VENV)/test

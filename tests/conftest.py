@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import List
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -22,6 +23,11 @@ settings.register_profile(
 )
 settings.register_profile("fuzzing", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile("unit")
+# Coverage is not traced in these: they would take a quarter of the suite more, for lines that others run.
+UNTRACED = {
+    *("test_definitions.py", "test_fold_properties.py", "test_formats.py", "test_forward_models.py"),
+    *("test_real_models.py", "test_reference.py", "test_schema.py", "test_verify_mutants.py"),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +36,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds, or the network once")
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    for item in items:
+        if item.path.name in UNTRACED:
+            item.add_marker("no_cover")
 
 
 def pytest_report_header() -> str:

@@ -28,7 +28,9 @@ V1_NAMES = {
     "ReLU": "RELU",
     "Scale": "SCALE",
     "Sigmoid": "SIGMOID",
+    "Silence": "SILENCE",
     "Slice": "SLICE",
+    "Split": "SPLIT",
     "TanH": "TANH",
 }
 _FORKS_NUMBER = b"\x28\x2f"  # type = 47, of no enum that BVLC Caffe has had

@@ -64,6 +64,17 @@ def compare(old: Path, new: Path, found: List[Tuple[Path, Path]]) -> Dict[str, L
     return different
 
 
+def differing_fields(old: Path, new: Path, found: List[Tuple[Path, Path]]) -> Dict[str, int]:
+    """The fields of the JSON reports that differ, each with the number of nets."""
+    counts: Counter[str] = Counter()
+    for number in range(len(found)):
+        paths = [side / str(number) / "report.json" for side in (old, new)]
+        if all(path.is_file() for path in paths):
+            before, after = (json.loads(path.read_bytes()) for path in paths)
+            counts.update(name for name in {*before, *after} if before.get(name) != after.get(name))
+    return dict(counts.most_common())
+
+
 def main(arguments: List[str]) -> int:
     revision, *folders = arguments
     found = pairs(
@@ -79,12 +90,14 @@ def main(arguments: List[str]) -> int:
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=PROJECT, check=True)
         different = compare(place / "old", place / "new", found)
+        fields = differing_fields(place / "old", place / "new", found)
         statuses = Counter(
             (place / "new" / str(number) / "printed.txt").read_text().split("\n")[0] for number in range(len(found))
         )
     print(f"{len(found)} pairs, statuses {dict(sorted(statuses.items()))}")
     for name, where in sorted(different.items()):
         print(f"{name} differs for {len(where)}: {', '.join(where[:10])}{' ...' if len(where) > 10 else ''}")
+    print(f"fields of the JSON reports that differ: {fields}")
     return 1 if any(name.startswith("out.") for name in different) else 0
 
 
