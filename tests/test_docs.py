@@ -106,7 +106,8 @@ def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[
 
 
 def test_every_dialect_of_batch_norm_is_documented() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", COMMAND.split("## Dialects of BatchNorm")[1], re.MULTILINE)
+    section = COMMAND.split("## Dialects of BatchNorm")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.MULTILINE)
     known = [(dialect.name, dialect.types[0] if dialect.types else dialect.layer) for dialect in DIALECTS]
     assert sorted(known) == sorted(rows)
 

@@ -12,6 +12,8 @@ from .activation import LAYER_TYPES as ACTIVATION
 from .affine import LAYER_TYPES as AFFINE
 from .arrange import LAYER_TYPES as ARRANGE
 from .batch_norm import LAYER_TYPES as BATCH_NORM
+from .binary import LAYER_TYPES as BINARY
+from .blocks import LAYER_TYPES as BLOCKS
 from .combine import LAYER_TYPES as COMBINE
 from .convolution import LAYER_TYPES as CONVOLUTION
 from .data import LAYER_TYPES as DATA
@@ -26,8 +28,8 @@ from .reduce import LAYER_TYPES as REDUCE
 from .resize import LAYER_TYPES as RESIZE
 
 _FAMILIES = (
-    *(CONVOLUTION, INNER_PRODUCT, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, PARTS),
-    *(COMBINE, REDUCE, RECURRENT, DATA, DETECTION),
+    *(CONVOLUTION, INNER_PRODUCT, BATCH_NORM, AFFINE, ACTIVATION, NORMALISE, POOLING, RESIZE, ARRANGE, BLOCKS, PARTS),
+    *(COMBINE, REDUCE, RECURRENT, DATA, DETECTION, BINARY),
 )
 
 LAYERS: Dict[str, LayerType] = {entry.name: entry for family in _FAMILIES for entry in family}
@@ -40,6 +42,7 @@ WITHOUT_BLOBS = frozenset(
 )
 
 ALIASES: Dict[str, str] = {
+    "HoleConvolution": "Convolution",
     "DepthwiseConv": "ConvolutionDepthwise",
     "DepthwiseConvolution": "ConvolutionDepthwise",
     "CuDNNBatchNorm": "BatchNorm",

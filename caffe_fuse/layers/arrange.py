@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import InputError
+from .blocks import shuffled, shuffled_carries, shuffled_shapes
 from .carried import UNKNOWN_SIZES, Carried, kept_axis
 from .carried import same as same_affine
 from .homogeneous import Channels, Moved, Setting, flattened, unchanged
 from .layer_type import IDENTITY, Affine, BlobShapes, Dim, Dims, LayerType, Refusal, Shapes
-from .pooling import image
 from .ranges import Passage, Range, same
 from .shapes import MOST_CHANNELS, axis_of, like_bottom, require, size, sizes, text, unknown_axes
 
@@ -48,6 +48,8 @@ def _flatten_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
 
 def _reshape_carries(carried: Carried) -> Union[List[Affine], Refusal]:
     """Flatten and Reshape, where the channels stay an axis."""
+    if not _only_reshapes(carried.parameter):
+        return shuffled_carries(carried.parameter.reshape_param.pixelshuffler, carried)
     (affine,) = carried.affines
     if affine.channels == 1:
         return [affine]
@@ -69,6 +71,8 @@ def _flatten_homogeneous(setting: Setting) -> Optional[Moved]:
 def _reshape_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
     """0 keeps the bottom's size, -1 is inferred from the others (Caffe: reshape_layer.cpp)."""
     settings = parameter.reshape_param
+    if not _only_reshapes(parameter):
+        return shuffled_shapes(settings.pixelshuffler, bottoms)
     (bottom,) = require(bottoms, 1)
     dims = list(settings.shape.dim)
     if any(dim < -1 for dim in dims) or dims.count(-1) > 1:
@@ -213,42 +217,18 @@ def _shuffle_channel_ranges(passage: Passage) -> List[Range]:
     return [Range(lows, highs)]
 
 
-def _reorg_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
-    settings = parameter.reorg_param
-    num, channels, height, width = image(bottoms)
-    stride = settings.stride
-    if stride < 1:
-        raise InputError("reorg_param.stride is missing")
-    area = stride * stride
-    if settings.reverse:
-        return [(num, _divided(channels, area), size((height, stride)), size((width, stride)))]
-    return [(num, size((channels, area)), _divided(height, stride), _divided(width, stride))]
+def _only_reshapes(parameter: Any) -> bool:
+    return bool(parameter.reshape_param.pixelshuffler == 1)
 
 
-def _reorg_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
-    """Darknet's reorg_cpu, which interprets its bottom as fewer channels of a larger image."""
-    stride, (x,) = parameter.reorg_param.stride, bottoms
-    num, channels, height, width = x.shape
-    few = channels // stride**2
-    if few * stride**2 != channels:
-        raise InputError(f"stride {stride} squared does not divide {channels} channels")
-    if parameter.reorg_param.reverse:
-        split = x.reshape(num, stride, stride, few, height, width).transpose(0, 3, 4, 1, 5, 2)
-        return [split.reshape(num, few, height * stride, width * stride)]
-    split = x.reshape(num, few, height, stride, width, stride).transpose(0, 3, 5, 1, 2, 4)
-    return [split.reshape(num, channels * stride**2, height // stride, width // stride)]
-
-
-def _reorg_ranges(passage: Passage) -> List[Range]:
-    return [passage.ranges[0].whole()] * len(passage.tops)
+def _reshape_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:
+    if _only_reshapes(parameter):
+        return _reshaping(_reshape_shapes)(parameter, blobs, bottoms)
+    return [shuffled(parameter.reshape_param.pixelshuffler, bottoms[0])]
 
 
 def _always(_parameter: Any) -> bool:
     return True
-
-
-def _divided(dim: Dim, divisor: int) -> Dim:
-    return None if dim is None else dim // divisor
 
 
 LAYER_TYPES = (
@@ -278,11 +258,11 @@ LAYER_TYPES = (
     LayerType(
         "Reshape",
         _reshape_shapes,
-        forward=_reshaping(_reshape_shapes),
+        forward=_reshape_forward,
         carries=_reshape_carries,
         ranges=_reshaped,
         most=1,
-        shares=_always,
+        shares=_only_reshapes,
         keeps=True,
     ),
     LayerType(
@@ -305,5 +285,4 @@ LAYER_TYPES = (
         most=1,
         foreign=True,
     ),
-    LayerType("Reorg", _reorg_shapes, forward=_reorg_forward, ranges=_reorg_ranges, most=1, foreign=True),
 )

@@ -15,7 +15,7 @@ from .layer_type import Affine, BlobShapes, Dim, Dims, Inflow, Random, Refusal, 
 from .shapes import agreed, axis_of, known_axis, require, size, unknown_axes
 from .sliding import correlate, scatter
 from .weighted import absorber, is_plain, layer_type_of, sample, spread, unfit
-from .window import Window, rank_of_space, windows
+from .window import SAME, Window, rank_of_space, reaches_out, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,8 +40,17 @@ def _convolved(resized: Callable[[Window, Dim], Dim], settings: Any, bottom: Sha
         bottom = unknown_axes(settings.axis + 1 + space)
     axis = axis_of(settings.axis, len(bottom))
     _check_groups(settings, bottom[axis])
-    sizes = map(resized, windows(settings, len(bottom) - axis - 1), bottom[axis + 1 :])
+    sizes = map(resized, windows(settings, bottom[axis + 1 :]), bottom[axis + 1 :])
     return (*bottom[:axis], settings.num_output, *sizes)
+
+
+def _deconvolution_shapes(parameter: Any, bottoms: Shapes, blob_shapes: BlobShapes) -> Shapes:
+    if parameter.convolution_param.pad_type == SAME:  # Synopsys: deconv_layer.cpp does not read it, col2im_cpu does
+        raise InputError(
+            "the size and the values that Synopsys' Caffe computes with pad_type 1 do not fit each other",
+            remedy="give the padding as pad_t, pad_b, pad_l and pad_r",
+        )
+    return _convolution_shapes(Window.deconvolved, parameter, bottoms, blob_shapes)
 
 
 def _check_groups(settings: Any, inputs: Dim) -> None:
@@ -66,7 +75,10 @@ def _convolution_blobs(
         axis = axis_of(settings.axis, len(bottom))
         space, inputs = len(bottom) - axis - 1, bottom[axis]
     _check_groups(settings, inputs)
-    weights = (*weight_channels(settings, inputs), *(window.kernel for window in windows(settings, space)))
+    weights = (
+        *weight_channels(settings, inputs),
+        *(window.kernel for window in windows(settings, unknown_axes(space))),
+    )
     return [weights, (settings.num_output,)][: 1 + settings.bias_term]
 
 
@@ -156,7 +168,7 @@ def _inflow(
     """Padding stays 0, and at the edges of a deconvolution fewer products meet than inside."""
     settings, kernel = parameter.convolution_param, prod(shape[2:])
     if affine.shift.any():
-        if any(window.before or window.after for window in windows(settings, len(shape) - 2)):
+        if reaches_out(settings, windows(settings, unknown_axes(len(shape) - 2))):
             return Refusal("it pads with zeros, which the shift would not reach")
         if transposed and kernel > 1:
             return Refusal("its sums take in different numbers of values")
@@ -197,7 +209,7 @@ def _convolution_multiply_adds(
         axis = axis_of(settings.axis, len(bottom))
         group = settings.num_output if depthwise else settings.group
         met = settings.num_output if transposed else bottom[axis]
-        kernel = [window.kernel for window in windows(settings, len(bottom) - axis - 1)]
+        kernel = [window.kernel for window in windows(settings, bottom[axis + 1 :])]
         found = size([*elements, None if met is None else met // group, *kernel])
         if found is None:
             return None
@@ -210,8 +222,8 @@ def _least_image(parameter: Any, shape: Dims) -> Optional[Dims]:
     settings = parameter.convolution_param
     if axis_of(settings.axis, len(shape)) != 1:
         return None
-    slid = windows(settings, len(shape) - 2)
-    needed = [window.extent + window.stride - 1 + window.before + window.after for window in slid]
+    slid = windows(settings, shape[2:])
+    needed = [window.extent + window.stride - 1 + window.before + max(window.after, 0) for window in slid]
     return (1, shape[1], *(need if dim is None else min(dim, need) for dim, need in zip(shape[2:], needed)))
 
 
@@ -244,7 +256,7 @@ def _convolve(
     tops = []
     for bottom in bottoms:
         axis = axis_of(settings.axis, bottom.ndim)
-        channels, slid = bottom.shape[axis], windows(settings, bottom.ndim - axis - 1)
+        channels, slid = bottom.shape[axis], windows(settings, bottom.shape[axis + 1 :])
         parts = groups(settings, channels)
         if filters(settings, channels) % parts:
             raise InputError(f"{parts} groups do not divide {filters(settings, channels)} filters")
@@ -310,7 +322,7 @@ LAYER_TYPES = (
     ),
     layer_type_of(
         "Deconvolution",
-        partial(_convolution_shapes, Window.deconvolved),
+        _deconvolution_shapes,
         partial(_convolution_blobs, _inputs_first),
         _absorber(
             _deconvolution_layout,

@@ -175,6 +175,7 @@ class LayerType(NamedTuple):
         not known. None: the type has no learned blobs, or dialects disagree about them
     affine(parameter, blobs, bottom shapes): the function of the layer, if that is y = scale * x + shift
     absorb: for layers with weights
+    unabsorbing: why a layer with weights can absorb nothing, where that surprises
     forward(parameter, blobs, bottoms): the tops, computed in the bottoms' dtype; the blobs may have Caffe's old four
         axes. The shapes have been checked by `shapes` and `blobs`. It may return a bottom, or a view of one
     sums(parameter, blobs, bottoms, product): forward with another matrix product, for layers with weights
@@ -227,3 +228,4 @@ class LayerType(NamedTuple):
     answer: Optional[str] = None
     multiply_adds: Optional[Callable[[Any, Shapes, Shapes], Optional[int]]] = None
     foreign: bool = False
+    unabsorbing: str = ""

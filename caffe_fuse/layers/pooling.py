@@ -14,7 +14,7 @@ from .layer_type import Affine, BlobShapes, Dim, Dims, LayerType, Refusal, Shape
 from .ranges import UNKNOWN, Passage, Range, unknown, with_zero
 from .shapes import axis_of, require, size, sizes, text, unknown_axes
 from .sliding import convolved_sizes, padded, patches
-from .window import Window, along_each, rank_of_space, sided_padding, windows
+from .window import Window, along_each, placed, rank_of_space, windows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def _pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     if settings.global_pooling:
         pooled: Dims = (1,) * len(space)
     else:
-        pooled = _pooled_sizes(_pooling_windows(settings, len(space)), space, _rounds_up(settings))
+        pooled = _pooled_sizes(_pooling_windows(parameter, space), space, _rounds_up(settings))
     return [(*bottom[:2], *pooled)] * len(parameter.top)
 
 
@@ -59,8 +59,8 @@ def _rounds_up(settings: Any) -> bool:
 
 
 def _pooled_sizes(slid: Sequence[Window], image_sizes: Dims, round_up: bool) -> Dims:
-    """Padding of one axis clips all (Caffe: pooling_layer.cpp Reshape)."""
-    clipped = any(window.before or window.after for window in slid)
+    """What clips one axis clips all (Caffe: pooling_layer.cpp Reshape)."""
+    clipped = any(window.before or window.after or window.clips for window in slid)
     return tuple(window.pooled(dim, round_up, clipped) for window, dim in zip(slid, image_sizes))
 
 
@@ -68,19 +68,29 @@ def _steps(x: Array, slid: Sequence[Window], round_up: bool) -> Tuple[int, ...]:
     return sizes(_pooled_sizes(slid, x.shape[2:], round_up))
 
 
-def _pooling_windows(settings: Any, rank: int) -> Tuple[Window, ...]:
+def _pooling_windows(parameter: Any, space: Dims) -> Tuple[Window, ...]:
     """kernel_size takes precedence over kernel_h and kernel_w, pad_h over pad (Caffe: pooling_layer.cpp)."""
+    settings, rank = parameter.pooling_param, len(space)
     kernel = along_each("kernel_size", settings.kernel_size or (settings.kernel_h, settings.kernel_w), rank)
     paired = settings.HasField("pad_h")
     pad = along_each("pad", (settings.pad_h, settings.pad_w) if paired else settings.pad or (0,), rank)
-    before, after = sided_padding(settings, rank) or (pad, pad)
     paired = settings.HasField("stride_h")
     stride = along_each("stride", (settings.stride_h, settings.stride_w) if paired else settings.stride or (1,), rank)
     if min(*kernel, *stride) < 1:
         raise InputError(f"kernel {text(kernel)} and stride {text(stride)} have to be at least 1")
-    if any(p >= k for p, k in zip(before, kernel)):
-        raise InputError(f"its padding {text(before)} has to be smaller than its kernel {text(kernel)}")
-    return tuple(map(Window, kernel, before, after, stride))
+    clips = 1 in kernel and rank == 2 and _is_intels(parameter)
+    even = tuple(Window(*each, clips=clips) for each in zip(kernel, pad, pad, stride))
+    slid = placed(settings, even, space)
+    if any(window.before >= window.kernel for window in slid):
+        before = text(tuple(window.before for window in slid))
+        raise InputError(f"its padding {before} has to be smaller than its kernel {text(kernel)}")
+    return slid
+
+
+def _is_intels(parameter: Any) -> bool:
+    """Whether the layer names Intel's engines; all of theirs clip with a kernel of 1 (mkldnn_pooling_layer.cpp)."""
+    settings = parameter.pooling_param
+    return parameter.type == "MKLPooling" or settings.engine in (settings.MKL2017, settings.MKLDNN)
 
 
 def _spp_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shapes:
@@ -99,7 +109,7 @@ def _im2col_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shape
     if bottom is None:
         return [None]
     axis = axis_of(settings.axis, len(bottom))
-    slid = windows(settings, len(bottom) - axis - 1)
+    slid = windows(settings, bottom[axis + 1 :])
     channels = size((bottom[axis], *(window.kernel for window in slid)))
     return [(*bottom[:axis], channels, *map(Window.convolved, slid, bottom[axis + 1 :]))]
 
@@ -112,7 +122,7 @@ def _pooling_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Ar
     if settings.global_pooling:
         slid: Tuple[Window, ...] = tuple(Window(length, 0, 0, 1) for length in x.shape[2:])
     else:
-        slid = _pooling_windows(settings, x.ndim - 2)
+        slid = _pooling_windows(parameter, x.shape[2:])
     round_up = _rounds_up(settings)
     if settings.pool == settings.AVE:
         return [average(x, slid, round_up)] * len(parameter.top)
@@ -194,7 +204,7 @@ def _pooling_carries(carried: Carried) -> Union[List[Affine], Refusal]:
 
 
 def _pads(settings: Any) -> bool:
-    sides = ("pad", "pad_h", "pad_w", "pad_t", "pad_l", "pad_b", "pad_r")
+    sides = ("pad", "pad_h", "pad_w", "pad_t", "pad_l", "pad_b", "pad_r", "pad_type")
     return any(np.any(getattr(settings, side)) for side in sides)
 
 
@@ -238,7 +248,7 @@ def _bins(length: int, bins: int) -> Window:
 def _im2col_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Array]:
     settings, (x,) = parameter.convolution_param, bottoms
     axis = axis_of(settings.axis, x.ndim)
-    slid = windows(settings, x.ndim - axis - 1)
+    slid = windows(settings, x.shape[axis + 1 :])
     images = x.reshape(-1, *x.shape[axis:])
     steps = convolved_sizes(images, slid)
     columns = patches(padded(images, slid, steps), slid, steps)

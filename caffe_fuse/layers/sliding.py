@@ -150,5 +150,9 @@ def scatter(x: Array, filters: Array, windows: Sequence[Window], product: Produc
             for index, window, size in zip(place, windows, sizes)
         )
         total[(slice(None), slice(None), *target)] += spread[(slice(None), slice(None), *place)]
-    inside = tuple(slice(window.before, size - window.after) for window, size in zip(windows, full))
-    return total[(slice(None), slice(None), *inside)]
+    sides = [(window.before, window.after) for window in windows]
+    inside = tuple(slice(max(before, 0), size - max(after, 0)) for (before, after), size in zip(sides, full))
+    inner = total[(slice(None), slice(None), *inside)]
+    if min(map(min, sides), default=0) >= 0:
+        return inner
+    return np.pad(inner, [(0, 0), (0, 0), *((max(-before, 0), max(-after, 0)) for before, after in sides)])

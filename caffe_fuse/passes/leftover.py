@@ -29,4 +29,5 @@ def not_absorbed(net: Net, layer: Layer) -> str:
     source = net.producer(net.bottoms(layer)[0])
     if source is None:
         return f"it reads {layer.bottoms[0]}, an input of the net"
-    return f"it reads the output of {source}, which cannot absorb it"
+    why = source.layer_type.unabsorbing if source.layer_type is not None else ""
+    return f"it reads the output of {source}, which {why or 'cannot absorb it'}"

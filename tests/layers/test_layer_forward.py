@@ -45,6 +45,12 @@ def check(prototxt: bytes, inputs: Mapping[str, np.ndarray]) -> None:
 
 
 IMAGE = (2, 4, 5, 6)
+# Synopsys: the padding of TensorFlow's SAME.
+SAME_WINDOWS = [
+    f"pad_type: 1 kernel_h: {height} kernel_w: {width} stride: {stride}"
+    for height, width, stride in [(3, 2, 1), (2, 5, 2), (1, 3, 3), (2, 2, 3)]
+]
+
 ONE_BOTTOM = [
     ("ReLU", "relu_param { negative_slope: 0.3 }", (2, 4)),
     ("ReLU", "", IMAGE),
@@ -103,6 +109,25 @@ ONE_BOTTOM = [
     ("Interp", "interp_param { zoom_factor: 2 pad_beg: -1 pad_end: -2 }", (1, 2, 7, 8)),
     ("Interp", "interp_param { height: 1 width: 1 }", IMAGE),
     ("Reorg", "reorg_param { stride: 2 }", (2, 8, 4, 6)),
+    ("BatchToSpaceND", "batch_to_space_nd_param { block_shape: 2 block_shape: 3 }", (12, 2, 3, 4)),
+    (
+        "BatchToSpaceND",
+        "batch_to_space_nd_param { block_shape: 2 block_shape: 3 crops: 1 crops: 0 crops: 2 crops: 1 }",
+        (12, 2, 3, 4),
+    ),
+    (
+        "SpaceToBatchND",
+        "space_to_batch_nd_param { block_shape: 2 block_shape: 3 paddings: 1 paddings: 0 paddings: 2 paddings: 1 }",
+        (2, 5, 6, 4),
+    ),
+    ("SpaceToBatchND", "space_to_batch_nd_param { block_shape: 2 }", (2, 4, 6, 3)),
+    ("Reshape", "reshape_param { pixelshuffler: 2 }", (2, 12, 3, 4)),
+    *(("Convolution", f"convolution_param {{ num_output: 4 {window} }}", (2, 4, 7, 8)) for window in SAME_WINDOWS),
+    *(("Pooling", f"pooling_param {{ {window} }}", (2, 3, 7, 8)) for window in SAME_WINDOWS),
+    *(("Pooling", f"pooling_param {{ pool: AVE {window} }}", (2, 3, 7, 8)) for window in SAME_WINDOWS),
+    ("HoleConvolution", "convolution_param { num_output: 4 kernel_size: 3 pad: 2 hole: 2 }", IMAGE),
+    ("HoleConvolution", "convolution_param { num_output: 4 kernel_size: 2 hole_h: 2 hole_w: 3 }", IMAGE),
+    ("Convolution", "convolution_param { num_output: 4 kernel_size: 2 dilation_h: 3 dilation_w: 1 }", IMAGE),
     ("SPP", "spp_param { pyramid_height: 3 }", (2, 3, 7, 9)),
     ("SPP", "spp_param { pyramid_height: 3 pool: AVE }", (2, 3, 7, 9)),
     ("Im2col", "convolution_param { kernel_h: 3 kernel_w: 2 stride: 2 pad: 1 dilation: 2 }", (2, 3, 7, 9)),

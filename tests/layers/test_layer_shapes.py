@@ -210,6 +210,37 @@ SHAPES: Dict[str, Tuple[str, Shapes, Shapes]] = {
         [(1, 2, 33, 65)],
     ),
     "axpy": ("type: 'Axpy'", [(1, 2, 1, 1), (1, 2, 5, 7), (1, 2, 5, 7)], [(1, 2, 5, 7)]),
+    "same-padding": (
+        "type: 'Convolution' convolution_param { num_output: 4 kernel_size: 3 stride: 2 pad_type: 1 }",
+        [(1, 3, 7, None)],
+        [(1, 4, 4, None)],
+    ),
+    "pooling-same-padding": (
+        "type: 'Pooling' pooling_param { kernel_size: 4 stride: 2 pad_type: 1 }",
+        [(1, 2, 3, 8)],
+        [(1, 2, 2, 4)],
+    ),
+    "pooling-kernel-1": (
+        "type: 'Pooling' pooling_param { kernel_size: 1 stride: 2 }",
+        [(1, 2, 56, 56)],
+        [(1, 2, 29, 29)],
+    ),
+    "pooling-kernel-1-of-intel": (
+        "type: 'Pooling' pooling_param { kernel_size: 1 stride: 2 engine: MKLDNN }",
+        [(1, 2, 56, 56)],
+        [(1, 2, 28, 28)],
+    ),
+    "batch-to-space": (
+        "type: 'BatchToSpaceND' batch_to_space_nd_param { block_shape: [2, 2] crops: [0, 1, 0, 0] }",
+        [(8, 3, None, 5)],
+        [(2, 5, None, 5)],
+    ),
+    "space-to-batch": (
+        "type: 'SpaceToBatchND' space_to_batch_nd_param { block_shape: 2 paddings: 1 paddings: 0 }",
+        [(2, 3, 4)],
+        [(4, 2, 4)],
+    ),
+    "pixel-shuffle": ("type: 'Reshape' reshape_param { pixelshuffler: 2 }", [(1, 8, 3, 4)], [(1, 2, 6, 8)]),
     "reorg": ("type: 'Reorg' reorg_param { stride: 2 }", [(1, 2, 6, 8)], [(1, 8, 3, 4)]),
     "reorg-back": ("type: 'Reorg' reorg_param { stride: 2 reverse: true }", [(1, 8, 3, 4)], [(1, 2, 6, 8)]),
 }
@@ -336,6 +367,41 @@ WRONG: Dict[str, Tuple[str, Shapes, str]] = {
         "type: 'Eltwise'",
         [(1, 2), (1, 3)],
         "its bottoms have to be of one shape, found 1x2 and 1x3",
+    ),
+    "pad-type-of-nobody": (
+        "type: 'Convolution' convolution_param { num_output: 2 kernel_size: 1 pad_type: 2 }",
+        [(1, 2, 3, 3)],
+        "pad_type 2 is not known: 0 is Caffe's padding, 1 is TensorFlow's SAME",
+    ),
+    "pad-type-and-pad": (
+        "type: 'Pooling' pooling_param { kernel_size: 3 pad: 1 pad_type: 1 }",
+        [(1, 2, 3, 3)],
+        "pad_type 1 excludes a padding in numbers",
+    ),
+    "pad-type-of-a-deconvolution": (
+        "type: 'Deconvolution' convolution_param { num_output: 2 kernel_size: 3 pad_type: 1 }",
+        [(1, 2, 3, 3)],
+        "the size and the values that Synopsys' Caffe computes with pad_type 1 do not fit each other",
+    ),
+    "padding-below-0": (
+        "type: 'Convolution' convolution_param { num_output: 2 kernel_size: 1 pad_t: -1 }",
+        [(1, 2, 3, 3)],
+        "padding below 0 is only for a Deconvolution",
+    ),
+    "blocks": (
+        "type: 'BatchToSpaceND' batch_to_space_nd_param { block_shape: 0 }",
+        [(4, 2, 3)],
+        "block_shape [0] has to hold 1 or more for each of the axes after the batch",
+    ),
+    "crops": (
+        "type: 'BatchToSpaceND' batch_to_space_nd_param { block_shape: 2 crops: 1 }",
+        [(4, 2, 3)],
+        "1 crops or paddings do not fit 1 axes",
+    ),
+    "pixel-shuffle": (
+        "type: 'Reshape' reshape_param { pixelshuffler: 2 }",
+        [(1, 6, 3, 3)],
+        "pixelshuffler 2 squared does not divide 6 channels",
     ),
     "reshape-count": (
         "type: 'Reshape' reshape_param { shape { dim: 5 } }",

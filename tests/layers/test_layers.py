@@ -99,25 +99,29 @@ BVLC = """
     SigmoidCrossEntropyLoss Silence Slice Softmax SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData
 """
 FORKS = """
-    AnnotatedData Axpy BN ConvolutionDepthwise DetectionOutput HardSigmoid HardSwish Interp Mish MultiBoxLoss
-    Normalize PSROIPooling Permute PriorBox ROIPooling ReLU6 Reorg ShuffleChannel SmoothL1Loss Upsample
+    AnnotatedData Axpy BN BatchToSpaceND BinaryConvolution BinaryInnerProduct ConvolutionDepthwise DetectionOutput
+    HardSigmoid HardSwish Interp Mish MultiBoxLoss Normalize PSROIPooling Permute PriorBox ROIPooling ReLU6 Reorg
+    ShuffleChannel SmoothL1Loss SpaceToBatchND Upsample
 """
 WEIGHTED = "Convolution ConvolutionDepthwise Deconvolution InnerProduct"
 FACETS = {
-    "blobs": f"BatchNorm Bias {WEIGHTED} Embed LSTM Normalize PReLU Parameter RNN Scale",
+    "blobs": f"""
+        BatchNorm Bias BinaryConvolution BinaryInnerProduct {WEIGHTED} Embed LSTM Normalize PReLU Parameter RNN Scale
+    """,
     "affine": "BN BatchNorm Bias Dropout Power Scale Split",
     "absorb": WEIGHTED,
     "sums": WEIGHTED,
     "statistics": "BatchNorm",
     "ranges": """
-        AbsVal Axpy BNLL BatchReindex Bias Clip Concat Crop Dropout ELU Eltwise Exp Filter Flatten HardSigmoid HardSwish
-        Interp LRN LSTM Log Mish Normalize PReLU Permute Pooling Power RNN ROIPooling ReLU ReLU6 Reorg Reshape Scale
-        ShuffleChannel Sigmoid Slice Softmax Split Swish TanH Threshold Tile Upsample
+        AbsVal Axpy BNLL BatchReindex BatchToSpaceND Bias Clip Concat Crop Dropout ELU Eltwise Exp Filter Flatten
+        HardSigmoid HardSwish Interp LRN LSTM Log Mish Normalize PReLU Permute Pooling Power RNN ROIPooling ReLU ReLU6
+        Reorg Reshape Scale ShuffleChannel Sigmoid Slice Softmax SpaceToBatchND Split Swish TanH Threshold Tile Upsample
     """,
 }
 # What cannot be run: layers that read files, that train, or that only a GPU runs.
 NOT_RUN = """
-    Accuracy AnnotatedData ContrastiveLoss Data DummyData EuclideanLoss HDF5Data HDF5Output HingeLoss ImageData
+    Accuracy AnnotatedData BinaryConvolution BinaryInnerProduct ContrastiveLoss Data DummyData EuclideanLoss HDF5Data
+    HDF5Output HingeLoss ImageData
     InfogainLoss Input MemoryData MultiBoxLoss MultinomialLogisticLoss PSROIPooling Python
     SigmoidCrossEntropyLoss SmoothL1Loss SoftmaxWithLoss WindowData
 """

@@ -30,7 +30,7 @@ def pooling(rest: str) -> str:
 @pytest.mark.parametrize(
     ("first", "doubt"),
     [
-        (pooling("pad_type: 0"), "field pooling_param.pad_type of Pooling p in line 3"),
+        (pooling("pad_mode: 0"), "field pooling_param.pad_mode of Pooling p in line 3"),
         (
             nets.layer("p", "Reorg", "x", "p", "reorg_param { stride: 2 }"),
             "Reorg p in line 3, a type that BVLC Caffe does not have,",
@@ -53,7 +53,7 @@ def test_the_same_conflict_is_an_error_where_all_is_read() -> None:
 
 
 def test_what_no_size_could_mend_is_an_error() -> None:
-    lines = [pooling("pad_type: 0"), nets.layer("c", "Convolution", "p", "c", "convolution_param { kernel_size: 3 }")]
+    lines = [pooling("pad_mode: 0"), nets.layer("c", "Convolution", "p", "c", "convolution_param { kernel_size: 3 }")]
     with pytest.raises(InputError, match="num_output is missing"):
         nets.model(net(*lines), None)
 
@@ -61,7 +61,7 @@ def test_what_no_size_could_mend_is_an_error() -> None:
 def test_a_net_with_a_conflict_folds_and_the_numbers_tell_the_sizes() -> None:
     """The layer c has the filters of nine rows that fit the real sizes."""
     lines = [
-        pooling("pad_type: 0"),
+        pooling("pad_mode: 0"),
         nets.layer("c", "Convolution", "p", "c", LARGE),
         nets.batch_norm(),
         nets.layer("i", "InnerProduct", "b", "i", "inner_product_param { num_output: 3 }"),

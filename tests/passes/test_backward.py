@@ -141,6 +141,33 @@ def test_a_slice_whose_every_top_has_a_chain() -> None:
     )
 
 
+def test_through_blocks_of_the_batch_along_an_axis_behind_them() -> None:
+    """Synopsys' atrous convolutions: channels last between two Permutes."""
+    to_last = "permute_param { order: 0 order: 2 order: 3 order: 1 }"
+    to_first = "permute_param { order: 0 order: 3 order: 1 order: 2 }"
+    blocks = "batch_to_space_nd_param { block_shape: 2 block_shape: 1 crops: 1 crops: 0 crops: 0 crops: 0 }"
+    between = [
+        layer("p", "Permute", "c", "p", to_last),
+        layer("t", "BatchToSpaceND", "p", "t", blocks),
+        layer("q", "Permute", "t", "q", to_first),
+    ]
+    after = [each.replace('"c"', '"c_b"').replace('"p"', '"p_b"', 1) for each in between]
+    after = [
+        convolution(top="c_b"),
+        layer("p", "Permute", "c_b", "p_b", to_last),
+        layer("t", "BatchToSpaceND", "p_b", "t_b", blocks),
+        layer("q", "Permute", "t_b", "b", to_first),
+    ]
+    carried([convolution(), *between, batch_norm("b", "q", "b")], after)
+
+
+def test_through_a_pixel_shuffle_each_block_of_channels_takes_one() -> None:
+    shuffle = "reshape_param { pixelshuffler: 2 }"
+    wide = convolution().replace("num_output: 6", "num_output: 8")
+    layers = [wide, layer("p", "Reshape", "c", "p", shuffle), batch_norm("b", "p", "b")]
+    carried(layers, [wide.replace('top: "c"', 'top: "c_b"'), layer("p", "Reshape", "c_b", "b", shuffle)])
+
+
 # What does not
 
 

@@ -39,6 +39,36 @@ def refuses(expected: str, *layers: str, name: str = "b", **options: Any) -> Fus
 # What folds
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "pad_type: 0",
+        "pad_type: 1",
+        "dilation_h: 2 dilation_w: 1",
+        'conv_algorithm: "winograd"',
+        "engine: MKLDNN",
+        "cudnn_convolution_algo_seeker: FINDEX",
+        'conv_algos_override: "1,-1,-1"',
+    ],
+)
+def test_fields_of_other_caffes_that_are_understood(settings: str) -> None:
+    before = [convolution(settings=f"bias_term: true {settings}"), batch_norm(), scale()]
+    becomes(before, [convolution(top="s", settings=f"bias_term: true {settings}")])
+
+
+def test_a_convolution_with_holes_is_one_with_dilation() -> None:
+    hole = convolution(settings="bias_term: true hole: 2").replace("Convolution", "HoleConvolution")
+    becomes([hole, batch_norm(top="c")], [hole])
+
+
+def test_a_binary_convolution_absorbs_nothing_and_the_reason_says_why() -> None:
+    binary = convolution().replace('"Convolution"', '"BinaryConvolution"')
+    fused = fuse(text(binary, batch_norm()))
+    (converted,) = fused.result.report.converted
+    why = "computes with the signs of its weights: not every Caffe that has it would keep a scale in them"
+    assert f"it reads the output of BinaryConvolution c, which {why}" == converted.reason
+
+
 def test_the_last_top_of_a_chain_survives() -> None:
     before = [convolution(settings="bias_term: false"), batch_norm(), scale()]
     fused = becomes(before, [convolution(top="s", settings="bias_term: true")])

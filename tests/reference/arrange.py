@@ -54,11 +54,22 @@ def flatten(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return [bottoms[0].reshape((*shape[:start], int(np.prod(shape[start : end + 1])), *shape[end + 1 :]))]
 
 
+def _pixels(x: np.ndarray, r: int) -> np.ndarray:
+    """Synopsys: element by element, as reshape_layer.cpp Forward_cpu counts them."""
+    num, channels, height, width = x.shape
+    top = np.empty((num, channels // r**2, height * r, width * r), x.dtype)
+    for c in range(channels):
+        top[:, c // r**2, c // r % r :: r, c % r :: r] = x[:, c]
+    return top
+
+
 @layer_type("Reshape")
 def reshape(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     """Caffe: reshape_layer.cpp, dim 0 copies the bottom's, -1 takes what is left; axis -1 is the end."""
     p = layer.parameter.reshape_param
     shape = bottoms[0].shape
+    if p.pixelshuffler != 1:
+        return [_pixels(bottoms[0], p.pixelshuffler)]
     start = p.axis if p.axis >= 0 else len(shape) + p.axis + 1
     end = len(shape) if p.num_axes == -1 else start + p.num_axes
     middle = [shape[start + place] if dim == 0 else dim for place, dim in enumerate(p.shape.dim)]

@@ -178,3 +178,34 @@ def reorganise(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     wide = bottoms[0].reshape(batch, few, height, stride, width, stride)
     turned = wide.transpose(0, 3, 5, 1, 2, 4)
     return [turned.reshape(batch, channels * stride**2, height // stride, width // stride)]
+
+
+@layer_type("BatchToSpaceND")
+def batch_to_space(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """Synopsys, as TensorFlow: image b * num + n of the batch fills the elements of image n at the offset that is b."""
+    p = layer.parameter.batch_to_space_nd_param
+    values, blocks = bottoms[0], list(p.block_shape)
+    num = len(values) // int(np.prod(blocks))
+    rest = values.shape[1 + len(blocks) :]
+    sizes = [size * block for size, block in zip(values.shape[1:], blocks)]
+    whole = np.empty((num, *sizes, *rest), values.dtype)
+    for b, offset in enumerate(np.ndindex(*blocks)):
+        into = tuple(slice(start, None, block) for start, block in zip(offset, blocks))
+        whole[(slice(None), *into)] = values[b * num : (b + 1) * num]
+    ends = list(p.crops) or [0] * (2 * len(blocks))
+    inside = tuple(slice(a, size - b) for size, a, b in zip(sizes, ends[::2], ends[1::2]))
+    return [whole[(slice(None), *inside)]]
+
+
+@layer_type("SpaceToBatchND")
+def space_to_batch(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
+    """The inverse, after padding with zeros."""
+    p = layer.parameter.space_to_batch_nd_param
+    blocks = list(p.block_shape)
+    ends = list(p.paddings) or [0] * (2 * len(blocks))
+    pads = [(0, 0), *zip(ends[::2], ends[1::2])]
+    wide = np.pad(bottoms[0], pads + [(0, 0)] * (bottoms[0].ndim - len(pads)))
+    parts = []
+    for offset in np.ndindex(*blocks):
+        parts.append(wide[(slice(None), *(slice(start, None, block) for start, block in zip(offset, blocks)))])
+    return [np.concatenate(parts)]

@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Sequence, Tuple
 
 import numpy as np
 
-from .rules import CaffeAbort, Layer, NotComputed, layer_type, sided_pad
+from .rules import CaffeAbort, Layer, NotComputed, layer_type, same_pads, sided_pad
 
 Pair = Tuple[int, int]
 
@@ -84,11 +84,16 @@ def pooling(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     kernel = bottoms[0].shape[2:] if p.global_pooling else _pair(p, "kernel", p.kernel_size)
     pad_h, pad_w = sided_pad(p) or _pair(p, "pad", p.pad)
     pool = Pool(kernel, _pair(p, "stride", p.stride, 1), (pad_h, pad_w), p.round_mode == p.FLOOR)
+    values = bottoms[0]
+    if p.pad_type == 1:
+        pads = [(0, 0), (0, 0), *same_pads(values.shape[2:], pool.kernel, pool.stride)]
+        values = np.pad(values, pads, constant_values=0 if p.pool == p.AVE else -np.finfo(np.float32).max)
+        pool = Pool(pool.kernel, pool.stride, (0, 0), is_floor=True)
     if p.pool == p.STOCHASTIC:
         raise NotComputed
     if p.pool == p.AVE:
-        return [average(bottoms[0], pool)]
-    return list(maximum(bottoms[0], pool))[: len(layer.parameter.top)]
+        return [average(values, pool)]
+    return list(maximum(values, pool))[: len(layer.parameter.top)]
 
 
 @layer_type("SPP")

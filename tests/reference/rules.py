@@ -100,6 +100,15 @@ def sided_pad(p: Any) -> Optional[Shape]:
     return p.pad_t, p.pad_l
 
 
+def same_pads(sizes: Sequence[int], kernel: Sequence[int], stride: Sequence[int]) -> List[Tuple[int, int]]:
+    """TensorFlow's SAME: the bottom gets ceil(size / stride) windows; an odd element of padding is at the end."""
+    pairs = []
+    for size, length, step in zip(sizes, kernel, stride):
+        needed = max((-(-size // step) - 1) * step + length - size, 0)
+        pairs.append((needed // 2, needed - needed // 2))
+    return pairs
+
+
 def canonical(axis: int, rank: int) -> int:
     """Caffe: blob.hpp CanonicalAxisIndex, negative axes count from the end."""
     if not -rank <= axis < rank:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 
 import numpy as np
 
-from .rules import CaffeAbort, Layer, Shape, along, canonical, filler, layer_type, sided_pad
+from .rules import CaffeAbort, Layer, NotComputed, Shape, along, canonical, filler, layer_type, same_pads, sided_pad
 
 Index = Tuple[Any, ...]
 
@@ -56,7 +56,10 @@ def window_of(p: Any, rank: int) -> Window:
     pad = sided_pad(p) or ((p.pad_h, p.pad_w) if p.pad_h or p.pad_w else _numbers(p.pad, rank, 0))
     if len(kernel) != rank or not all(kernel):
         raise CaffeAbort("the kernel needs a size above 0 for each spatial axis")
-    return Window(tuple(kernel), tuple(stride), tuple(pad), _numbers(p.dilation, rank, 1))
+    dilation = (p.dilation_h, p.dilation_w) if p.dilation_h else _numbers(p.dilation, rank, 1)
+    if p.hole or p.hole_h:  # PSPNet: hole_conv_layer.cpp
+        dilation = (p.hole or p.hole_h, p.hole or p.hole_w)
+    return Window(tuple(kernel), tuple(stride), tuple(pad), dilation)
 
 
 def padded(values: np.ndarray, pads: Shape) -> np.ndarray:
@@ -108,6 +111,11 @@ def _convolve(layer: Layer, bottoms: List[np.ndarray], is_deconvolution: bool, i
     tops = []
     for bottom in bottoms:
         values = bottom.reshape((-1, *bottom.shape[axis:]))
+        if p.pad_type == 1:
+            if is_deconvolution or max(window.dilation) > 1:
+                raise NotComputed
+            pads = same_pads(values.shape[2:], window.kernel, window.stride)
+            values = np.pad(values, [(0, 0), (0, 0), *pads])
         top = (scatter if is_deconvolution else correlate)(values, blobs[0], window, groups)
         if p.bias_term:
             top = top + along(blobs[1], 1, top.ndim)
@@ -121,7 +129,7 @@ def _fillers(layer: Layer, p: Any) -> List[float]:
     return [0.0 if index in layer.stored else filler(kind) for index, kind in enumerate(kinds)]
 
 
-@layer_type("Convolution", learns=True)
+@layer_type("Convolution", "HoleConvolution", learns=True)
 def convolution(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     return _convolve(layer, bottoms, is_deconvolution=False, is_depthwise=False)
 

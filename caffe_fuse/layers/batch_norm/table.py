@@ -63,7 +63,7 @@ DIALECTS: Tuple[Dialect, ...] = (
         "BatchNorm",
         "Synopsys",
         (_THREE,),
-        _PLAIN | {"add_eps_before_sqrt"},
+        _PLAIN | {"add_eps_before_sqrt", "icnet"},  # icnet saves a buffer of the training (batch_norm_layer.cpp)
         read.synopsys,
         forward.synopsys,
     ),
@@ -111,7 +111,7 @@ DIALECTS: Tuple[Dialect, ...] = (
         "BN",
         "PSPNet, yjxiong, Sophgo",
         ("scale shift mean variance",),
-        _FILLERS | {"momentum", "eps", "frozen", "engine"},
+        _FILLERS | {"momentum", "eps", "frozen", "engine", "icnet"},  # icnet: Synopsys' name of this dialect
         read.pspnet,
         forward.pspnet,
     ),
