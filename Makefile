@@ -28,7 +28,7 @@ test: lint
 
 # Long: the tests as on several other processors, to which BLAS, NumPy and OpenCV are restricted.
 anywhere: $(VENV)/test
-	$(BIN)/python tests/anywhere.py -n 2
+	$(BIN)/python tests/anywhere.py -n 2 --every-definition
 
 lint: $(VENV)/test
 	$(BIN)/ruff check .

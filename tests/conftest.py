@@ -31,6 +31,7 @@ UNTRACED = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-definition", action="store_true", help="also large nets of which a smaller twin runs")
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew; review the difference")
 
 
