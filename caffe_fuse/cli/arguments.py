@@ -71,17 +71,7 @@ def _add_fuse(commands: Any) -> None:
         "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as fp16"
     )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
-    fuse.add_argument(
-        "--folds",
-        choices=("direct", "all"),
-        default="direct",
-        help="direct: only into the layer before; all: also through layers such as Concat, and into the layer after",
-    )
-    fuse.add_argument(
-        "--simplify",
-        action="store_true",
-        help="remove layers that change nothing (Dropout, Split, Scale of ones ...) or that only a Silence reads",
-    )
+    _add_folds(fuse)
     fuse.add_argument(
         "--rescale",
         choices=("needed", "always", "never"),
@@ -196,11 +186,26 @@ def _add_pixels(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_folds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--folds",
+        choices=("direct", "all"),
+        default="direct",
+        help="direct: only into the layer before; all: also through layers such as Concat, and into the layer after",
+    )
+    parser.add_argument(
+        "--simplify",
+        action="store_true",
+        help="remove layers that change nothing (Dropout, Split, Scale of ones ...) or that only a Silence reads",
+    )
+
+
 def _add_show(commands: Any) -> None:
     show = _command(
         commands, "show", "the layers and blobs of a net, which layers would fold, and why others would not"
     )
     _add_model(show, weights_needed=False)
+    _add_folds(show)
 
 
 def _add_upgrade(commands: Any) -> None:

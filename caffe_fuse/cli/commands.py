@@ -135,7 +135,7 @@ def run_show(options: argparse.Namespace) -> int:
     from ..report.show import plan_report
 
     model = given.loaded(options)
-    _print(argparse.Namespace(quiet=False), plan_report(model), model.warnings)
+    _print(argparse.Namespace(quiet=False), plan_report(model, options.folds, options.simplify), model.warnings)
     return 0
 
 

@@ -7,16 +7,16 @@ from typing import Dict, List, Sequence
 from .. import passes
 from ..layers.layer_type import Shape
 from ..net.bind import expected_shapes
-from ..net.cost import savings
+from ..net.cost import Savings, savings
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..wording import counted, few, shown
 from .cost_table import cost_lines, cost_rows
 
 
-def plan_report(model: Model) -> List[str]:
-    """One line per layer: name, type, bottoms -> tops with shapes, blobs, and its fate in a fold."""
-    progress = passes.run(model.net)
+def plan_report(model: Model, folds: str = "direct", simplify: bool = False) -> List[str]:
+    """One line per layer: name, type, bottoms -> tops with shapes, blobs, its fate in a fold; then what that saves."""
+    progress = passes.run(model.net, folds=folds, simplify=simplify)
     fate: Dict[int, str] = {}
     for rewrite in progress.rewrites:
         fate.update({layer.index: rewrite.rule.fate(rewrite, layer) for layer in rewrite.before})
@@ -24,6 +24,7 @@ def plan_report(model: Model) -> List[str]:
         into = few(layer.name for layer in move.absorbing)
         through = few(layer.name for layer in move.through)
         fate.update({layer.index: f"folds through {through} into {into}" for layer in move.chain})
+    fate.update({removal.layer.index: f"goes: {removal.reason}" for removal in progress.removals})
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"
     rows = [_row(model.net, layer, _blobs(model, layer), fate.get(layer.index, "")) for layer in model.net.layers]
@@ -37,7 +38,20 @@ def plan_report(model: Model) -> List[str]:
         f"{counted(len(model.net.layers), 'layer')}{excluded}: {folded} fold, "
         f"{counted(merged, 'chain')} to become a Scale, {len(progress.refusals)} stay"
     )
-    return [*lines, *cost_lines("cost", cost_rows(savings(model.net, progress.net)))]
+    return [*lines, *cost_lines("cost", cost_rows(_savings(model, progress.net)))]
+
+
+def _savings(model: Model, after: Net) -> Savings:
+    """Without a weight file, shapes of weights that the net does not say are not known."""
+    saved = savings(model.net, after)
+    if model.weights is not None or _all_known(model.net):
+        return saved
+    return Savings(*(cost._replace(parameters=None) for cost in saved))
+
+
+def _all_known(net: Net) -> bool:
+    shapes = [expected_shapes(net, layer) for layer in net.layers]
+    return not any(found is None or any(None in shape for shape in found) for found in shapes)
 
 
 def _blobs(model: Model, layer: Layer) -> Sequence[Shape]:
