@@ -31,7 +31,8 @@ def spread(
     prototxt: bytes, blobs: nets.Blobs, seed: int, reach: int
 ) -> Tuple[Files, Files, Dict[str, Tuple[int, ...]]]:
     """Returns a fold, the same with a random power of two on each group of channels, and the exponents by blob."""
-    result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), half_policy="off")
+    model = nets.model(prototxt, nets.caffemodel(prototxt, blobs))
+    result = caffe_fuse.fuse(model, half_policy="off", folds="direct")  # a Scale stays one
     net = result.model.net
     groups: Groups = grouped(net, (), frozenset(), frozenset())
     powers = np.random.RandomState(seed).randint(-reach, reach + 1, groups.size)

@@ -190,7 +190,7 @@ def _add_folds(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folds",
         choices=("direct", "all"),
-        default="direct",
+        default="all",
         help="direct: only into the layer before; all: also through layers such as Concat, and into the layer after",
     )
     parser.add_argument(

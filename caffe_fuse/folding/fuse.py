@@ -48,7 +48,7 @@ def fuse(
     half_sums: bool = False,
     allow_bn: bool = False,
     use_global_stats: bool = False,
-    folds: str = "direct",
+    folds: str = "all",
     simplify: bool = False,
 ) -> Result:
     """Folds what can be folded; does not change `model` and writes nothing.

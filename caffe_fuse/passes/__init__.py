@@ -67,7 +67,7 @@ def run(
     kept: AbstractSet[str] = frozenset(),
     measures: Optional[Measures] = None,
     *,
-    folds: str = "direct",
+    folds: str = "all",
     simplify: bool = False,
 ) -> Progress:
     """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.

@@ -14,7 +14,7 @@ from ..wording import counted, few, shown
 from .cost_table import cost_lines, cost_rows
 
 
-def plan_report(model: Model, folds: str = "direct", simplify: bool = False) -> List[str]:
+def plan_report(model: Model, folds: str = "all", simplify: bool = False) -> List[str]:
     """One line per layer: name, type, bottoms -> tops with shapes, blobs, its fate in a fold; then what that saves."""
     progress = passes.run(model.net, folds=folds, simplify=simplify)
     fate: Dict[int, str] = {}

@@ -112,7 +112,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "rows and columns of a reorg change places",
-        ARRANGE,
+        "layers/blocks.py",
         "split = x.reshape(num, few, height, stride, width, stride).transpose(0, 3, 5, 1, 2, 4)",
         "split = x.reshape(num, few, height, stride, width, stride).transpose(0, 5, 3, 1, 2, 4)",
         TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
@@ -288,7 +288,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "padding takes a shift",
         "layers/convolution.py",
-        "if any(window.before or window.after for window in windows(settings, len(shape) - 2)):",
+        "if reaches_out(settings, windows(settings, unknown_axes(len(shape) - 2))):",
         "if False:",
         "tests/passes/test_fold_forward.py::test_padding_does_not_take_a_shift",
     ),

@@ -163,8 +163,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a deconvolution cuts in front what it cuts behind",
         SLIDING,
-        "slice(window.before, size - window.after)",
-        "slice(window.before, size - window.before)",
+        "slice(max(before, 0), size - max(after, 0))",
+        "slice(max(before, 0), size - max(before, 0))",
         TEST_LAYER_FORWARD + "::test_a_deconvolution_is_cut_by_the_padding_of_each_side",
     ),
     Mutant(

@@ -139,7 +139,7 @@ def rescaled_net(kind: str) -> Tuple[bytes, Result]:
     blobs = numbers(prototxt)
     for place, array in enumerate(blobs["c"]):
         blobs["c"][place] = np.ldexp(array, 20 + np.arange(4).reshape(4, *(1,) * (array.ndim - 1))).astype(np.float32)
-    result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), rescale="always")
+    result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, blobs)), rescale="always", folds="direct")
     assert result.facts.repair is not None
     assert {"c", "m"} <= {each.name for each in result.model.net.layers if each.index in result.facts.repair.powers}
     return prototxt, result
