@@ -68,7 +68,9 @@ def _add_fuse(commands: Any) -> None:
         "--weights-format", choices=("caffemodel", "hdf5"), help="the format of the new weights (that of the input)"
     )
     fuse.add_argument(
-        "--blob-type", choices=("float32", "float16"), default="float32", help="float16: store weights as fp16"
+        "--blob-type",
+        choices=("float32", "float16"),
+        help="float16: store weights as fp16; float32: store nothing as fp16 (new weights are float32, others stay)",
     )
     fuse.add_argument("--keep", metavar="LAYER", action="append", default=[], help="leave this layer exactly as it is")
     _add_folds(fuse)

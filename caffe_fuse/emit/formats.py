@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from ..blobs.blob import FLOAT16, FLOAT32, Blob, CastBlob, StoredBlob
 from ..errors import InputError
@@ -21,11 +21,12 @@ _NET_NAME = 1  # of NetParameter
 
 
 def planned(
-    model: Model, weights: WeightFile, *, prune: bool, format: str, blob_type: str
+    model: Model, weights: WeightFile, *, prune: bool, format: str, blob_type: Optional[str]
 ) -> Tuple[WeightFile, List[Entry]]:
     """The file that the new one is based on, and the entries of the new one.
 
-    format: the name of the new file's format. blob_type: "float16" stores the layers that `in_half` selects as fp16.
+    format: the name of the new file's format. blob_type: "float16" stores the layers that `in_half` selects as fp16,
+    "float32" whatever is fp16 as float32; None keeps the type of each blob.
     Raises InputError for blobs that the format cannot hold.
     """
     entries = plan(model, weights, prune)
@@ -36,6 +37,8 @@ def planned(
     if weights.format == "hdf5":
         _check_duplicates(model, last=False)
         return _bare(model, weights), _as_caffemodel(model, entries, half)
+    if blob_type == "float32":
+        return weights, [_with_blobs(entry, _readable(_blobs(entry))) for entry in entries]
     return weights, _halved(model, entries, half) if half else entries
 
 
@@ -47,7 +50,7 @@ def in_half(layer: Layer) -> bool:
     return layer.layer_type is not None and layer.layer_type.absorb is not None
 
 
-def stored(net: Net, blob_type: str) -> Net:
+def stored(net: Net, blob_type: Optional[str]) -> Net:
     """The net with the values that a file has if it was `planned` with this blob type."""
     if blob_type != "float16":
         return net
@@ -63,11 +66,16 @@ def _halved(model: Model, entries: Sequence[Entry], half: Set[int]) -> List[Entr
         layer = bound.get(_name(entry))
         if layer is None or layer.index not in half or entry.record is not layer.record:
             found.append(entry)
-        elif isinstance(entry, Kept):
-            found.append(Rewritten(entry.record, layer.name, _in_half(entry.record.blobs)))
         else:
-            found.append(entry._replace(blobs=_in_half(entry.blobs)))
+            found.append(_with_blobs(entry, _in_half(_blobs(entry))))
     return found
+
+
+def _with_blobs(entry: Entry, blobs: Tuple[Blob, ...]) -> Entry:
+    """The entry with these blobs; the same one if they are its own."""
+    if all(new is old for new, old in zip(blobs, _blobs(entry))):
+        return entry
+    return Rewritten(entry.record, entry.record.name, blobs) if isinstance(entry, Kept) else entry._replace(blobs=blobs)
 
 
 def _in_half(blobs: Sequence[Blob]) -> Tuple[Blob, ...]:

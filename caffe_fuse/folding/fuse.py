@@ -39,7 +39,7 @@ def fuse(
     strict: Collection[str] = (),
     prune: bool = False,
     weights_format: Optional[str] = None,
-    blob_type: str = "float32",
+    blob_type: Optional[str] = None,
     bn_dialect: Optional[str] = None,
     rescale: str = "needed",
     keep_blobs: Collection[str] = (),
@@ -62,7 +62,8 @@ def fuse(
     simplify: whether layers that change nothing, and those that only a Silence reads, go.
     prune: `save` leaves out weights of layers that the net does not have.
     weights_format: "caffemodel" or "hdf5"; None for that of the input. blob_type: "float16" stores all blobs of
-    Convolution, Deconvolution and InnerProduct layers as fp16; "float32" keeps the type of blobs that are not new.
+    Convolution, Deconvolution and InnerProduct layers as fp16, "float32" whatever is fp16 as float32; None keeps the
+    type of blobs that are not new.
     bn_dialect: how BatchNorm's blobs are read if the files do not determine it; `load` takes it as well.
     rescale: whether powers of two move between layers: "needed" if half precision would lose a value otherwise,
     "always" or "never"; with half_policy "off" nothing is needed. keep_blobs: names of blobs that keep their values.

@@ -26,7 +26,7 @@ class Options:
     allow_bn: bool
     prune: bool
     weights_format: str
-    blob_type: str
+    blob_type: Optional[str]
     rescale: str
     keep_blobs: FrozenSet[str]
     folds: str
@@ -48,7 +48,7 @@ def options_for(
     allow_bn: bool,
     prune: bool,
     weights_format: Optional[str],
-    blob_type: str,
+    blob_type: Optional[str],
     rescale: str,
     keep_blobs: Collection[str],
     folds: str,
@@ -68,7 +68,7 @@ def options_for(
     if allow_bn and "bn" in strict:
         raise InputError("strict bn and allow_bn contradict each other", remedy="omit one of them")
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
-    _check_choice("blob type", blob_type, BLOB_TYPES)
+    _check_choice("blob type", blob_type, (None, *BLOB_TYPES))
     _check_choice("mode of rescale", rescale, MODES)
     _check_choice("value of folds", folds, FOLDS)
     return Options(

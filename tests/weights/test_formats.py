@@ -377,6 +377,24 @@ class TestHalves:
                 dtype = np.float32 if name == "p" else np.float16
                 assert blob.numbers.astype(dtype).tolist() == halves[name][place].numbers.tolist()
 
+    def test_float32_leaves_no_fp16_and_the_values_are_those_that_were_stored(self, tmp_path: Path) -> None:
+        content = nets.caffemodel(self.NET, nets.numbers(self.NET))
+        prototxt, narrow = converted(tmp_path, self.NET, content, blob_type="float16")
+        _, wide = converted(tmp_path, prototxt, narrow, blob_type="float32")
+        for record in message_class("NetParameter").FromString(wide).layer:
+            for blob in record.blobs:
+                assert (b"", np.prod(blob.shape.dim)) == (blob.raw_data, len(blob.data))
+        expected = {
+            each.name: [blob.array().tolist() for blob in each.blobs]
+            for each in nets.model(prototxt, narrow).net.layers
+        }
+        found = {
+            each.name: [blob.array().tolist() for blob in each.blobs] for each in nets.model(prototxt, wide).net.layers
+        }
+        assert expected == found
+        assert (prototxt, wide) == converted(tmp_path, prototxt, wide, blob_type="float32")
+        assert (prototxt, narrow) == converted(tmp_path, prototxt, narrow)
+
     def test_a_half_stays_as_it_is(self, tmp_path: Path) -> None:
         content = nets.caffemodel(self.NET, nets.numbers(self.NET))
         prototxt, once = converted(tmp_path, self.NET, content, blob_type="float16")
