@@ -31,7 +31,7 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (_add_fuse, _add_check, _add_calibrate, _add_run, _add_verify, _add_show, _add_upgrade):
+    for add in (*(_add_fuse, _add_check, _add_calibrate, _add_run, _add_verify), _add_show, _add_upgrade, _add_targets):
         add(commands)
     return parser, commands.choices
 
@@ -208,6 +208,7 @@ def _add_show(commands: Any) -> None:
     )
     _add_model(show, weights_needed=False)
     _add_folds(show)
+    show.add_argument("--target", metavar="NAME", help="also list what this tool does not take: see caffe-fuse targets")
 
 
 def _add_upgrade(commands: Any) -> None:
@@ -216,6 +217,11 @@ def _add_upgrade(commands: Any) -> None:
     upgrade.add_argument("weights", metavar="WEIGHTS", nargs="?", help="the caffemodel")
     upgrade.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
     _add_quiet(upgrade)
+
+
+def _add_targets(commands: Any) -> None:
+    targets = _command(commands, "targets", "the tools that --target knows, and what each demands")
+    targets.add_argument("name", metavar="NAME", nargs="?", help="one of them, or an alias")
 
 
 def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:
@@ -243,11 +249,10 @@ def _add_half_policy(parser: argparse.ArgumentParser) -> None:
     device = parser.add_mutually_exclusive_group()
     device.add_argument(
         "--half-policy",
-        default="ieee",
         metavar="NAME",
         help="how the device rounds to half precision: ieee (default), flush, truncate, saturate, a target, or off",
     )
-    device.add_argument("--target", metavar="NAME", dest="half_policy", help="the device or converter: its half policy")
+    device.add_argument("--target", metavar="NAME", help="the tool that takes the result: see caffe-fuse targets")
 
 
 def _add_activations(parser: argparse.ArgumentParser) -> None:

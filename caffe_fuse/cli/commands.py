@@ -19,7 +19,7 @@ def run_fuse(options: argparse.Namespace) -> int:
 
     if options.min_snr is not None and not options.verify:
         raise InputError("--min-snr needs --verify", remedy="give both")
-    model = given.loaded(options)
+    model, upgraded = given.loaded_for_target(options)
     prefix = given.prefix(options.output, model.document.path)
     reports = _reports(options)
     _check_folders(*reports, None if options.dry_run else prefix)
@@ -27,6 +27,7 @@ def run_fuse(options: argparse.Namespace) -> int:
         model,
         keep=options.keep,
         half_policy=options.half_policy,
+        target=options.target,
         strict=[name for name in options.strict.split(",") if name],
         prune=options.prune,
         weights_format=options.weights_format,
@@ -52,7 +53,8 @@ def run_fuse(options: argparse.Namespace) -> int:
             pass  # the report has the reason, and its status is 1
     report = result.report
     warnings = [*report.warnings, *_boundless(options, report.activations), *_unused_inputs(options)]
-    _print(options, fold_report(report, written, options.verbose), warnings)
+    lines = [f"upgraded   {line}" for line in upgraded] + fold_report(report, written, options.verbose)
+    _print(options, lines, warnings)
     return report.status
 
 
@@ -69,7 +71,7 @@ def run_check(options: argparse.Namespace) -> int:
 
     _check_folders(options.report)
     model = given.loaded(options)
-    found = check(model, half_policy=options.half_policy, **given.assumptions(options))
+    found = check(model, half_policy=options.half_policy, target=options.target, **given.assumptions(options))
     found = found._replace(typed=given.typed(options, model.paths))
     if options.report:
         _write_report(options.report, check_to_json(found), (*model.paths, *given.also_read(options)))
@@ -135,7 +137,23 @@ def run_show(options: argparse.Namespace) -> int:
     from ..report.show import plan_report
 
     model = given.loaded(options)
-    _print(argparse.Namespace(quiet=False), plan_report(model, options.folds, options.simplify), model.warnings)
+    lines = plan_report(model, options.folds, options.simplify)
+    if options.target:
+        from ..report.target import finding_lines
+        from ..targets import find, findings
+
+        target = find(options.target)
+        lines += finding_lines(target, findings(model.net, target), verbose=True)
+    _print(argparse.Namespace(quiet=False), lines, model.warnings)
+    return 0
+
+
+def run_targets(options: argparse.Namespace) -> int:
+    from ..report.target import list_lines, target_lines
+    from ..targets import TARGETS, find
+
+    lines = target_lines(find(options.name)) if options.name else list_lines(TARGETS.values())
+    _print(argparse.Namespace(quiet=False), lines, ())
     return 0
 
 
@@ -146,7 +164,7 @@ def run_run(options: argparse.Namespace) -> int:
     from ..report.terminal import run_report
 
     _check_folders(options.output)
-    policy = policy_of(options.half_policy)
+    policy = policy_of(given.half_policy(options))
     model = given.loaded(options)
     for warning in model.warnings:  # before the run: they may explain its error
         printing.warn(warning)
@@ -165,9 +183,9 @@ def run_run(options: argparse.Namespace) -> int:
     if options.output:
         _write_arrays(options.output, found, (*model.paths, *given.also_read(options)))
     warnings = []
-    if options.precision != "half" and options.half_policy != "ieee":
+    if options.precision != "half" and given.half_policy(options) != "ieee":
         warnings.append(
-            f"half policy {options.half_policy} had no effect in {options.precision}: give --precision half"
+            f"half policy {given.half_policy(options)} had no effect in {options.precision}: give --precision half"
         )
     _print(options, run_report(found, options.output), warnings)
     return 0
@@ -186,7 +204,7 @@ def run_verify(options: argparse.Namespace) -> int:
         second,
         given.inputs(options, first),
         rescaled=given.rescaled(options.rescaled),
-        half_policy=options.half_policy if options.precision == "half" else "off",
+        half_policy=given.half_policy(options) if options.precision == "half" else "off",
         min_snr=options.min_snr,
         tolerance=options.tolerance,
         seed=options.seed,

@@ -18,19 +18,48 @@ def loaded(options: argparse.Namespace) -> Any:
     return loaded_from(options.net, options.weights, options)
 
 
+def loaded_for_target(options: argparse.Namespace) -> Tuple[Any, Sequence[str]]:
+    """The model, upgraded first, in memory, where the target reads only today's form; and what the upgrade did."""
+    from ..net.load import model_of, read_files
+    from ..targets import find
+    from ..targets.files import INPUT_LAYER, UPGRADED
+
+    demands = find(options.target).demands if options.target else ()
+    if UPGRADED not in demands and INPUT_LAYER not in demands:
+        return loaded(options), ()
+    from ..upgrading.upgrade import has_old_form, upgraded_files
+
+    document, weights = read_files(options.net, options.weights)
+    done: Sequence[str] = ()
+    if has_old_form(document, inputs=INPUT_LAYER in demands):
+        document, weights, done = upgraded_files(document, weights)
+    return model_of(document, weights, **_reading(options)), done
+
+
 def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -> Any:
     """The model of two files, loaded with the options."""
     from ..net.load import load
 
-    return load(
-        net,
-        weights,
-        phase=options.phase,
-        level=options.level,
-        stages=options.stage,
-        input_shapes=input_shapes(options.input_shape),
-        bn_dialect=options.bn_dialect,
-    )
+    return load(net, weights, **_reading(options))
+
+
+def _reading(options: argparse.Namespace) -> Dict[str, Any]:
+    return {
+        "phase": options.phase,
+        "level": options.level,
+        "stages": options.stage,
+        "input_shapes": input_shapes(options.input_shape),
+        "bn_dialect": options.bn_dialect,
+    }
+
+
+def half_policy(options: argparse.Namespace) -> str:
+    """The name of the half policy, that of the target if there is one."""
+    if options.target:
+        from ..targets import find
+
+        return find(options.target).policy
+    return options.half_policy or "ieee"
 
 
 def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:

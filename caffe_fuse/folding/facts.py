@@ -12,11 +12,15 @@ from ..net.model import Model
 from ..passes import Progress
 from ..ranges.expected import Assumptions
 from ..rescale.rescale import Repair
+from ..targets import Adapted
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Facts:
-    """model: the folded one. original: the net before; before: its half range. repair: None if nothing moved."""
+    """model: the folded one. original: the net before; before: its half range. repair: None if nothing moved.
+
+    adapted: to the target, if there is one.
+    """
 
     model: Model
     original: Net
@@ -25,3 +29,4 @@ class Facts:
     measures: Measures
     before: HalfReport
     repair: Optional[Repair]
+    adapted: Optional[Adapted] = None

@@ -19,12 +19,14 @@ from ..net.model import Model
 from ..ranges.expected import Assumptions, assume, predict
 from ..ranges.predict import SIGMAS
 from ..schema.names import listed
+from ..targets import adapted, findings
+from ..targets import find as find_target
 from ..wording import Typed
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
 from .options import Options, options_for, require_weights
 from .repair import repaired
-from .report import Checked
+from .report import Asked, Checked
 from .result import Result
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ def fuse(
     model: Model,
     *,
     keep: Collection[str] = (),
-    half_policy: Union[str, HalfPolicy] = "ieee",
+    half_policy: Union[str, HalfPolicy, None] = None,
+    target: Optional[str] = None,
     strict: Collection[str] = (),
     prune: bool = False,
     weights_format: Optional[str] = None,
@@ -54,7 +57,9 @@ def fuse(
     """Folds what can be folded; does not change `model` and writes nothing.
 
     keep: names of layers that stay exactly as they are. half_policy: a name, or a HalfPolicy; "off" for no verdict on
-    the half range. strict: what else makes the result unsafe: "refused", a layer was refused; "flush", a value becomes
+    the half range; "ieee" if there is none. target: the tool that takes the result, instead of a half policy: layers
+    are changed so that it does, and the report says what it still does not take.
+    strict: what else makes the result unsafe: "refused", a layer was refused; "flush", a value becomes
     zero or subnormal; "bn", a BatchNorm remains, which always does unless `allow_bn`. use_global_stats: whether layers
     with batch statistics use the stored ones; a layer that remains then has use_global_stats in the new net.
     folds: "direct" folds only into the layer before; "all" also carries scales and shifts through layers that let them
@@ -76,7 +81,8 @@ def fuse(
     options = options_for(
         model,
         keep=keep,
-        policy=policy_of(half_policy),
+        policy=_policy(half_policy, target),
+        target=None if target is None else find_target(target),
         strict=listed(strict),
         allow_bn=allow_bn,
         prune=prune,
@@ -116,8 +122,18 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     if options.repairs is not None:
         repair = repaired(progress, left, options, assumptions, measures, needed=options.repairs == "needed")
     net = progress.net if repair is None else repair.net
+    fitted = None if options.target is None else adapted(net, options.target, options.keep)
+    net = net if fitted is None else fitted.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
-    return Facts(fused, model.net, assumptions, progress, measures, before, repair)
+    return Facts(fused, model.net, assumptions, progress, measures, before, repair, fitted)
+
+
+def _policy(half_policy: Union[str, HalfPolicy, None], target: Optional[str]) -> HalfPolicy:
+    if target is None:
+        return policy_of("ieee" if half_policy is None else half_policy)
+    if half_policy is not None:
+        raise InputError("half_policy and target are given together", remedy="a target has its own half policy")
+    return policy_of(find_target(target).policy)
 
 
 def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
@@ -129,13 +145,14 @@ def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") ->
 def check(
     model: Model,
     *,
-    half_policy: Union[str, HalfPolicy] = "ieee",
+    half_policy: Union[str, HalfPolicy, None] = None,
+    target: Optional[str] = None,
     sigmas: float = SIGMAS,
     ranges: Optional[Calibration] = None,
     half_sums: bool = False,
 ) -> Checked:
     """The results of the command `check`. The causes of bad channels are those that a fold would have."""
-    policy, measures = policy_of(half_policy), Measures()
+    policy, measures = _policy(half_policy, target), Measures()
     require_weights(model)
     found = analyse_net(model.net, policy, measures)
     activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
@@ -145,6 +162,7 @@ def check(
         half=found,
         channels=Diagnosis(model.net, found, measures, causes(passes.run(model.net, measures=measures).rewrites)),
         activations=activations,
+        target=None if target is None else Asked(find_target(target), (), findings(model.net, find_target(target))),
         warnings=model.warnings,
         problems=(
             *verdict.out_of_range(found, [remedy]),

@@ -10,6 +10,8 @@ from ..half.rounding import HalfPolicy
 from ..net.model import Model
 from ..passes import FOLDS
 from ..rescale.rescale import MODES
+from ..targets.demand import Target
+from ..targets.files import FLOAT32
 from ..weights import FORMATS
 
 STRICT = ("bn", "refused", "flush")
@@ -31,6 +33,7 @@ class Options:
     keep_blobs: FrozenSet[str]
     folds: str
     simplify: bool
+    target: Optional[Target]
 
     @property
     def repairs(self) -> Optional[str]:
@@ -53,6 +56,7 @@ def options_for(
     keep_blobs: Collection[str],
     folds: str,
     simplify: bool,
+    target: Optional[Target],
 ) -> Options:
     """The checked options. Raises InputError for options that do not fit the model, or each other."""
     stored = require_weights(model)
@@ -69,6 +73,10 @@ def options_for(
         raise InputError("strict bn and allow_bn contradict each other", remedy="omit one of them")
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, (None, *BLOB_TYPES))
+    if target is not None and FLOAT32 in target.demands:
+        if blob_type == "float16":
+            raise InputError(f"{target.title} does not read fp16 weights", remedy="omit --blob-type float16")
+        blob_type = "float32"
     _check_choice("mode of rescale", rescale, MODES)
     _check_choice("value of folds", folds, FOLDS)
     return Options(
@@ -83,6 +91,7 @@ def options_for(
         frozenset(keep_blobs),
         folds,
         simplify,
+        target,
     )
 
 

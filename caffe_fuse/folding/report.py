@@ -11,6 +11,7 @@ from ..net.graph import Layer, Net
 from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activations
 from ..rescale.rescale import Unrepaired
+from ..targets import Change, Finding, Target
 from ..wording import Typed, counted
 from .diagnosis import Channel, Diagnosis, counted_states
 
@@ -33,6 +34,14 @@ class Flushed(NamedTuple):
         return "it does no harm: every channel keeps 40 dB or more"
 
 
+class Asked(NamedTuple):
+    """What a target demands of this net: what was changed for it, and what it does not take."""
+
+    target: Target
+    changes: Tuple[Change, ...]
+    left: Tuple[Finding, ...]
+
+
 class Checked(NamedTuple):
     """The results of `check`. typed: the files of the net, and the options."""
 
@@ -40,6 +49,7 @@ class Checked(NamedTuple):
     half: HalfReport
     channels: Diagnosis
     activations: Activations
+    target: Optional[Asked]
     warnings: Tuple[str, ...]
     problems: Tuple[Problem, ...]
 
@@ -87,6 +97,7 @@ class Report(NamedTuple):
     problems: Tuple[Problem, ...]
     remaining: Tuple[Layer, ...]
     verification: Optional[Verification] = None
+    target: Optional[Asked] = None
 
     @property
     def status(self) -> int:

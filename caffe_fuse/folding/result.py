@@ -19,7 +19,7 @@ from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
 from .options import Options
 from .repair import repaired
-from .report import Report
+from .report import Asked, Report
 from .save import Reports
 
 if TYPE_CHECKING:
@@ -81,7 +81,12 @@ class Result:
             problems=self._problems(after, refused, activations),
             remaining=tuple(verdict.batch_norms(net)),
             verification=self.verification,
+            target=self._asked(),
         )
+
+    def _asked(self) -> Optional[Asked]:
+        target, adapted = self.options.target, self.facts.adapted
+        return None if target is None or adapted is None else Asked(target, adapted.changes, adapted.left)
 
     def _problems(
         self, after: HalfReport, refused: Sequence[Refused], activations: Activations

@@ -44,9 +44,31 @@ def load(
     show it.
     Raises InputError (TextError with a place in the text) for files that are not a valid model.
     """
+    document, stored = read_files(net, weights)
+    return model_of(
+        document,
+        stored,
+        phase=phase,
+        level=level,
+        stages=stages,
+        input_shapes=input_shapes,
+        bn_dialect=bn_dialect,
+    )
+
+
+def model_of(
+    document: Document,
+    stored: Optional[WeightFile],
+    *,
+    phase: str = "TEST",
+    level: int = 0,
+    stages: Iterable[str] = (),
+    input_shapes: Optional[Mapping[str, Sequence[int]]] = None,
+    bn_dialect: Optional[str] = None,
+) -> Model:
+    """As `load`, from files that were read."""
     if phase not in ("TEST", "TRAIN"):
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
-    document, stored = read_files(net, weights)
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
     built = build(document, stored, State(phase, level, frozenset(listed(stages))), shapes, bn_dialect)
     warnings = built.warnings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 from .. import __version__
 from ..files.outputs import Written
 from ..folding.diagnosis import STATES, BlobChannels, Diagnosis
-from ..folding.report import Checked, Report
+from ..folding.report import Asked, Checked, Report
 from ..half.rounding import HalfPolicy
 from ..judging.agreement import Ranking
 from ..passes import Move, Refused, Rewrite
@@ -35,6 +35,7 @@ def to_json(report: Report, outputs: Sequence[Written]) -> str:
         "folded": [_folded(rewrite) for rewrite in report.folded],
         "converted": [_converted(rewrite) for rewrite in report.converted],
         "carried": [_carried(move) for move in report.carried],
+        "target": None if report.target is None else _target(report.target),
         "simplified": [
             {"layer": layer.name, "type": layer.type, "reason": reason} for layer, reason, _ in report.simplified
         ],
@@ -65,6 +66,7 @@ def check_to_json(found: Checked) -> str:
         "inputs": [_file(path, path) for path in found.typed.files],
         "half": half_document(found.half.policy, before=found.channels),
         "predicted_activations": _activations(found.activations),
+        "target": None if found.target is None else _target(found.target),
         "warnings": list(found.warnings),
         "problems": list(map(str, found.problems)),
         "verdict": found.verdict,
@@ -151,6 +153,27 @@ def _folded(rewrite: Rewrite) -> Dict[str, Any]:
         "type": rewrite.after.type,
         "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.absorbed],
         "top": rewrite.after.tops[0],
+    }
+
+
+def _target(asked: Asked) -> Dict[str, Any]:
+    return {
+        "name": asked.target.name,
+        "changed": [
+            {"demand": each.demand, "layer": each.layer.name, "type": each.layer.type, "what": each.what}
+            for each in asked.changes
+        ],
+        "not_taken": [
+            {
+                "demand": each.demand,
+                "layer": None if each.layer is None else each.layer.name,
+                "line": None if each.layer is None else each.layer.line,
+                "effect": each.effect,
+                "what": each.what,
+                "remedy": each.remedy or None,
+            }
+            for each in asked.left
+        ],
     }
 
 

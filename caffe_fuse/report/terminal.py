@@ -17,6 +17,7 @@ from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activation, Activations
 from ..wording import VERDICT, Typed, counted, few
 from .cost_table import cost_lines, cost_rows
+from .target import asked_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
         names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
         lines.append(f"dropped    {names}: of another phase, with a blob or a name that no longer exists")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
+    lines += asked_lines(report.target, verbose)
     files = [report.typed.files, outputs] if outputs else ()
     lines += cost_lines("cost", cost_rows(report.savings, files, every_type=verbose))
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
@@ -57,6 +59,7 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
 def check_report(checked: Checked, verbose: bool) -> List[str]:
     lines = half_lines("half", checked.half, verbose) + channel_lines(checked.channels, verbose)
     lines += activation_lines(checked.activations, checked.typed, verbose)
+    lines += asked_lines(checked.target, verbose)
     return [*lines, *_ending(checked.problems, checked.verdict, checked.next)]
 
 

@@ -73,6 +73,19 @@ def without_foreign(message: Any) -> Any:
     return copy
 
 
+def foreign_fields(message: Any, prefix: str = "") -> List[Tuple[str, Any, Any]]:
+    """The fields that BVLC Caffe lacks: path, descriptor and value of each."""
+    found: List[Tuple[str, Any, Any]] = []
+    for field, value in message.ListFields():
+        path = f"{prefix}{field.name}"
+        if field.number >= _FOREIGN:
+            found.append((path, field, value))
+        elif field.message_type is not None:
+            for part in value if _is_repeated(field) else [value]:
+                found += foreign_fields(part, f"{path}.")
+    return found
+
+
 def _clear_foreign(message: Any) -> None:
     for field, value in message.ListFields():
         if field.number >= _FOREIGN:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ..errors import InternalError
 from ..files.outputs import Outputs, failure
@@ -11,6 +11,7 @@ from ..generations import V2
 from ..net.build import read_layers, unknown_types
 from ..net.load import PathLike, read_files
 from ..protobuf import text as textproto
+from ..protobuf.text import Document
 from ..protobuf.wire import Source
 from ..weights import FORMATS, WeightFile, read_weights
 from .text import UpgradedText, upgraded_text
@@ -54,6 +55,35 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
             _prove_weights(pending[0].temporary, binary)
         outputs.commit()
     return Upgrade(text.done, binary.done if binary is not None else (), (*strange, *text.warnings), targets)
+
+
+def has_old_form(document: Document, inputs: bool) -> bool:
+    """Whether the net has layers of V0 or V1, or, with `inputs`, `input` fields."""
+    fields = {field.name for field in document.root.fields}
+    return "layers" in fields or (inputs and "input" in fields)
+
+
+def upgraded_files(
+    document: Document, stored: Optional[WeightFile]
+) -> Tuple[Document, Optional[WeightFile], Tuple[str, ...]]:
+    """Both files as `upgrade` would write them, in memory, and what changed in the net. Raises as `upgrade` does."""
+    text = upgraded_text(document)
+    content = document.render(text.edits)
+    _prove_text(content, text)
+    new = textproto.parse(content, document.path)
+    if stored is None:
+        return new, None, text.done
+    binary = upgraded_weights(stored, {parameter.name: parameter.type for parameter in text.layers})
+    pieces: Dict[int, bytes] = {}
+
+    def put(place: int, data: memoryview) -> None:
+        pieces[place] = bytes(data)
+
+    binary.write(put)
+    weights = read_weights(Source(b"".join(pieces[place] for place in sorted(pieces)), stored.path))
+    if _blobs(weights) != _blobs(binary.original):
+        raise InternalError("the upgraded weights do not read as they should")
+    return new, weights, text.done
 
 
 def _targets(prefix: PathLike, stored: Optional[WeightFile]) -> Tuple[str, ...]:

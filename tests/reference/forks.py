@@ -125,7 +125,7 @@ def upsample(layer: Layer, bottoms: List[np.ndarray]) -> List[np.ndarray]:
     if len(bottoms) == 1:
         if p.mode != p.NEAREST:
             raise NotComputed
-        return [values.repeat(p.scale, 2).repeat(p.scale, 3)]
+        return [values.repeat(p.scale_h or p.scale, 2).repeat(p.scale_w or p.scale, 3)]
     scale_h, scale_w = (p.scale_h, p.scale_w) if p.HasField("scale_h") else (p.scale, p.scale)
     height = p.upsample_h or values.shape[2] * scale_h - p.pad_out_h
     width = p.upsample_w or values.shape[3] * scale_w - p.pad_out_w

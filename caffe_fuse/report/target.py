@@ -1,0 +1,74 @@
+"""The terminal form of targets: their list, one of them, and what one says of a net."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+from ..folding.report import Asked
+from ..targets import Finding, Target
+
+SHOWN = 8
+
+
+def list_lines(targets: Iterable[Target]) -> List[str]:
+    rows = [(target.name, ", ".join(target.aliases), target.title) for target in targets]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    lines = [f"{name.ljust(widths[0])}  {aliases.ljust(widths[1])}  {title}" for name, aliases, title in rows]
+    return [*lines, "caffe-fuse targets NAME says what one of them demands; case does not matter"]
+
+
+def target_lines(target: Target) -> List[str]:
+    known = "the tool was run on real nets" if target.measured else "from documents: the tool was not run"
+    rows = [
+        ("target", f"{target.name}: {target.title}"),
+        ("aliases", ", ".join(target.aliases) or "none"),
+        ("versions", target.versions),
+        ("half", f"policy {target.policy}"),
+        ("source", f"{target.source}; {known}"),
+        *(("demands", f"{demand.name}: {demand.what}{_how(target, demand.name)}") for demand in target.demands),
+    ]
+    return [f"{title:<10} {line}" for title, line in rows]
+
+
+def _how(target: Target, name: str) -> str:
+    demand = next(each for each in target.demands if each.name == name)
+    return " (fuse changes the net)" if demand.by_files or demand.changed is not None else " (only named)"
+
+
+def asked_lines(asked: Optional[Asked], verbose: bool) -> List[str]:
+    """What was changed for the target, and what it does not take."""
+    if asked is None:
+        return []
+    lines: List[str] = []
+    if asked.changes:
+        counts = Counter(change.demand for change in asked.changes)
+        lines.append(f"target     {asked.target.name}: changed {_counts(counts)}")
+        each = [f"  {change.layer.where} {change.layer}: {change.what}" for change in asked.changes]
+        lines += each if verbose else _first(each)
+    return lines + finding_lines(asked.target, asked.left, verbose)
+
+
+def finding_lines(target: Target, left: Sequence[Finding], verbose: bool) -> List[str]:
+    if not left:
+        return [f"target     {target.name}: nothing known that {target.title} would not take"]
+    lines = [f"target     {target.name}: {target.title} does not take {_counts(Counter(each.demand for each in left))}"]
+    each = [_finding(finding) for finding in left]
+    return [*lines, *(each if verbose else _first(each))]
+
+
+def _finding(finding: Finding) -> str:
+    place = "" if finding.layer is None else f"{finding.layer.where} {finding.layer} "
+    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    return f"  {place}{finding.what}: it {finding.effect}{remedy}"
+
+
+def _counts(counts: Counter[str]) -> str:
+    pairs: Sequence[Tuple[str, int]] = counts.most_common()
+    return ", ".join(f"{count} {name}" for name, count in pairs)
+
+
+def _first(lines: Sequence[str]) -> List[str]:
+    if len(lines) <= SHOWN:
+        return list(lines)
+    return [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more (-v lists them)"]

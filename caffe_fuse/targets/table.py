@@ -1,0 +1,192 @@
+"""The targets: one row for each tool."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import Dict
+
+from ..errors import InputError
+from .demand import Target
+from .files import BATCH_1, FLOAT32, INPUT_FIELDS, INPUT_LAYER, UPGRADED
+from .layers import DEPTHWISE, UPSAMPLE, known_fields, known_types
+from .values import EXPLICIT_BIAS, NOT_IN_PLACE, SCALE_BIAS, STATISTICS, legal_names
+
+# What SSD's Caffe has more than BVLC's, and most converters read.
+_SSD_TYPES = ("DetectionOutput", "Normalize", "Permute", "PriorBox")
+_SSD_FIELDS = ("detection_output_param", "norm_param", "permute_param", "prior_box_param")
+_SSD = (known_types(*_SSD_TYPES), known_fields(*_SSD_FIELDS))
+_BVLC = (known_types(), known_fields())
+_PLAIN = (UPGRADED, FLOAT32, UPSAMPLE, DEPTHWISE)
+_RKNN_NAMES = legal_names(
+    r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*", "layer names of letters, digits and _ . - /, that do not begin with _ - /"
+)
+
+TARGETS: Dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            "caffe",
+            "BVLC Caffe",
+            "ieee",
+            "1.0 (kendryte-caffe 1.0.0.20210829)",
+            (FLOAT32, UPSAMPLE, DEPTHWISE, *_BVLC),
+            "net.cpp, layer_factory.cpp, caffe.proto",
+            ("bvlc",),
+            measured=True,
+        ),
+        Target("nvcaffe", "NVIDIA's Caffe", "nvcaffe", "0.15 to 0.17", (UPGRADED,), "blob.cpp:326-361", ("nvidia",)),
+        Target(
+            "opencv",
+            "OpenCV's dnn module",
+            "opencv",
+            "4.14 (opencv-python-headless)",
+            (UPGRADED,),
+            "caffe_importer.cpp, caffe_io.cpp",
+            ("cv", "cv2"),
+            measured=True,
+        ),
+        Target("mnn", "MNN", "mnn", "3.6.1", (*_PLAIN, *_SSD), "MNNConvert on 18 nets", measured=True),
+        Target(
+            "ncnn",
+            "ncnn",
+            "ncnn",
+            "1.0.20261020",
+            (*_PLAIN, INPUT_LAYER, *_SSD),
+            "caffe2ncnn on 13 nets",
+            measured=True,
+        ),
+        Target(
+            "openvino",
+            "OpenVINO's Model Optimizer",
+            "openvino",
+            "2022.3.2, 2023.3.0; Caffe is gone after 2023.3",
+            (*_PLAIN, INPUT_LAYER, *_SSD),
+            "mo on 18 nets; loader.py:182-195, 282",
+            ("mo", "intel"),
+            measured=True,
+        ),
+        Target(
+            "rknn",
+            "Rockchip's RKNN-Toolkit",
+            "ieee",
+            "RKNN-Toolkit 1.7.5, RKNN-Toolkit2 2.3.2",
+            (*_PLAIN, INPUT_LAYER, _RKNN_NAMES, *_SSD),
+            "simulator on 18 nets; RKNN_OP_Support_V1.7.5.md",
+            ("rockchip", "rknn2", "rknn-toolkit2"),
+            measured=True,
+        ),
+        Target(
+            "tensorrt",
+            "NVIDIA's TensorRT",
+            "tensorrt",
+            "up to 8.6; the Caffe parser is gone in 9",
+            (UPGRADED, UPSAMPLE, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, *_BVLC),
+            "parsers/caffe: opParsers, caffeWeightFactory",
+            ("trt", "jetson"),
+        ),
+        Target(
+            "x2paddle",
+            "X2Paddle",
+            "ieee",
+            "1.6.0",
+            (*_PLAIN, INPUT_LAYER, *_SSD),
+            "x2paddle on 17 nets",
+            ("paddle",),
+            True,
+        ),
+        Target(
+            "ascend-inference",
+            "Huawei's Ascend, inference products",
+            "ascend-inference",
+            "ATC; Atlas 200I/500 A2",
+            (*_PLAIN, INPUT_LAYER, STATISTICS, *_SSD),
+            "ATC manual; CANN aclrtFloatOverflowMode",
+            ("ascend", "atc", "huawei"),
+        ),
+        Target(
+            "ascend-a2",
+            "Huawei's Ascend, training products",
+            "ascend-a2",
+            "ATC; Atlas A2 and A3",
+            (*_PLAIN, INPUT_LAYER, STATISTICS, *_SSD),
+            "ATC manual; CANN aclrtFloatOverflowMode",
+        ),
+        Target(
+            "nnie",
+            "HiSilicon's NNIE",
+            "ieee",
+            "nnie_mapper, RuyiStudio: Caffe 1.0",
+            (*_PLAIN, BATCH_1, *_SSD),
+            "OpenHarmony 4.3; the guide of the SDK is not public",
+            ("hisilicon", "ruyistudio", "hisi"),
+        ),
+        Target(
+            "ncsdk",
+            "Intel Movidius' NCSDK",
+            "ieee",
+            "2.x",
+            (UPGRADED, FLOAT32, UPSAMPLE, DEPTHWISE, INPUT_FIELDS, BATCH_1, *_SSD),
+            "movidius.github.io/ncsdk/caffe.html",
+            ("movidius", "ncs"),
+        ),
+        Target(
+            "snpe",
+            "Qualcomm's SNPE",
+            "ieee",
+            "snpe-caffe-to-dlc, up to 1.x",
+            (*_PLAIN, *_SSD),
+            "network_layers.html, limitations.html",
+            ("qualcomm", "qnn"),
+        ),
+        Target(
+            "armnn",
+            "ArmNN's Caffe parser",
+            "ieee",
+            "up to 21.02",
+            (*_PLAIN, STATISTICS, *_BVLC),
+            "armnnCaffeParser/CaffeParser.cpp",
+            ("arm", "eiq"),
+        ),
+        Target(
+            "sophgo",
+            "Sophgo's TPU-MLIR",
+            "ieee",
+            "tpu_mlir 1.30.2",
+            (*_PLAIN, STATISTICS, *_SSD),
+            "CaffeConverter.py; 12 nets",
+            ("tpu-mlir", "tpu_mlir", "bitmain", "cvitek"),
+            measured=True,
+        ),
+        Target("tengine", "Tengine", "ieee", "1.x", (*_PLAIN, *_SSD), "caffe_serializer.cpp:147, 619"),
+        Target(
+            "vitis",
+            "Xilinx' Vitis AI and DNNDK",
+            "ieee",
+            "vai_q_caffe, decent",
+            (*_PLAIN, SCALE_BIAS, *_SSD),
+            "UG1414; Vitis-AI#182",
+            ("xilinx", "dnndk", "vai"),
+        ),
+        Target(
+            "horizon",
+            "Horizon's hb_mapper",
+            "ieee",
+            "checker, makertbin",
+            (*_PLAIN, BATCH_1, *_SSD),
+            "check_model.html; what it asks of fields is not public",
+            ("hb_mapper", "hb-mapper"),
+        ),
+    )
+}
+
+
+def find(name: str) -> Target:
+    """The target of this name or alias, in any case. Raises InputError for another name."""
+    names = {alias: target for target in TARGETS.values() for alias in (target.name, *target.aliases)}
+    if name.lower() in names:
+        return names[name.lower()]
+    near = get_close_matches(name.lower(), names, 1)
+    raise InputError(
+        f"target {name} is not known" + (f"; did you mean {near[0]}?" if near else ""),
+        remedy="caffe-fuse targets lists them",
+    )

@@ -1,0 +1,244 @@
+"""What a target changes: before and after as prototxt, and the judge's word on the values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Sequence
+
+import numpy as np
+import pytest
+from nets import Fused, batch_norm, caffemodel, convolution, fuse, layer, model, numbers, scale, text
+
+import caffe_fuse
+from caffe_fuse.cli import main
+from caffe_fuse.half.targets import POLICIES
+from caffe_fuse.targets import TARGETS, find, findings
+
+CONVOLUTION = convolution(settings="bias_term: true")
+
+
+def fitted(target: str, before: Sequence[str], after: Sequence[str], **options: Any) -> Fused:
+    """Asserts the layers of the new net, that every blob keeps its value, and that a second fold changes nothing."""
+    fused = fuse(text(*before), target=target, half_policy=None, **options)
+    assert list(after) == fused.lines
+    assert () == fused.violations()
+    again = fuse(fused.prototxt, weights=fused.weights, target=target, half_policy=None, **options)
+    assert (fused.prototxt, fused.weights) == (again.prototxt, again.weights)
+    return fused
+
+
+def left(target: str, *layers: str) -> Sequence[str]:
+    """Returns what the tool does not take of a net as it is."""
+    return [
+        f"{each.demand} {each.layer and each.layer.name}"
+        for each in findings(model(text(*layers), None).net, find(target))
+    ]
+
+
+# What is changed
+
+
+@pytest.mark.parametrize("target", ["caffe", "mnn", "ncnn", "openvino", "rknn", "x2paddle", "tensorrt"])
+@pytest.mark.parametrize(
+    ("settings", "window"),
+    [
+        ("upsample_param { scale: 2 }", "kernel_size: 2 stride: 2"),
+        ("upsample_param { scale_h: 2 scale_w: 3 mode: NEAREST }", "kernel_h: 2 kernel_w: 3 stride_h: 2 stride_w: 3"),
+    ],
+)
+def test_an_upsample_is_a_deconvolution_with_ones(target: str, settings: str, window: str) -> None:
+    deconvolution = f"convolution_param {{ num_output: 6 bias_term: false group: 6 {window} }}"
+    fused = fuse(text(CONVOLUTION, layer("u", "Upsample", "c", "u", settings)), target=target, half_policy=None)
+    (_, line) = fused.lines
+    assert 'type: "Deconvolution"' in line
+    assert "upsample_param" not in line
+    assert set(window.split()) | {"group:", "bias_term:"} <= set(line.split())
+    assert () == fused.violations()
+    assert [1.0] == np.unique(fused.arrays["u"][0]).tolist()
+    assert deconvolution.count("{") == line.count("convolution_param {")
+
+
+def test_an_upsample_by_a_mask_or_to_a_size_that_is_no_multiple_is_only_named() -> None:
+    odd = layer("u", "Upsample", "c", "u", "upsample_param { scale: 2 pad_out_h: true }")
+    assert ["upsample u", "types u", "fields u"] == left("mnn", CONVOLUTION, odd)
+
+
+def test_a_depthwise_type_is_a_convolution_with_groups() -> None:
+    deep = layer("d", "ConvolutionDepthwise", "x", "d", "convolution_param { num_output: 4 kernel_size: 3 }")
+    after = layer("d", "Convolution", "x", "d", "convolution_param { num_output: 4 kernel_size: 3 group: 4 }")
+    fitted("caffe", [deep], [after])
+
+
+def test_a_depthwise_type_that_has_absorbed_a_batch_norm_too(tmp_path: Path) -> None:
+    settings = "convolution_param { num_output: 4 kernel_size: 3 bias_term: true }"
+    deep = layer("d", "DepthwiseConvolution", "x", "d", settings)
+    prototxt = text(deep, batch_norm("b", "d", "d"))
+    result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, numbers(prototxt))), target="mnn")
+    result.save(str(tmp_path / "new"))  # with its proofs
+    assert 'type: "Convolution"' in (tmp_path / "new.prototxt").read_text()
+
+
+def test_holes_are_dilation() -> None:
+    hole = layer("h", "HoleConvolution", "x", "h", "convolution_param { num_output: 3 kernel_size: 2 hole: 2 }")
+    after = layer("h", "Convolution", "x", "h", "convolution_param { num_output: 3 kernel_size: 2 dilation: 2 }")
+    fitted("caffe", [hole], [after])
+
+
+def test_fields_that_choose_a_kernel_go_and_others_are_named() -> None:
+    silent = convolution(settings='bias_term: true engine: MKLDNN conv_algorithm: "winograd"')
+    fitted("caffe", [silent], [CONVOLUTION.replace("bias_term: true ", "bias_term: true ")])
+    same = convolution(settings="bias_term: true pad_type: 1")
+    assert ["fields c"] == left("caffe", same)
+    fitted("caffe", [same], [same])
+    fitted("caffe", [convolution(settings="bias_term: true pad_type: 0")], [CONVOLUTION])
+
+
+def test_fields_of_ssd_are_known_to_most() -> None:
+    permute = layer("p", "Permute", "c", "p", "permute_param { order: 0 order: 2 order: 3 order: 1 }")
+    assert ["types p", "fields p"] == left("caffe", CONVOLUTION, permute)
+    assert [] == left("mnn", CONVOLUTION, permute)
+
+
+def test_bias_terms_are_written_out() -> None:
+    before = [convolution(), layer("r", "ReLU", "c", "r"), layer("s", "Scale", "r", "s")]
+    fused = fitted(
+        "tensorrt",
+        before,
+        [
+            before[0].replace("kernel_size: 3 }", "kernel_size: 3 bias_term: true }"),
+            before[1],
+            layer("s", "Scale", "r", "s", "scale_param { bias_term: false }"),
+        ],
+    )
+    assert fused.result.report.target is not None
+    changes = fused.result.report.target.changes
+    assert [("c", "bias_term: true"), ("s", "bias_term: false")] == [(each.layer.name, each.what) for each in changes]
+
+
+def test_a_scale_gets_a_bias_of_zeros() -> None:
+    before = [layer("r", "ReLU", "x", "r"), layer("s", "Scale", "r", "s")]
+    fused = fitted("vitis", before, [before[0], layer("s", "Scale", "r", "s", "scale_param { bias_term: true }")])
+    assert [0.0] * 4 == fused.arrays["s"][1].tolist()
+
+
+def test_a_batch_norm_that_stays_uses_its_statistics_as_they_are() -> None:
+    norm = batch_norm("b", "r", "b")
+    before = [layer("r", "ReLU", "x", "r"), norm]
+    after = layer("b", "BatchNorm", "r", "b", "batch_norm_param { use_global_stats: true }")
+    prototxt = text(*before)
+    blobs = numbers(prototxt)
+    blobs["b"][2] = np.array([4], np.float32)
+    kept = fuse(prototxt, blobs, target="sophgo", half_policy=None, keep=["b"], allow_bn=True)
+    assert before == kept.lines  # --keep leaves it exactly as it is
+    net = model(prototxt, caffemodel(prototxt, blobs)).net
+    from caffe_fuse.targets import adapted
+
+    done = adapted(net, find("sophgo"), frozenset())
+    (changed,) = [each for each in done.net.layers if each.name == "b"]
+    assert [1.0] == changed.blobs[2].array().tolist()
+    assert (blobs["b"][0] / 4).tolist() == changed.blobs[0].array().tolist()
+    assert changed.parameter.batch_norm_param.use_global_stats
+    assert "use_global_stats: true" in after
+
+
+def test_fp16_weights_become_float32(tmp_path: Path) -> None:
+    files = pair(tmp_path, CONVOLUTION)
+    caffe_fuse.fuse(caffe_fuse.load(*files), blob_type="float16").save(str(tmp_path / "narrow"))
+    narrow = caffe_fuse.load(tmp_path / "narrow.prototxt", tmp_path / "narrow.caffemodel")
+    assert "float32" in [each.demand for each in findings(narrow.net, find("mnn"))]
+    caffe_fuse.fuse(narrow, target="mnn").save(str(tmp_path / "wide"))
+    wide = caffe_fuse.load(tmp_path / "wide.prototxt", tmp_path / "wide.caffemodel")
+    assert [] == list(findings(wide.net, find("mnn")))
+    with pytest.raises(caffe_fuse.InputError, match="MNN does not read fp16 weights"):
+        caffe_fuse.fuse(narrow, target="mnn", blob_type="float16")
+
+
+# What is only named
+
+
+def test_layers_in_place_on_an_input_and_illegal_names() -> None:
+    assert ["in-place r"] == [each for each in left("tensorrt", layer("r", "ReLU", "x", "x")) if "bias" not in each]
+    assert ["names _c"] == [each for each in left("rknn", convolution("_c", top="c")) if "input" not in each]
+
+
+def test_input_layers_and_batches() -> None:
+    inputs = 'layer { name: "i" type: "Input" top: "i" input_param { shape { dim: 2 dim: 3 } } }'
+    net = model((inputs + "\n").encode(), None).net
+    assert ["batch-1", "input-fields"] == [each.demand for each in findings(net, find("ncsdk"))]
+    assert ["input-layer"] == [each.demand for each in findings(model(text(CONVOLUTION), None).net, find("ncnn"))]
+
+
+# The table
+
+
+def test_names_and_aliases_are_found_in_any_case_and_are_unique() -> None:
+    names = [name for target in TARGETS.values() for name in (target.name, *target.aliases)]
+    assert len(names) == len(set(names))
+    for name in names:
+        assert find(name) is find(name.upper())
+    with pytest.raises(caffe_fuse.InputError, match=r"target tensorflow is not known; did you mean tensorrt\?"):
+        find("tensorflow")
+
+
+def test_each_row_has_what_it_needs() -> None:
+    wanted = "caffe opencv mnn ncnn openvino rknn tensorrt x2paddle ascend nnie ncsdk snpe armnn sophgo tengine vitis"
+    assert {find(name).name for name in [*wanted.split(), "horizon"]} <= set(TARGETS)
+    for target in TARGETS.values():
+        assert target.policy in POLICIES
+        assert target.source
+        assert target.versions
+        assert target.demands
+
+
+# The command
+
+
+def pair(folder: Path, *layers: str) -> Sequence[str]:
+    prototxt = text(*layers)
+    (folder / "net.prototxt").write_bytes(prototxt)
+    (folder / "net.caffemodel").write_bytes(caffemodel(prototxt, numbers(prototxt)))
+    return [str(folder / "net.prototxt"), str(folder / "net.caffemodel")]
+
+
+def test_fuse_upgrades_changes_and_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = pair(
+        tmp_path, CONVOLUTION, batch_norm(), scale(), layer("u", "Upsample", "s", "u"), layer("m", "Mish", "u", "m")
+    )
+    report = tmp_path / "r.json"
+    assert 0 == main(["fuse", *files, "-o", str(tmp_path / "new"), "--target", "RKNN2", "--report", str(report)])
+    printed = capsys.readouterr().out
+    assert "upgraded   the net's `input` fields are now an Input layer" in printed
+    assert "target     rknn: changed 1 upsample" in printed
+    assert "has the type Mish, which the tool does not know: it refuses" in printed
+    content = json.loads(report.read_text())["target"]
+    assert ("rknn", ["u"]) == (content["name"], [each["layer"] for each in content["changed"]])
+    assert [("types", "m")] == [(each["demand"], each["layer"]) for each in content["not_taken"]]
+    assert 0 == main(
+        ["verify", *files, str(tmp_path / "new.prototxt"), str(tmp_path / "new.caffemodel"), "--precision", "float32"]
+    )
+    capsys.readouterr()
+    assert 0 == main(["fuse", *pair(tmp_path, CONVOLUTION), "--dry-run", "--target", "mnn"])
+    assert "nothing known that MNN would not take" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["check", "show"])
+def test_check_and_show_list_what_a_tool_does_not_take(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = pair(tmp_path, CONVOLUTION, layer("u", "Upsample", "c", "u"))
+    assert 0 == main([command, *files, "--target", "ncnn"])
+    printed = capsys.readouterr().out
+    assert "target     ncnn: ncnn does not take" in printed
+    assert "Upsample u has the type Upsample, or fields of it" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.caffemodel", "net.prototxt"]
+
+
+def test_targets_lists_all_and_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["targets"])
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()[:-1]} == set(TARGETS)
+    assert 0 == main(["targets", "Huawei"])
+    printed = capsys.readouterr().out
+    assert "target     ascend-inference: Huawei's Ascend" in printed
+    assert "policy ascend-inference" in printed
+    assert "from documents: the tool was not run" in printed
