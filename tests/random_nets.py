@@ -169,7 +169,10 @@ class Builder:
         self.chain(self.add(type_name, [bottom], bottom.shape, settings))
 
     def idle(self, bottom: Blob) -> None:
-        """Layers that change nothing, or whose tops only a Silence reads."""
+        """Layers that change nothing, or whose tops only a Silence reads.
+
+        No in-place layer follows those that share the memory of their bottom: it would change that.
+        """
         kind = self.choices.one_of(["Split", "Concat", "Slice", "Dropout", "Silence", "unread"])
         if kind == "Silence":
             self.silence(bottom)
@@ -183,8 +186,10 @@ class Builder:
             tops = [Blob(f"b{number}{mark}", bottom.shape) for mark in ("", "_")]
             self.lines.append(layer(f"l{number}", "Split", bottom.name, " ".join(top.name for top in tops)))
             self.blobs += tops
-        else:
+        elif kind == "Dropout":
             self.chain(self.add(kind, [bottom], bottom.shape, ""))
+        else:
+            self.add(kind, [bottom], bottom.shape, "")
 
     def silence(self, bottom: Blob) -> None:
         self.lines.append(f'layer {{ name: "l{len(self.lines)}" type: "Silence" bottom: "{bottom.name}" }}')

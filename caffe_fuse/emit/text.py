@@ -96,7 +96,12 @@ def _runs(document: Document, fields: Sequence[Field]) -> List[Field]:
 
 
 def _change(document: Document, nodes: Sequence[Message], field: Any, old: Any, new: Any) -> List[Edit]:
-    """Edits of a field that both have; a repeated one keeps its length."""
+    """Edits of a field that both have; a repeated one keeps its length, or loses the last of its fields."""
+    if _is_list(new) and len(new) < len(old):
+        fields = [each for node in nodes for each in node.fields if each.name == field.name]
+        if len(fields) != len(old) or list(old[: len(new)]) != list(new):
+            raise InternalError(f"{field.name} loses others than its last fields")
+        return [remove(document, each) for each in _runs(document, fields[len(new) :])]
     values = [value for node in nodes for value in node.all(field.name)]
     messages = [value for value in values if isinstance(value, Message)]
     if _is_message(new):

@@ -11,7 +11,7 @@ from ..half.sampling import Chance
 from ..net.graph import Layer, Net
 from .demand import Change, Finding, Target
 
-MOST = 8  # elements along an axis of the bottoms of a proof
+MOST = 8  # elements along an axis of the one bottom of a proof; of several the sizes may depend on each other
 _NOISE = 2.0**-20  # relative to the largest value: the new weights are float32
 
 
@@ -57,9 +57,10 @@ def _prove(net: Net, before: Layer, after: Layer) -> None:
         return
     if any(shape is None or None in shape for shape in shapes):
         return
+    most = MOST if len(shapes) == 1 else max(max(dim or 1 for dim in shape or (1,)) for shape in shapes)
     bottoms = [
         Chance(place).random(
-            tuple(min(dim or 1, MOST) if axis != 1 else dim or 1 for axis, dim in enumerate(shape or ()))
+            tuple((dim or 1) if axis == 1 else min(dim or 1, most) for axis, dim in enumerate(shape or ()))
         )
         for place, shape in enumerate(shapes)
     ]
@@ -67,7 +68,7 @@ def _prove(net: Net, before: Layer, after: Layer) -> None:
         expected = old.forward(before.parameter, [blob.array() for blob in before.blobs], bottoms)
     except InputError:  # such small images do not fit this layer
         return
-    found = new.forward(after.parameter, [blob.array() for blob in after.blobs], bottoms)
+    found = new.forward(after.parameter, [blob.array() for blob in after.blobs], bottoms[: len(after.bottoms)])
     for was, now in zip(expected, found):
         bound = _NOISE * float(np.max(np.abs(was), initial=0.0))
         if was.shape != now.shape or not np.all(np.abs(was - now) <= bound):

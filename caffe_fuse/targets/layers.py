@@ -19,6 +19,11 @@ _SILENT = frozenset(
         *("forward_type", "backward_type", "forward_math", "backward_math", "debug"),
     }
 )
+# In SSD's messages, what only some forks of SSD have.
+_OF_FORKS = {
+    "detection_output_param": ("clip", "normalized_bbox"),
+    "prior_box_param": ("offset_h", "offset_w", "width", "height"),
+}
 _BVLC_ENGINES = ("DEFAULT", "CAFFE", "CUDNN")
 
 
@@ -33,9 +38,14 @@ def _unknown_types(extra: FrozenSet[str], net: Net) -> List[Finding]:
     for layer in net.layers:
         kind = layer.layer_type
         is_known = kind is not None and not kind.foreign and kind.name == layer.type
-        if not is_known and layer.type not in extra:
+        if not is_known and layer.type not in extra and not _is_rewritten(layer):
             found.append(Finding("types", layer, REFUSES, f"has the type {layer.type}, which the tool does not know"))
     return found
+
+
+def _is_rewritten(layer: Layer) -> bool:
+    """Whether a demand of its own is about the type of this layer."""
+    return layer.type == "HoleConvolution" or layer.kind in ("ConvolutionDepthwise", "Upsample")
 
 
 def known_fields(*messages: str) -> Demand:
@@ -55,7 +65,7 @@ def _unknown_fields(allowed: FrozenSet[str], net: Net) -> List[Finding]:
     for layer in net.layers:
         names = [unknown.path for unknown in layer.unknown]
         names += [path for path, _, _ in _foreign(layer.parameter, allowed)]
-        if names:
+        if names and not _is_rewritten(layer):
             what = f"has {', '.join(names[:3])}, which the tool does not know"
             found.append(Finding("fields", layer, REFUSES, what))
     return found
@@ -65,6 +75,9 @@ def _foreign(parameter: Any, allowed: FrozenSet[str]) -> List[Tuple[str, Any, An
     """Path, descriptor and value of each field, or engine, that BVLC Caffe does not have."""
     found = [each for each in foreign_fields(parameter) if each[0] not in allowed]
     known = {path for path, _, _ in found}
+    for name in allowed & _OF_FORKS.keys() if allowed else ():
+        inside = getattr(parameter, name).ListFields()
+        found += [(f"{name}.{field.name}", field, value) for field, value in inside if field.name in _OF_FORKS[name]]
     for field, value in parameter.ListFields():
         engine = None if not hasattr(value, "DESCRIPTOR") else value.DESCRIPTOR.fields_by_name.get("engine")
         if engine is None or f"{field.name}.engine" in known:
@@ -131,6 +144,7 @@ def _repeated(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
         return None
     parameter = copy_of(layer.parameter)
     parameter.ClearField("upsample_param")
+    del parameter.bottom[1:]  # only its size was read
     parameter.type = "Deconvolution"
     settings, channels = parameter.convolution_param, bottom[1]
     settings.num_output = settings.group = channels
@@ -145,9 +159,10 @@ def _repeated(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
 
 
 def _factors(net: Net, layer: Layer) -> Optional[Tuple[int, int]]:
-    if layer.kind != "Upsample" or len(layer.bottoms) != 1 or layer.unknown:
-        return None
     settings = layer.parameter.upsample_param
+    masked = len(layer.bottoms) > 1 and not settings.HasField("mode")  # SegNet's, whose second bottom says where to
+    if layer.kind != "Upsample" or masked or layer.unknown:
+        return None
     shapes = [net.shapes[values[0]] for values in (net.bottoms(layer), net.tops(layer))]
     if settings.mode != settings.NEAREST or any(shape is None or None in shape for shape in shapes):
         return None

@@ -9,7 +9,7 @@ from ..errors import InputError
 from .demand import Target
 from .files import BATCH_1, FLOAT32, INPUT_FIELDS, INPUT_LAYER, UPGRADED
 from .layers import DEPTHWISE, UPSAMPLE, known_fields, known_types
-from .values import EXPLICIT_BIAS, NOT_IN_PLACE, SCALE_BIAS, STATISTICS, legal_names
+from .values import EXPLICIT_BIAS, NOT_IN_PLACE, SCALE_BIAS, SCALE_BLOBS, STATISTICS, legal_names
 
 # What SSD's Caffe has more than BVLC's, and most converters read.
 _SSD_TYPES = ("DetectionOutput", "Normalize", "Permute", "PriorBox")
@@ -40,12 +40,12 @@ TARGETS: Dict[str, Target] = {
             "OpenCV's dnn module",
             "opencv",
             "4.14 (opencv-python-headless)",
-            (UPGRADED,),
+            (UPGRADED, UPSAMPLE),
             "caffe_importer.cpp, caffe_io.cpp",
             ("cv", "cv2"),
             measured=True,
         ),
-        Target("mnn", "MNN", "mnn", "3.6.1", (*_PLAIN, *_SSD), "MNNConvert on 18 nets", measured=True),
+        Target("mnn", "MNN", "mnn", "3.6.1", (*_PLAIN, SCALE_BLOBS, *_SSD), "MNNConvert on 24 nets", measured=True),
         Target(
             "ncnn",
             "ncnn",
@@ -80,7 +80,7 @@ TARGETS: Dict[str, Target] = {
             "NVIDIA's TensorRT",
             "tensorrt",
             "up to 8.6; the Caffe parser is gone in 9",
-            (UPGRADED, UPSAMPLE, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, *_BVLC),
+            (UPGRADED, UPSAMPLE, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, SCALE_BLOBS, *_BVLC),
             "parsers/caffe: opParsers, caffeWeightFactory",
             ("trt", "jetson"),
         ),

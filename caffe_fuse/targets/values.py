@@ -102,6 +102,14 @@ def _in_place_on_inputs(net: Net) -> List[Finding]:
     return found
 
 
+def _scaled_by_another(net: Net) -> List[Finding]:
+    return [
+        Finding("scale-blobs", layer, REFUSES, "is a Scale whose values come from another layer")
+        for layer in net.layers
+        if layer.kind == "Scale" and len(layer.bottoms) > 1
+    ]
+
+
 def legal_names(pattern: str, what: str) -> Demand:
     return Demand("names", what, partial(_illegal_names, re.compile(pattern)))
 
@@ -118,3 +126,4 @@ EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias,
 SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, _with_bias)
 STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, _with_statistics)
 NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs)
+SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)

@@ -36,7 +36,7 @@ Check = Callable[[str, str], None]
 FIELDS = {
     *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
     *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status", "verification"),
-    *("batch_norms", "verdict", "next", "carried", "cost", "simplified"),
+    *("batch_norms", "verdict", "next", "carried", "cost", "simplified", "target"),
 }
 CHANNEL_FIELDS = {
     *("channel", "state", "overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf", "max_abs", "margin"),
@@ -293,7 +293,7 @@ def test_check_reports_the_same_half_rows_as_fuse_before_the_fold(fuse: Fuse, tm
     assert 0 == cli.main(["check", "net.prototxt", "net.caffemodel", "--report", "c.json", "-q"])
     checked = read_strictly(tmp_path / "c.json")
     fields = {"schema", "tool", "inputs", "half", "predicted_activations", "warnings", "status"}
-    assert fields | {"problems", "verdict", "next"} == set(checked)
+    assert fields | {"problems", "verdict", "next", "target"} == set(checked)
     assert report["half"]["before"] == checked["half"]["before"]
     assert report["predicted_activations"]["before"] == checked["predicted_activations"]["before"]
     assert report["inputs"] == checked["inputs"]

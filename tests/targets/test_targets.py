@@ -61,7 +61,24 @@ def test_an_upsample_is_a_deconvolution_with_ones(target: str, settings: str, wi
 
 def test_an_upsample_by_a_mask_or_to_a_size_that_is_no_multiple_is_only_named() -> None:
     odd = layer("u", "Upsample", "c", "u", "upsample_param { scale: 2 pad_out_h: true }")
-    assert ["upsample u", "types u", "fields u"] == left("mnn", CONVOLUTION, odd)
+    assert ["upsample u"] == left("mnn", CONVOLUTION, odd)
+    fused = fuse(text(CONVOLUTION, odd), target="mnn", half_policy=None)
+    assert [CONVOLUTION, odd] == fused.lines
+
+
+def test_an_upsample_to_the_size_of_another_blob_needs_that_no_more() -> None:
+    windows = "kernel_h: 5 kernel_w: 3 stride_h: 5 stride_w: 3"
+    pooling = layer("p", "Pooling", "c", "p", f"pooling_param {{ {windows} }}")
+    up = layer("u", "Upsample", "p c", "u", "upsample_param { mode: NEAREST }")
+    wide = CONVOLUTION.replace("kernel_size: 3", "kernel_size: 3 pad: 1")
+    fused = fuse(text(wide, pooling, up, layer("e", "Eltwise", "u c", "e")), target="mnn", half_policy=None)
+    line = fused.lines[2]
+    assert (1, True) == (line.count("bottom:"), 'type: "Deconvolution"' in line)
+    assert set(windows.split()) <= set(line.split())
+    after = model(fused.prototxt, fused.weights)
+    inputs = {"x": np.linspace(-1, 1, 240, dtype=np.float32).reshape(2, 4, 5, 6)}
+    expected = caffe_fuse.run(model(*fused.before), inputs)
+    assert np.allclose(expected["e"], caffe_fuse.run(after, inputs)["e"], atol=1e-5)
 
 
 def test_a_depthwise_type_is_a_convolution_with_groups() -> None:
@@ -98,6 +115,14 @@ def test_fields_of_ssd_are_known_to_most() -> None:
     permute = layer("p", "Permute", "c", "p", "permute_param { order: 0 order: 2 order: 3 order: 1 }")
     assert ["types p", "fields p"] == left("caffe", CONVOLUTION, permute)
     assert [] == left("mnn", CONVOLUTION, permute)
+    detection = layer("d", "DetectionOutput", "x x x", "d", "detection_output_param { num_classes: 2 clip: true }")
+    assert ["fields d"] == [each for each in left("mnn", detection) if each.startswith("fields")]
+
+
+def test_a_scale_by_another_blob() -> None:
+    pooling = layer("g", "Pooling", "c", "g", "pooling_param { pool: AVE global_pooling: true }")
+    gate = [pooling, layer("f", "Flatten", "g", "f"), layer("s", "Scale", "c f", "s", "scale_param { axis: 0 }")]
+    assert ["scale-blobs s"] == left("mnn", CONVOLUTION, *gate)
 
 
 def test_bias_terms_are_written_out() -> None:

