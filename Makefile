@@ -14,7 +14,7 @@ COVERAGE := --cov=caffe_fuse --cov-branch --cov-report=term:skip-covered
 REV ?=
 
 .PHONY: demo test anywhere lint fuzz fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
-.PHONY: mutants mutants-touched stress oracle bench proto clean
+.PHONY: mutants mutants-touched stress oracle toolchains bench proto clean
 
 demo: $(VENV)/demo
 	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
@@ -63,6 +63,12 @@ mutants-touched: $(VENV)/test
 # Installs a real Caffe 1.0 for the CPU, the judge of tests/oracle.py: `.venv/bin/python tests/oracle.py --nets 2000 --seed 1`.
 oracle: $(ORACLE)/ready
 
+# Installs the tools of vendors that PyPI has, each in its own virtual environment, and runs nets in them as they are and
+# as `--target` writes them: downloads gigabytes, takes half an hour. One tool: make toolchains TOOLS=mnn
+TOOLS ?=
+toolchains: $(VENV)/test
+	$(BIN)/python tests/toolchains/run.py --only "$(TOOLS)"
+
 # Long: a thousand runs interrupted by a signal, and what they leave on the disk.
 stress: $(VENV)/test
 	$(BIN)/python tests/stress_outputs.py
@@ -76,7 +82,7 @@ proto: $(VENV)/test
 	$(BIN)/python proto/compile.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(FUZZ) fuzz-finds demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) $(FUZZ) .toolchains fuzz-finds demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/demo: setup.cfg
 	$(PYTHON) -m venv $(VENV)

@@ -27,6 +27,7 @@ from . import (
     ranges,
     rescale,
     schema,
+    targets,
     weights,
 )
 from .mutant import PROJECT, Mutant
@@ -43,6 +44,7 @@ LISTS = (
     weights,
     net,
     half,
+    targets,
     passes,
     rescale,
     execution,

@@ -174,4 +174,32 @@ MUTANTS: Tuple[Mutant, ...] = (
         "window.before + length - starts",
         TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
     ),
+    Mutant(
+        "an odd element of SAME at the beginning",
+        "layers/window.py",
+        "before=along // 2, after=reach - size - along // 2",
+        "before=along - along // 2, after=reach - size - along + along // 2",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
+    Mutant(
+        "blocks of the batch in another order",
+        "layers/blocks.py",
+        "    split = x.reshape(*block, num, *x.shape[1:])\n",
+        "    split = np.moveaxis(x.reshape(num, *block, *x.shape[1:]), 0, rank)\n",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
+    Mutant(
+        "rows and columns of a pixel shuffle change places",
+        "layers/blocks.py",
+        ".transpose(0, 1, 4, 2, 5, 3)",
+        ".transpose(0, 1, 4, 3, 5, 2)",
+        TEST_LAYER_FORWARD + "::test_a_layer_with_one_bottom",
+    ),
+    Mutant(
+        "Intel's Pooling does not clip",
+        "layers/pooling.py",
+        "clips = 1 in kernel and rank == 2 and _is_intels(parameter)",
+        "clips = False",
+        "tests/layers/test_layer_shapes.py::test_shapes_by_hand",
+    ),
 )

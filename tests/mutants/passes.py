@@ -15,6 +15,7 @@ PROOF = "passes/proof.py"
 TEST_GENERATIONS = "tests/generations/test_generations.py"
 TEST_BATCH_NORM = "tests/layers/test_batch_norm.py"
 TEST_FOLD = "tests/passes/test_fold.py"
+TEST_SIMPLIFY = "tests/passes/test_simplify.py"
 TEST_PROOF = "tests/passes/test_proof.py"
 TEST_REPORT = "tests/report/test_report.py"
 TEST_FINDS = "tests/test_finds.py"
@@ -24,7 +25,7 @@ MUTANTS: Tuple[Mutant, ...] = (
         "the ReLU inside a BatchNorm lost",
         ACTIVATION,
         "        layers += [norm, _activation_after(norm, pair[1], names)]\n",
-        "        layers += [normed]\n",
+        "        layers += [norm]\n",
         TEST_BATCH_NORM + "::test_a_relu_inside_a_folded_batch_norm_becomes_a_layer",
     ),
     Mutant(
@@ -110,5 +111,40 @@ MUTANTS: Tuple[Mutant, ...] = (
         "last = rewrite.before[-1]\n            found",
         "last = rewrite.before[0]\n            found",
         "tests/ranges/test_prediction.py",
+    ),
+    Mutant(
+        "an identity whose name an output has removed",
+        "passes/simplify.py",
+        "        if len(tops) > 1 or not _only_way(progress, bottom, names):\n",
+        "        if False:\n",
+        TEST_SIMPLIFY + "::test_a_split_of_an_output_stays",
+    ),
+    Mutant(
+        "a layer in place gives its blob another name",
+        "passes/simplify.py",
+        "            return value.version == 0\n",
+        "            return True\n",
+        TEST_SIMPLIFY + "::test_a_layer_in_place_cannot_give_its_blob_the_name_of_the_output",
+    ),
+    Mutant(
+        "memory that an in-place layer writes ignored",
+        "passes/simplify.py",
+        "    if layer.shares_memory and net.memory.is_overwritten(bottom):\n",
+        "    if False:\n",
+        TEST_SIMPLIFY + "::test_a_flatten_that_shares_memory_with_a_layer_in_place_stays",
+    ),
+    Mutant(
+        "what only a Silence reads becomes an output",
+        "passes/simplify.py",
+        "    return any(_all_in(net.consumers(value), gone) for value in left)\n",
+        "    return False\n",
+        TEST_SIMPLIFY + "::test_a_silence_stays_for_what_would_be_an_output",
+    ),
+    Mutant(
+        "a Flatten to another shape taken for an identity",
+        "passes/simplify.py",
+        "all(net.shapes[top] == shape for top in net.tops(layer))",
+        "True",
+        TEST_SIMPLIFY + "::test_a_flatten_that_changes_the_shape_stays",
     ),
 )

@@ -25,8 +25,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "fields of other Caffes inside a message stay",
         MESSAGES,
-        "        elif field.message_type is not None:\n            for part",
-        "        elif field.message_type is None:\n            for part",
+        "            message.ClearField(field.name)\n        elif field.message_type is not None:\n",
+        "            message.ClearField(field.name)\n        elif field.message_type is None:\n",
         TEST_SCHEMA + "::test_a_copy_for_a_file_has_only_fields_that_bvlc_caffe_has",
     ),
     Mutant(

@@ -109,7 +109,7 @@ def ask(tool: Tool, python: Path, net: Net, inputs: Mapping[str, np.ndarray], ha
     """Returns the outputs by name, or the last line that the tool printed."""
     with tempfile.TemporaryDirectory() as folder:
         given, found = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        np.savez(given, **inputs)
+        np.savez(given, **dict(inputs))  # type: ignore[arg-type]  # names of blobs
         command = [
             str(python),
             str(WORKERS / f"{tool.name}.py"),
@@ -181,7 +181,7 @@ def seeded(model: caffe_fuse.Model) -> Optional[Dict[str, np.ndarray]]:
     shapes = input_shapes(model.net)
     if any(shape is None or None in shape for shape in shapes.values()):
         return None
-    return {name: (random.rand(*shape) * 255 - 120).astype(np.float32) for name, shape in shapes.items()}
+    return {name: np.asarray(random.rand(*(shape or ())) * 255 - 120, np.float32) for name, shape in shapes.items()}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -1,0 +1,108 @@
+"""Faults in caffe_fuse/targets/. The proof of each change catches wrong values: these faults switch it off as well."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from .mutant import Mutant
+
+ADAPT = "targets/adapt.py"
+FILES = "targets/files.py"
+LAYERS = "targets/layers.py"
+VALUES = "targets/values.py"
+TABLE = "targets/table.py"
+TEST = "tests/targets/test_targets.py"
+
+MUTANTS: Tuple[Mutant, ...] = (
+    Mutant(
+        "a layer that --keep names is changed for the target",
+        ADAPT,
+        "found = None if layer.name in kept else demand.changed(net, layer)",
+        "found = demand.changed(net, layer)",
+        TEST + "::test_a_batch_norm_that_stays_uses_its_statistics_as_they_are",
+    ),
+    Mutant(
+        "an Upsample by other factors up and across",
+        LAYERS,
+        "settings.kernel_h, settings.kernel_w = settings.stride_h, settings.stride_w = factors",
+        "settings.kernel_w, settings.kernel_h = settings.stride_w, settings.stride_h = factors",
+        TEST + "::test_an_upsample_is_a_deconvolution_with_ones",
+    ),
+    Mutant(
+        "an Upsample to no multiple of its size rewritten",
+        LAYERS,
+        "    if any(now % was for was, now in zip(small, large)):\n",
+        "    if False:\n",
+        TEST + "::test_an_upsample_by_a_mask_or_to_a_size_that_is_no_multiple_is_only_named",
+    ),
+    Mutant(
+        "the second bottom of an Upsample left",
+        LAYERS,
+        "    del parameter.bottom[1:]  # only its size was read\n",
+        "",
+        TEST + "::test_an_upsample_to_the_size_of_another_blob_needs_that_no_more",
+    ),
+    Mutant(
+        "a depthwise convolution in one group",
+        LAYERS,
+        "        settings.group = channels\n        return",
+        "        settings.group = 1\n        return",
+        TEST + "::test_a_depthwise_type_is_a_convolution_with_groups",
+    ),
+    Mutant(
+        "holes forgotten",
+        LAYERS,
+        "    settings.dilation.append(settings.hole or settings.hole_h)\n",
+        "    settings.dilation.append(1)\n",
+        TEST + "::test_holes_are_dilation",
+    ),
+    Mutant(
+        "a field that changes the net removed",
+        LAYERS,
+        "field.name not in _SILENT and not _is_default(field, value)",
+        "False",
+        TEST + "::test_fields_that_choose_a_kernel_go_and_others_are_named",
+    ),
+    Mutant(
+        "fields of forks of SSD taken for those of SSD",
+        LAYERS,
+        "if field.name in _OF_FORKS[name]]",
+        "if field.name in ()]",
+        TEST + "::test_fields_of_ssd_are_known_to_most",
+    ),
+    Mutant(
+        "a bias written out as the other",
+        VALUES,
+        "    changed.bias_term = settings.bias_term\n",
+        "    changed.bias_term = True\n",
+        TEST + "::test_bias_terms_are_written_out",
+    ),
+    Mutant(
+        "the bias of a Scale of ones",
+        VALUES,
+        "zeros = ArrayBlob(np.zeros(layer.blobs[0].shape, np.float32))",
+        "zeros = ArrayBlob(np.ones(layer.blobs[0].shape, np.float32))",
+        TEST + "::test_a_scale_gets_a_bias_of_zeros",
+    ),
+    Mutant(
+        "statistics times their factor",
+        VALUES,
+        "    share = 1 / divisor if divisor else 0.0\n",
+        "    share = divisor\n",
+        TEST + "::test_a_batch_norm_that_stays_uses_its_statistics_as_they_are",
+    ),
+    Mutant(
+        "fp16 weights not seen",
+        FILES,
+        "any(blob.dtype == FLOAT16 for blob in layer.blobs)",
+        "any(blob.dtype == FLOAT16 for blob in layer.blobs[2:])",
+        TEST + "::test_fp16_weights_become_float32",
+    ),
+    Mutant(
+        "targets by case",
+        TABLE,
+        "    if name.lower() in names:\n",
+        "    if name in names:\n",
+        TEST + "::test_names_and_aliases_are_found_in_any_case_and_are_unique",
+    ),
+)
