@@ -35,13 +35,17 @@ SHARED = PROJECT.parent / "shared" / "models"
 
 
 class Tool(NamedTuple):
-    """name: of its worker and virtual environment. target: as for --target. half: what its worker takes for fp16."""
+    """name: of its worker and virtual environment. target: as for --target. half: what its worker takes for fp16.
+
+    without: packages that are installed without what they ask for.
+    """
 
     name: str
     python: str
     packages: Tuple[str, ...]
     target: str
     half: str = ""
+    without: Tuple[str, ...] = ()
 
 
 TOOLS = (
@@ -49,7 +53,23 @@ TOOLS = (
     Tool("caffe", "3.8", ("kendryte-caffe==1.0.0.20210829", "protobuf==3.20.3"), "caffe"),
     Tool("mnn", "3.11", ("MNN==3.6.1",), "mnn"),
     Tool("openvino", "3.10", ("openvino-dev[caffe]==2022.3.2",), "openvino"),
-    Tool("onnx", "3.8", ("caffe2onnx==2.0.1", "onnxruntime==1.13.1", "onnxconverter-common==1.13.0"), "caffe", "fp16"),
+    # Computes in half precision only.
+    Tool("rknn", "3.10", ("rknn-toolkit2==2.3.2", "onnx==1.16.1"), "rknn"),
+    Tool(
+        "onnx",
+        "3.8",
+        (
+            "onnx==1.12.0",
+            "onnxruntime==1.13.1",
+            "onnxconverter-common==1.13.0",
+            "protobuf==3.20.1",
+            "numpy<1.24",
+        ),
+        "caffe",
+        "fp16",
+        # It pins an onnx that has no wheel.
+        without=("caffe2onnx==2.0.1",),
+    ),
 )
 
 
@@ -95,7 +115,10 @@ def install(tool: Tool) -> Path:
     python = venv / "bin" / "python"
     if not (venv / "ready").exists():
         subprocess.run([_base(tool.python), "-m", "venv", str(venv)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *tool.packages], check=True)
+        pip = [str(python), "-m", "pip", "install", "-q"]
+        subprocess.run([*pip, *tool.packages], check=True)
+        if tool.without:
+            subprocess.run([*pip, "--no-deps", *tool.without], check=True)
         (venv / "ready").touch()
     return python
 
@@ -165,7 +188,17 @@ def tried(tool: Tool, python: Path, net: Net, folder: Path) -> List[str]:
         expected = caffe_fuse.run(model, inputs)
     except caffe_fuse.InputError as error:
         return [tool.name, net.name, "", f"caffe-fuse: {error.what}"[:160], "", "", ""]
-    caffe_fuse.fuse(model, target=tool.target).save(folder / "net", force=True)
+    command = [
+        sys.executable,
+        "-m",
+        "caffe_fuse",
+        "fuse",
+        str(net.prototxt),
+        str(net.weights),
+        "-o",
+        str(folder / "net"),
+    ]
+    subprocess.run([*command, "--target", tool.target, "--force", "-q"], cwd=PROJECT, stderr=subprocess.DEVNULL)
     new = Net(net.name, folder / "net.prototxt", folder / "net.caffemodel")
     before, after = (compared(expected, ask(tool, python, each, inputs)) for each in (net, new))
     left = findings(caffe_fuse.load(new.prototxt, new.weights).net, find(tool.target))

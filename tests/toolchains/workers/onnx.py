@@ -22,12 +22,14 @@ def main():
     if sys.argv[5:]:
         from onnxconverter_common import float16
 
-        half = float16.convert_float_to_float16(onnx.load(path), keep_io_types=True, disable_shape_infer=True)
+        half = float16.convert_float_to_float16(onnx.load(path))
         onnx.save(half, path)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     with np.load(inputs) as given:
         names = [each.name for each in session.get_inputs()]
         values = {name: given[name if name in given.files else given.files[place]] for place, name in enumerate(names)}
+    if sys.argv[5:]:
+        values = {name: value.astype(np.float16) for name, value in values.items()}
     found = session.run(None, values)
     np.savez(outputs, **{each.name: value for each, value in zip(session.get_outputs(), found)})
 
