@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +11,10 @@ from nets import Fused, caffemodel, fuse, model, numbers
 from strategies_nets import INPUT, nets
 
 from caffe_fuse import passes
+from caffe_fuse.net.cost import cost_of
+from caffe_fuse.net.graph import Net
+from caffe_fuse.passes.backward import BACKWARD
+from caffe_fuse.passes.rewrite import Pass
 from caffe_fuse.protobuf.wire import Source
 from caffe_fuse.weights import read_weights
 
@@ -130,3 +134,35 @@ def test_the_input_is_not_changed(prototxt: bytes, seed: int) -> None:
     blobs = [blob.array().tolist() for each in source.net.layers for blob in each.blobs]
     fused = fuse(prototxt, weights=content).result.model.source
     assert blobs == [blob.array().tolist() for each in fused.layers for blob in each.blobs]
+
+
+# FORWARD needs FOLD before it, and MERGE takes what they leave.
+ORDERS = {
+    "fold first": (passes.FOLD, BACKWARD, passes.FOLD, passes.FORWARD, passes.MERGE),
+    "forward before backward": (passes.FOLD, passes.FORWARD, BACKWARD, passes.FOLD, passes.FORWARD, passes.MERGE),
+    "forward again": (BACKWARD, passes.FOLD, passes.FORWARD, passes.MERGE, passes.FORWARD, passes.MERGE),
+}
+
+
+@given(nets(), SEEDS, st.sampled_from(sorted(ORDERS)))
+def test_rules_in_another_order_leave_as_many_layers(prototxt: bytes, seed: int, order: str) -> None:
+    """But for identities, which need not be touched, and the biases that only one of two ways adds."""
+    net = model(prototxt, caffemodel(prototxt, numbers(prototxt, seed))).net
+    usual, other = (
+        applied(net, steps) for steps in ((BACKWARD, passes.FOLD, passes.FORWARD, passes.MERGE), ORDERS[order])
+    )
+    assert work(usual) == work(other)
+
+
+def applied(net: Net, steps: Sequence[Union[Pass, passes.Rule]]) -> Net:
+    progress = passes.Progress(net, frozenset(net.blob_names))
+    for step in steps:
+        progress = step.apply(progress)
+    return progress.net
+
+
+def work(net: Net) -> Tuple[Dict[str, int], Optional[int]]:
+    """Returns the count of layers by type, and the multiply-adds."""
+    layers = [layer for layer in net.layers if not layer.is_identity]
+    cost = cost_of(net, [layer.index for layer in layers])
+    return dict(cost.layers), cost.multiply_adds

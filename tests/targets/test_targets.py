@@ -184,7 +184,7 @@ def test_fp16_weights_become_float32(tmp_path: Path) -> None:
 
 def test_layers_in_place_on_an_input_and_illegal_names() -> None:
     assert ["in-place r"] == [each for each in left("tensorrt", layer("r", "ReLU", "x", "x")) if "bias" not in each]
-    assert ["names _c"] == [each for each in left("rknn", convolution("_c", top="c")) if "input" not in each]
+    assert ["names _c"] == [each for each in left("rknn1", convolution("_c", top="c")) if "input" not in each]
 
 
 def test_input_layers_and_batches() -> None:
