@@ -53,7 +53,7 @@ def test_every_command_of_the_readme_runs(resnet: Path, words: List[str], capsys
 
 
 def test_the_readme_has_its_commands() -> None:
-    assert set(COMMANDS) == {words[0] for words in readme_commands()}
+    assert {*COMMANDS, "targets"} == {words[0] for words in readme_commands()}
 
 
 def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
