@@ -6,7 +6,7 @@ from typing import List
 
 from ..layers.layer_type import Affine, Refusal
 from ..net.graph import Layer, Net
-from .chain import affine_of
+from .chain import affine_of, shared
 from .rewrite import Progress, Refused
 
 
@@ -26,7 +26,10 @@ def name_leftovers(progress: Progress) -> Progress:
 
 def not_absorbed(net: Net, layer: Layer) -> str:
     """The reason why nothing absorbs the layer: what it reads."""
-    source = net.producer(net.bottoms(layer)[0])
+    value = net.bottoms(layer)[0]
+    source = net.producer(value)
+    if source is not None and len(net.consumers(value)) > 1:
+        return shared(value, net.consumers(value))
     if source is None:
         return f"it reads {layer.bottoms[0]}, an input of the net"
     why = source.layer_type.unabsorbing if source.layer_type is not None else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -110,6 +110,34 @@ def _scaled_by_another(net: Net) -> List[Finding]:
     ]
 
 
+def _in_its_own_blob(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+    """Layers in place on an input write a blob of their own, and their consumers read it; an output keeps its name."""
+    names = _own_blobs(net)
+    old = [net.bottoms(layer), net.tops(layer)]
+    new = [[names.get(value.blob, value.blob) if value.version else value.blob for value in values] for values in old]
+    if new == [list(layer.bottoms), list(layer.tops)]:
+        return None
+    parameter = copy_of(layer.parameter)
+    for field, blobs in ((parameter.bottom, new[0]), (parameter.top, new[1])):
+        del field[:]
+        field.extend(blobs)
+    return layer.rewritten(parameter, layer.blobs), f"reads {', '.join(new[0])}, writes {', '.join(new[1])}"
+
+
+def _own_blobs(net: Net) -> Dict[str, str]:
+    """For each input that a layer writes in place, and that is no output then, the name of what is written."""
+    outputs = {value.blob for value in net.outputs}
+    found: Dict[str, str] = {}
+    for finding in _in_place_on_inputs(net):
+        assert finding.layer is not None
+        for blob in set(finding.layer.bottoms) & set(finding.layer.tops) - outputs - set(found):
+            name = f"{blob}_{finding.layer.name}"
+            while name in net.blob_names:
+                name += "_"
+            found[blob] = name
+    return found
+
+
 def legal_names(pattern: str, what: str) -> Demand:
     return Demand("names", what, partial(_illegal_names, re.compile(pattern)))
 
@@ -125,5 +153,5 @@ def _illegal_names(legal: Any, net: Net) -> List[Finding]:
 EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias, _with_explicit_bias)
 SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, _with_bias)
 STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, _with_statistics)
-NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs)
+NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_its_own_blob)
 SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)

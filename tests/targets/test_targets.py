@@ -179,6 +179,24 @@ def test_fp16_weights_become_float32(tmp_path: Path) -> None:
         caffe_fuse.fuse(narrow, target="mnn", blob_type="float16")
 
 
+def test_a_layer_in_place_on_an_input_writes_its_own_blob() -> None:
+    before = [
+        *(layer("r", "ReLU", "x", "x"), layer("t", "TanH", "x", "x")),
+        convolution(settings="bias_term: true"),
+    ]
+    after = [
+        *(layer("r", "ReLU", "x", "x_r"), layer("t", "TanH", "x_r", "x_r")),
+        before[-1].replace('bottom: "x"', 'bottom: "x_r"'),
+    ]
+    fused = fuse(text(*before), target="tensorrt", half_policy=None)
+    assert after == fused.lines
+    inputs = {"x": np.linspace(-1, 1, 240, dtype=np.float32).reshape(2, 4, 5, 6)}
+    found = [caffe_fuse.run(each, inputs)["c"] for each in (model(*fused.before), model(fused.prototxt, fused.weights))]
+    assert found[0].tolist() == found[1].tolist()
+    output = [layer("r", "ReLU", "x", "x")]
+    assert output == fuse(text(*output), target="tensorrt", half_policy=None).lines
+
+
 # What is only named
 
 
