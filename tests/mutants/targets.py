@@ -11,7 +11,7 @@ FILES = "targets/files.py"
 LAYERS = "targets/layers.py"
 VALUES = "targets/values.py"
 TABLE = "targets/table.py"
-TEST = "tests/targets/test_targets.py"
+TEST = "tests/targets/test_demands.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
