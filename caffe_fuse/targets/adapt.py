@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import InputError, InternalError
 from ..half.sampling import Chance
 from ..net.graph import Layer, Net
-from .demand import Change, Finding, Target
+from .demand import Change, Demand, Finding, Target
 
 MOST = 8  # elements along an axis of the one bottom of a proof; of several the sizes may depend on each other
 _NOISE = 2.0**-20  # relative to the largest value: the new weights are float32
@@ -24,9 +24,15 @@ class Adapted(NamedTuple):
 
 
 def findings(net: Net, target: Target) -> Tuple[Finding, ...]:
-    """What the tool does not take, in the order of the layers."""
-    found = [finding for demand in target.demands for finding in demand.find(net)]
+    """What the tool does not take, in the order of the layers; the remedy of what `adapted` changes is a fold."""
+    found = [_with_remedy(net, demand, finding) for demand in target.demands for finding in demand.find(net)]
     return tuple(sorted(found, key=lambda finding: (-1, 0) if finding.layer is None else finding.layer.order))
+
+
+def _with_remedy(net: Net, demand: Demand, finding: Finding) -> Finding:
+    if finding.layer is None or demand.changed is None or demand.changed(net, finding.layer) is None:
+        return finding
+    return finding._replace(remedy="fuse changes it")
 
 
 def adapted(net: Net, target: Target, kept: AbstractSet[str]) -> Adapted:
