@@ -31,8 +31,9 @@ def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentP
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (*(_add_fuse, _add_check, _add_calibrate, _add_run, _add_verify), _add_show, _add_upgrade, _add_targets):
+    for add in (_add_fuse, _add_check, _add_calibrate, _add_run, _add_verify, _add_show, _add_upgrade):
         add(commands)
+    _add_targets(commands)
     return parser, commands.choices
 
 

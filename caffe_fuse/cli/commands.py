@@ -160,11 +160,10 @@ def run_targets(options: argparse.Namespace) -> int:
 def run_run(options: argparse.Namespace) -> int:
     from ..execution.forward import Precision
     from ..execution.run import run
-    from ..half.targets import policy_of
     from ..report.terminal import run_report
 
     _check_folders(options.output)
-    policy = policy_of(given.half_policy(options))
+    policy = given.half_policy(options)
     model = given.loaded(options)
     for warning in model.warnings:  # before the run: they may explain its error
         printing.warn(warning)
@@ -183,10 +182,8 @@ def run_run(options: argparse.Namespace) -> int:
     if options.output:
         _write_arrays(options.output, found, (*model.paths, *given.also_read(options)))
     warnings = []
-    if options.precision != "half" and given.half_policy(options) != "ieee":
-        warnings.append(
-            f"half policy {given.half_policy(options)} had no effect in {options.precision}: give --precision half"
-        )
+    if options.precision != "half" and policy.name != "ieee":
+        warnings.append(f"half policy {policy.name} had no effect in {options.precision}: give --precision half")
     _print(options, run_report(found, options.output), warnings)
     return 0
 

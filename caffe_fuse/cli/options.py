@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import InputError
 from ..wording import Typed
@@ -53,13 +53,11 @@ def _reading(options: argparse.Namespace) -> Dict[str, Any]:
     }
 
 
-def half_policy(options: argparse.Namespace) -> str:
-    """The name of the half policy, that of the target if there is one."""
-    if options.target:
-        from ..targets import find
+def half_policy(options: argparse.Namespace) -> Any:
+    """The half policy that is given, or that of the target."""
+    from ..targets import policy_for
 
-        return find(options.target).policy
-    return options.half_policy or "ieee"
+    return policy_for(options.half_policy, options.target)
 
 
 def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:
@@ -71,9 +69,21 @@ def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:
     about_net += ["--bn-dialect", options.bn_dialect] if options.bn_dialect else []
     words = list(options.words) if options.command in ("fuse", "check") else []
     words = [word for word in words if word != "--strict=bn"]  # always on, and --allow-bn contradicts it
+    words = _with_known_target(words, getattr(options, "target", None))
     for file in (options.net, options.weights) if words else ():
         words.remove(file)
     return Typed(tuple(files), tuple(about_net), tuple(words))
+
+
+def _with_known_target(words: Sequence[str], target: Optional[str]) -> List[str]:
+    """The words with the target's own name in place of an alias: a remedy that names it finds it there."""
+    if target is None:
+        return list(words)
+    from ..targets import find
+
+    split = [part for word in words for part in (word.split("=", 1) if word.startswith("--target=") else [word])]
+    is_value = [False, *(word == "--target" for word in split)]
+    return [find(target).name if value else word for word, value in zip(split, is_value)]
 
 
 def input_shapes(given: Sequence[str]) -> Dict[str, Tuple[int, ...]]:

@@ -19,7 +19,7 @@ from ..net.model import Model
 from ..ranges.expected import Assumptions, assume, predict
 from ..ranges.predict import SIGMAS
 from ..schema.names import listed
-from ..targets import adapted, findings
+from ..targets import adapted, findings, policy_for
 from ..targets import find as find_target
 from ..wording import Typed
 from .diagnosis import Diagnosis, analyse_net, causes
@@ -81,7 +81,7 @@ def fuse(
     options = options_for(
         model,
         keep=keep,
-        policy=_policy(half_policy, target),
+        policy=policy_for(half_policy, target),
         target=None if target is None else find_target(target),
         strict=listed(strict),
         allow_bn=allow_bn,
@@ -128,14 +128,6 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     return Facts(fused, model.net, assumptions, progress, measures, before, repair, fitted)
 
 
-def _policy(half_policy: Union[str, HalfPolicy, None], target: Optional[str]) -> HalfPolicy:
-    if target is None:
-        return policy_of("ieee" if half_policy is None else half_policy)
-    if half_policy is not None:
-        raise InputError("half_policy and target are given together", remedy="a target has its own half policy")
-    return policy_of(find_target(target).policy)
-
-
 def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
     """The half-range report on each weight blob of the net."""
     require_weights(model)
@@ -152,7 +144,7 @@ def check(
     half_sums: bool = False,
 ) -> Checked:
     """The results of the command `check`. The causes of bad channels are those that a fold would have."""
-    policy, measures = _policy(half_policy, target), Measures()
+    policy, measures = policy_for(half_policy, target), Measures()
     require_weights(model)
     found = analyse_net(model.net, policy, measures)
     activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)

@@ -17,7 +17,7 @@ from ..errors import InputError, InternalError
 from ..layers import batch_norm
 from ..layers.layer_type import Affine, LayerType, Shape
 from ..protobuf.text import Field, Message
-from ..schema.messages import Unknown
+from ..schema.messages import Unknown, copy_of
 from ..schema.spelling import hint
 from ..weights.records import LayerRecord
 from .memory import Memory, memory_of
@@ -148,6 +148,16 @@ class Layer:
     def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
         reading = self.reading if parameter.type == self.type else None
         return replace(self, parameter=parameter, blobs=blobs, reading=reading)
+
+    def rewired(self, bottoms: Sequence[str], tops: Sequence[str]) -> Layer:
+        """The layer with other names of its blobs; itself if they are the same."""
+        if (tuple(bottoms), tuple(tops)) == (self.bottoms, self.tops):
+            return self
+        parameter = copy_of(self.parameter)
+        for field, names in ((parameter.bottom, bottoms), (parameter.top, tops)):
+            del field[:]
+            field.extend(names)
+        return self.rewritten(parameter, self.blobs)
 
     def __str__(self) -> str:
         return f"{self.type} {self.name}"

@@ -30,7 +30,6 @@ from ..layers.carried import UNKNOWN_SIZES, Carried
 from ..layers.layer_type import Affine, Refusal
 from ..net.graph import Layer, Net, Value
 from ..schema import messages as schema
-from ..schema.messages import copy_of
 from .chain import affine_of, compose, follow, shared, trimmed
 from .fold import fold_affines
 from .move_proof import prove_move
@@ -236,11 +235,8 @@ def _as_layer(net: Net, part: Part, origin: Tuple[Layer, ...], renamed: Dict[Val
 
 
 def _with_names(net: Net, layer: Layer, renamed: Dict[Value, str]) -> Layer:
-    parameter = copy_of(layer.parameter)
-    for blobs, values in ((parameter.bottom, net.bottoms(layer)), (parameter.top, net.tops(layer))):
-        for place, value in enumerate(values):
-            blobs[place] = renamed.get(value, value.blob)
-    return layer.rewritten(parameter, layer.blobs)
+    sides = (net.bottoms(layer), net.tops(layer))
+    return layer.rewired(*([renamed.get(value, value.blob) for value in values] for values in sides))
 
 
 def _absorbable(progress: Progress, moves: List[Move], refused: List[Refused]) -> List[Move]:

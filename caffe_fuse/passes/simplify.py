@@ -18,7 +18,6 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence
 
 from ..layers.layer_type import Affine
 from ..net.graph import Layer, Net, Value
-from ..schema.messages import copy_of
 from .chain import affine_of
 from .rewrite import Pass, Progress, Removal, Vanished
 
@@ -93,7 +92,11 @@ def _without_identities(progress: Progress) -> Progress:
     found = [layer for layer in net.layers if _copies(progress, layer) and _bypassed(progress, layer, names)]
     removals = [Removal(layer, IDENTITY, _renamed(net, layer, names)) for layer in found]
     gone = {layer.index for layer in found}
-    layers = [_with_names(net, layer, names) for layer in net.layers if layer.index not in gone]
+    layers = [
+        layer.rewired(*([names.of(value) for value in values] for values in (net.bottoms(layer), net.tops(layer))))
+        for layer in net.layers
+        if layer.index not in gone
+    ]
     return _with(progress, layers, removals)
 
 
@@ -149,17 +152,6 @@ def _renamed(net: Net, layer: Layer, names: Names) -> Vanished:
     """The blobs whose name no layer writes any more, with the one that holds the value."""
     values = [*net.tops(layer), names.sources[net.tops(layer)[0]]]
     return tuple((value.blob, names.of(value)) for value in values if value.blob != names.of(value))
-
-
-def _with_names(net: Net, layer: Layer, names: Names) -> Layer:
-    blobs = [[names.of(value) for value in values] for values in (net.bottoms(layer), net.tops(layer))]
-    if blobs == [list(layer.bottoms), list(layer.tops)]:
-        return layer
-    parameter = copy_of(layer.parameter)
-    for field, new in zip((parameter.bottom, parameter.top), blobs):
-        del field[:]
-        field.extend(new)
-    return layer.rewritten(parameter, layer.blobs)
 
 
 def _with(progress: Progress, layers: Sequence[Layer], removals: Sequence[Removal]) -> Progress:

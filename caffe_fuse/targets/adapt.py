@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, NamedTuple, Tuple
+from typing import AbstractSet, List, NamedTuple, Tuple
 
 import numpy as np
 
 from ..errors import InputError, InternalError
 from ..half.sampling import Chance
 from ..net.graph import Layer, Net
-from .demand import Change, Demand, Finding, Target
+from .demand import Change, Finding, Target
 
 MOST = 8  # elements along an axis of the one bottom of a proof; of several the sizes may depend on each other
 _NOISE = 2.0**-20  # relative to the largest value: the new weights are float32
@@ -25,38 +25,37 @@ class Adapted(NamedTuple):
 
 def findings(net: Net, target: Target) -> Tuple[Finding, ...]:
     """What the tool does not take, in the order of the layers; the remedy of what `adapted` changes is a fold."""
-    found = [_with_remedy(net, demand, finding) for demand in target.demands for finding in demand.find(net)]
+    found: List[Finding] = []
+    for demand in target.demands:
+        changes = {} if demand.changes is None else demand.changes(net, frozenset())
+        found += [
+            each._replace(remedy="fuse changes it") if each.layer is not None and each.layer.index in changes else each
+            for each in demand.find(net)
+        ]
     return tuple(sorted(found, key=lambda finding: (-1, 0) if finding.layer is None else finding.layer.order))
-
-
-def _with_remedy(net: Net, demand: Demand, finding: Finding) -> Finding:
-    if finding.layer is None or demand.changed is None or demand.changed(net, finding.layer) is None:
-        return finding
-    return finding._replace(remedy="fuse changes it")
 
 
 def adapted(net: Net, target: Target, kept: AbstractSet[str]) -> Adapted:
     """kept: names of layers that stay as they are. Raises InternalError for a layer that computes something else."""
-    changes: List[Change] = []
+    done: List[Change] = []
     for demand in target.demands:
-        if demand.changed is None:
-            continue
-        new: Dict[int, Layer] = {}
+        changes = {} if demand.changes is None else demand.changes(net, kept)
         for layer in net.layers:
-            found = None if layer.name in kept else demand.changed(net, layer)
-            if found is not None:
-                new[layer.index] = found[0]
-                changes.append(Change(demand.name, layer, found[1]))
-                _prove(net, layer, found[0])
-        if new:
-            net = net.with_layers([new.get(layer.index, layer) for layer in net.layers])
-    by_files = {demand.name for demand in target.demands if demand.by_files}
-    left = (finding for finding in findings(net, target) if finding.demand not in by_files)
-    return Adapted(net, tuple(changes), tuple(left))
+            if layer.index in changes:
+                new, what = changes[layer.index]
+                _prove(net, layer, new)
+                done.append(Change(demand.name, layer, what))
+        if changes:
+            net = net.with_layers([changes[each.index][0] if each.index in changes else each for each in net.layers])
+    written = {demand.name for demand in target.demands if demand.by_writing}
+    return Adapted(net, tuple(done), tuple(each for each in findings(net, target) if each.demand not in written))
 
 
 def _prove(net: Net, before: Layer, after: Layer) -> None:
-    """Runs both layers on random bottoms, where they can be run and their sizes are known."""
+    """Runs both layers on random bottoms, where they can be run and their sizes are known.
+
+    `verify` is for the net as a whole: names of blobs do not matter here.
+    """
     old, new = before.layer_type, after.layer_type
     shapes = [net.shapes[value] for value in net.bottoms(before)]
     if old is None or new is None or old.forward is None or new.forward is None or not shapes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..generations import V2
 from ..net.graph import Layer, Net
 
 # What the tool does with a net that it finds something in: it stops, computes something else, or only complains.
@@ -32,20 +33,39 @@ class Change(NamedTuple):
     what: str
 
 
+Changed = Tuple[Layer, str]
+Changes = Callable[[Net, AbstractSet[str]], Mapping[int, Changed]]
+
+
+def each(changed: Callable[[Net, Layer], Optional[Changed]]) -> Changes:
+    """The changes of a demand that looks at one layer at a time; None for one that fits, or cannot be changed.
+
+    V0 and V1 have no words for most of them: their layers stay.
+    """
+
+    def changes(net: Net, kept: AbstractSet[str]) -> Dict[int, Changed]:
+        layers = (layer for layer in net.layers if layer.name not in kept and layer.generation == V2)
+        found = ((layer.index, changed(net, layer)) for layer in layers)
+        return {index: new for index, new in found if new is not None}
+
+    return changes
+
+
 @dataclass(frozen=True)
 class Demand:
     """Something that a tool asks of a net.
 
-    name: for reports. what: a sentence for people. find: what in the net does not fit. changed: the layer as the tool
-    takes it, None for one that fits as it is, or cannot be changed; the net computes the same. by_files: whether the
-    files are changed instead, when they are read (`upgrade`) or written (float32 blobs).
+    name: for reports. what: a sentence for people. find: what in the net does not fit. changes: of a net and the names
+    of layers that stay, the layers as the tool takes them, by index, each with what changed; the net computes the same.
+    by_upgrade, by_writing: whether the command changes the files instead, before they are read, or as they are written.
     """
 
     name: str
     what: str
     find: Callable[[Net], Sequence[Finding]]
-    changed: Optional[Callable[[Net, Layer], Optional[Tuple[Layer, str]]]] = None
-    by_files: bool = False
+    changes: Optional[Changes] = None
+    by_upgrade: bool = False
+    by_writing: bool = False
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,8 @@ def _batches(net: Net) -> List[Finding]:
     ]
 
 
-UPGRADED = Demand("v2", "layers in today's form, `layer { }`", _of_old_form, by_files=True)
-INPUT_LAYER = Demand("input-layer", "an Input layer, not `input` fields", _input_fields, by_files=True)
+UPGRADED = Demand("v2", "layers in today's form, `layer { }`", _of_old_form, by_upgrade=True)
+INPUT_LAYER = Demand("input-layer", "an Input layer, not `input` fields", _input_fields, by_upgrade=True)
 INPUT_FIELDS = Demand("input-fields", "`input` and `input_shape` fields, no Input layer", _input_layers)
-FLOAT32 = Demand("float32", "float32 weights: fp16 ones are not read", _raw_halves, by_files=True)
+FLOAT32 = Demand("float32", "float32 weights: fp16 ones are not read", _raw_halves, by_writing=True)
 BATCH_1 = Demand("batch-1", "a batch of 1", _batches)

@@ -10,7 +10,7 @@ import numpy as np
 from ..blobs.blob import ArrayBlob
 from ..net.graph import Layer, Net
 from ..schema.messages import copy_of, foreign_fields
-from .demand import REFUSES, Demand, Finding
+from .demand import REFUSES, Demand, Finding, each
 
 # Fields that choose a kernel, a type or a memory: docs/command.md lists their sources.
 _SILENT = frozenset(
@@ -56,7 +56,7 @@ def known_fields(*messages: str) -> Demand:
         "fields",
         f"the fields of BVLC Caffe{more}",
         partial(_unknown_fields, allowed),
-        partial(_without_silent, allowed),
+        each(partial(_without_silent, allowed)),
     )
 
 
@@ -73,9 +73,9 @@ def _unknown_fields(allowed: FrozenSet[str], net: Net) -> List[Finding]:
 
 def _foreign(parameter: Any, allowed: FrozenSet[str]) -> List[Tuple[str, Any, Any]]:
     """Path, descriptor and value of each field, or engine, that BVLC Caffe does not have."""
-    found = [each for each in foreign_fields(parameter) if each[0] not in allowed]
+    found = [field for field in foreign_fields(parameter) if field[0] not in allowed]
     known = {path for path, _, _ in found}
-    for name in allowed & _OF_FORKS.keys() if allowed else ():
+    for name in allowed & _OF_FORKS.keys():
         inside = getattr(parameter, name).ListFields()
         found += [(f"{name}.{field.name}", field, value) for field, value in inside if field.name in _OF_FORKS[name]]
     for field, value in parameter.ListFields():
@@ -181,6 +181,6 @@ def _upsamples(net: Net) -> List[Finding]:
 
 
 DEPTHWISE = Demand(
-    "depthwise", "Convolution with groups, no type of its own for it", _depthwise_types, _plain_convolution
+    "depthwise", "Convolution with groups, no type of its own for it", _depthwise_types, each(_plain_convolution)
 )
-UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, _repeated)
+UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, each(_repeated))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-from typing import Dict
+from typing import Dict, Optional, Union
 
 from ..errors import InputError
+from ..half.rounding import HalfPolicy
+from ..half.targets import policy_of
+from ..schema.spelling import hint, nearest
 from .demand import Target
 from .files import BATCH_1, FLOAT32, INPUT_FIELDS, INPUT_LAYER, UPGRADED
 from .layers import DEPTHWISE, UPSAMPLE, known_fields, known_types
@@ -194,8 +196,13 @@ def find(name: str) -> Target:
     names = {alias: target for target in TARGETS.values() for alias in (target.name, *target.aliases)}
     if name.lower() in names:
         return names[name.lower()]
-    near = get_close_matches(name.lower(), names, 1)
-    raise InputError(
-        f"target {name} is not known" + (f"; did you mean {near[0]}?" if near else ""),
-        remedy="caffe-fuse targets lists them",
-    )
+    raise InputError(f"target {name} is not known{hint(nearest(name, names))}", remedy="caffe-fuse targets lists them")
+
+
+def policy_for(half_policy: Union[str, HalfPolicy, None], target: Optional[str]) -> HalfPolicy:
+    """The half policy of the target, or the one that is given; IEEE 754's without both. Raises InputError for both."""
+    if target is None:
+        return policy_of("ieee" if half_policy is None else half_policy)
+    if half_policy is not None:
+        raise InputError("half_policy and target are given together", remedy="a target has its own half policy")
+    return policy_of(find(target).policy)

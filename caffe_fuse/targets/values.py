@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import Any, Dict, List, Optional, Tuple
+from typing import AbstractSet, Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from ..blobs.blob import ArrayBlob
+from ..generations import V2
 from ..net.graph import Layer, Net
 from ..schema.messages import PHASES, copy_of
-from .demand import REFUSES, WRONG, Demand, Finding
+from .demand import REFUSES, WRONG, Changed, Demand, Finding, each
 
 
 def _bias_settings(parameter: Any) -> Any:
@@ -23,12 +24,12 @@ def _bias_settings(parameter: Any) -> Any:
 
 
 def _implicit_bias(net: Net) -> List[Finding]:
-    found: List[Finding] = []
-    for layer in net.layers:
-        settings = _bias_settings(layer.parameter)
-        if settings is not None and not settings.HasField("bias_term"):
-            found.append(Finding("explicit-bias", layer, WRONG, "does not say whether it has a bias"))
-    return found
+    """Only of a Scale it is known that TensorRT then reads a missing blob."""
+    return [
+        Finding("explicit-bias", layer, WRONG, "does not say whether it has a bias")
+        for layer in net.layers
+        if layer.kind == "Scale" and not layer.parameter.scale_param.HasField("bias_term")
+    ]
 
 
 def _with_explicit_bias(_net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
@@ -49,13 +50,10 @@ def _without_bias(net: Net) -> List[Finding]:
     ]
 
 
-def _with_bias(_net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
-    if (
-        layer.kind != "Scale"
-        or layer.parameter.scale_param.bias_term
-        or len(layer.blobs) != 1
-        or len(layer.bottoms) != 1
-    ):
+def _with_bias(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+    if layer.kind != "Scale" or layer.parameter.scale_param.bias_term:
+        return None
+    if len(layer.blobs) != 1 or len(layer.bottoms) != 1 or net.shared_with(layer):
         return None
     parameter = copy_of(layer.parameter)
     parameter.scale_param.bias_term = True
@@ -64,26 +62,36 @@ def _with_bias(_net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
 
 
 def _open_statistics(net: Net) -> List[Finding]:
-    """BatchNorm layers that leave open whether they use the stored statistics, or divide them by a factor."""
-    what = "does not say use_global_stats: true, or has a factor other than 1"
-    return [Finding("statistics", layer, WRONG, what) for layer in net.layers if _is_open(layer)]
+    """Batch statistics, and a factor of 0, by which converters divide."""
+    found: List[Finding] = []
+    for layer in net.layers:
+        settings = layer.parameter.batch_norm_param
+        if _has_factor(layer) and settings.HasField("use_global_stats") and not settings.use_global_stats:
+            found.append(Finding("statistics", layer, REFUSES, "says use_global_stats: false"))
+        elif _has_factor(layer) and _factor(layer) == 0:
+            found.append(Finding("statistics", layer, WRONG, "has a factor of 0"))
+    return found
 
 
-def _is_open(layer: Layer) -> bool:
-    if layer.kind != "BatchNorm" or layer.reading is not None or len(layer.blobs) != 3:
-        return False
-    return not layer.parameter.batch_norm_param.use_global_stats or float(layer.blobs[2].array().reshape(-1)[0]) != 1
+def _has_factor(layer: Layer) -> bool:
+    return layer.kind == "BatchNorm" and layer.reading is None and len(layer.blobs) == 3
 
 
-def _with_statistics(_net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+def _factor(layer: Layer) -> float:
+    return float(layer.blobs[2].array().reshape(-1)[0])
+
+
+def _with_statistics(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     """Caffe: batch_norm_layer.cpp:100, a factor of 0 makes both 0."""
     settings = layer.parameter.batch_norm_param
-    asks = settings.HasField("use_global_stats") and not settings.use_global_stats
-    if not _is_open(layer) or asks or layer.parameter.phase != PHASES["TEST"]:
+    if not _has_factor(layer) or layer.parameter.phase != PHASES["TEST"] or net.shared_with(layer):
         return None
-    mean, variance, factor = (blob.array().astype(np.float64) for blob in layer.blobs)
-    divisor = float(factor.reshape(-1)[0])
-    share = 1 / divisor if divisor else 0.0
+    if settings.use_global_stats and _factor(layer) == 1:
+        return None
+    if settings.HasField("use_global_stats") and not settings.use_global_stats:
+        return None
+    mean, variance = (blob.array().astype(np.float64) for blob in layer.blobs[:2])
+    share = 1 / _factor(layer) if _factor(layer) else 0.0
     parameter = copy_of(layer.parameter)
     parameter.batch_norm_param.use_global_stats = True
     blobs = [ArrayBlob((values * share).astype(np.float32)) for values in (mean, variance)]
@@ -110,27 +118,34 @@ def _scaled_by_another(net: Net) -> List[Finding]:
     ]
 
 
-def _in_its_own_blob(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+def _in_their_own_blobs(net: Net, kept: AbstractSet[str]) -> Dict[int, Changed]:
     """Layers in place on an input write a blob of their own, and their consumers read it; an output keeps its name."""
-    names = _own_blobs(net)
-    old = [net.bottoms(layer), net.tops(layer)]
-    new = [[names.get(value.blob, value.blob) if value.version else value.blob for value in values] for values in old]
-    if new == [list(layer.bottoms), list(layer.tops)]:
-        return None
-    parameter = copy_of(layer.parameter)
-    for field, blobs in ((parameter.bottom, new[0]), (parameter.top, new[1])):
-        del field[:]
-        field.extend(blobs)
-    return layer.rewritten(parameter, layer.blobs), f"reads {', '.join(new[0])}, writes {', '.join(new[1])}"
+    names = _own_blobs(net, kept)
+    found: Dict[int, Changed] = {}
+    for layer in net.layers:
+        bottoms, tops = (
+            [names[value.blob] if value.blob in names and value.version else value.blob for value in values]
+            for values in (net.bottoms(layer), net.tops(layer))
+        )
+        new = layer.rewired(bottoms, tops)
+        if new is not layer:
+            found[layer.index] = new, f"reads {', '.join(bottoms)}, writes {', '.join(tops)}"
+    return found
 
 
-def _own_blobs(net: Net) -> Dict[str, str]:
-    """For each input that a layer writes in place, and that is no output then, the name of what is written."""
-    outputs = {value.blob for value in net.outputs}
+def _own_blobs(net: Net, kept: AbstractSet[str]) -> Dict[str, str]:
+    """For each input that a layer writes in place, the name of what is written.
+
+    Not where that is an output, or a layer that stays as it is reads or writes it.
+    """
+    fixed = {value.blob for value in net.outputs}
+    for layer in net.layers:
+        if layer.name in kept or layer.generation != V2:
+            fixed.update(layer.bottoms, layer.tops)
     found: Dict[str, str] = {}
     for finding in _in_place_on_inputs(net):
         assert finding.layer is not None
-        for blob in set(finding.layer.bottoms) & set(finding.layer.tops) - outputs - set(found):
+        for blob in set(finding.layer.bottoms) & set(finding.layer.tops) - fixed - set(found):
             name = f"{blob}_{finding.layer.name}"
             while name in net.blob_names:
                 name += "_"
@@ -150,8 +165,8 @@ def _illegal_names(legal: Any, net: Net) -> List[Finding]:
     ]
 
 
-EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias, _with_explicit_bias)
-SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, _with_bias)
-STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, _with_statistics)
-NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_its_own_blob)
+EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias, each(_with_explicit_bias))
+SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, each(_with_bias))
+STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, each(_with_statistics))
+NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_their_own_blobs)
 SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)

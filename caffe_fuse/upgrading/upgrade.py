@@ -36,12 +36,7 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
     """
     document, stored = read_files(net, weights)
     strange = unknown_types(read_layers(document))
-    text = upgraded_text(document)
-    content = document.render(text.edits)
-    _prove_text(content, text)
-    # From the net's layers, for weights whose layer types are enum values of a fork.
-    types = {parameter.name: parameter.type for parameter in text.layers}
-    binary = None if stored is None else upgraded_weights(stored, types)
+    text, content, binary = _upgraded(document, stored)
     targets = _targets(prefix, stored)
     with Outputs([document.path, *([stored.path] if stored is not None else [])]) as outputs:
         pending = [outputs.create(target) for target in targets]
@@ -52,7 +47,7 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
         except OSError as error:
             raise failure(error, targets[0]) from error
         if binary is not None:
-            _prove_weights(pending[0].temporary, binary)
+            _prove_weights(read_weights(Source(pending[0].temporary)), binary)
         outputs.commit()
     return Upgrade(text.done, binary.done if binary is not None else (), (*strange, *text.warnings), targets)
 
@@ -67,13 +62,10 @@ def upgraded_files(
     document: Document, stored: Optional[WeightFile]
 ) -> Tuple[Document, Optional[WeightFile], Tuple[str, ...]]:
     """Both files as `upgrade` would write them, in memory, and what changed in the net. Raises as `upgrade` does."""
-    text = upgraded_text(document)
-    content = document.render(text.edits)
-    _prove_text(content, text)
+    text, content, binary = _upgraded(document, stored)
     new = textproto.parse(content, document.path)
-    if stored is None:
+    if stored is None or binary is None:
         return new, None, text.done
-    binary = upgraded_weights(stored, {parameter.name: parameter.type for parameter in text.layers})
     pieces: Dict[int, bytes] = {}
 
     def put(place: int, data: memoryview) -> None:
@@ -81,9 +73,20 @@ def upgraded_files(
 
     binary.write(put)
     weights = read_weights(Source(b"".join(pieces[place] for place in sorted(pieces)), stored.path))
-    if _blobs(weights) != _blobs(binary.original):
-        raise InternalError("the upgraded weights do not read as they should")
+    _prove_weights(weights, binary)
     return new, weights, text.done
+
+
+def _upgraded(
+    document: Document, stored: Optional[WeightFile]
+) -> Tuple[UpgradedText, bytes, Optional[UpgradedWeights]]:
+    """The upgrade of the text with its proof, the new text, and the upgrade of the weights."""
+    text = upgraded_text(document)
+    content = document.render(text.edits)
+    _prove_text(content, text)
+    # From the net's layers, for weights whose layer types are enum values of a fork.
+    types = {parameter.name: parameter.type for parameter in text.layers}
+    return text, content, None if stored is None else upgraded_weights(stored, types)
 
 
 def _targets(prefix: PathLike, stored: Optional[WeightFile]) -> Tuple[str, ...]:
@@ -101,9 +104,9 @@ def _prove_text(content: bytes, text: UpgradedText) -> None:
         raise InternalError("the upgraded net does not read as it should")
 
 
-def _prove_weights(path: str, binary: UpgradedWeights) -> None:
+def _prove_weights(written: WeightFile, binary: UpgradedWeights) -> None:
     """Raises InternalError unless the new file has the layers of the old one, with blobs of the same shapes."""
-    if _blobs(read_weights(Source(path))) != _blobs(binary.original):
+    if _blobs(written) != _blobs(binary.original):
         raise InternalError("the upgraded weights do not read as they should")
 
 

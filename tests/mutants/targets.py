@@ -17,8 +17,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a layer that --keep names is changed for the target",
         ADAPT,
-        "found = None if layer.name in kept else demand.changed(net, layer)",
-        "found = demand.changed(net, layer)",
+        "demand.changes(net, kept)",
+        "demand.changes(net, frozenset())",
         TEST + "::test_a_batch_norm_that_stays_uses_its_statistics_as_they_are",
     ),
     Mutant(
@@ -87,9 +87,30 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "statistics times their factor",
         VALUES,
-        "    share = 1 / divisor if divisor else 0.0\n",
-        "    share = divisor\n",
+        "    share = 1 / _factor(layer) if _factor(layer) else 0.0\n",
+        "    share = _factor(layer)\n",
         TEST + "::test_a_batch_norm_that_stays_uses_its_statistics_as_they_are",
+    ),
+    Mutant(
+        "a layer that stays reads an input where it read what was written in place",
+        VALUES,
+        "        if layer.name in kept or layer.generation != V2:\n",
+        "        if layer.generation != V2:\n",
+        TEST + "::test_a_layer_in_place_on_an_input_writes_its_own_blob",
+    ),
+    Mutant(
+        "a layer of V1 changed for the target",
+        "targets/demand.py",
+        "if layer.name not in kept and layer.generation == V2)",
+        "if layer.name not in kept)",
+        TEST + "::test_a_net_of_the_v1_form_is_named_where_nothing_has_upgraded_it",
+    ),
+    Mutant(
+        "shared statistics changed one by one",
+        VALUES,
+        ' or layer.parameter.phase != PHASES["TEST"] or net.shared_with(layer):',
+        ' or layer.parameter.phase != PHASES["TEST"]:',
+        TEST + "::test_shared_statistics_stay_shared",
     ),
     Mutant(
         "fp16 weights not seen",

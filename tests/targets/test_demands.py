@@ -9,11 +9,12 @@ from typing import Any, Sequence
 import numpy as np
 import pytest
 from nets import Fused, batch_norm, caffemodel, convolution, fuse, layer, model, numbers, scale, text
+from old_forms import as_v1, as_v1_weights
 
 import caffe_fuse
 from caffe_fuse.cli import main
 from caffe_fuse.half.targets import POLICIES
-from caffe_fuse.targets import TARGETS, find, findings
+from caffe_fuse.targets import TARGETS, adapted, find, findings
 
 CONVOLUTION = convolution(settings="bias_term: true")
 
@@ -148,23 +149,34 @@ def test_a_scale_gets_a_bias_of_zeros() -> None:
 
 
 def test_a_batch_norm_that_stays_uses_its_statistics_as_they_are() -> None:
-    norm = batch_norm("b", "r", "b")
-    before = [layer("r", "ReLU", "x", "r"), norm]
-    after = layer("b", "BatchNorm", "r", "b", "batch_norm_param { use_global_stats: true }")
+    before = [layer("r", "ReLU", "x", "r"), batch_norm("b", "r", "b")]
     prototxt = text(*before)
     blobs = numbers(prototxt)
     blobs["b"][2] = np.array([4], np.float32)
-    kept = fuse(prototxt, blobs, target="sophgo", half_policy=None, keep=["b"], allow_bn=True)
-    assert before == kept.lines  # --keep leaves it exactly as it is
-    net = model(prototxt, caffemodel(prototxt, blobs)).net
-    from caffe_fuse.targets import adapted
-
-    done = adapted(net, find("sophgo"), frozenset())
+    assert before == fuse(prototxt, blobs, target="sophgo", half_policy=None, keep=["b"], allow_bn=True).lines
+    done = adapted(model(prototxt, caffemodel(prototxt, blobs)).net, find("sophgo"), frozenset())
     (changed,) = [each for each in done.net.layers if each.name == "b"]
     assert [1.0] == changed.blobs[2].array().tolist()
     assert (blobs["b"][0] / 4).tolist() == changed.blobs[0].array().tolist()
     assert changed.parameter.batch_norm_param.use_global_stats
-    assert "use_global_stats: true" in after
+
+
+def test_batch_statistics_and_a_factor_of_0_are_named() -> None:
+    norms = [batch_norm("b", "x", "b", "batch_norm_param { use_global_stats: false }"), batch_norm("n", "x", "n")]
+    prototxt = text(*norms)
+    blobs = numbers(prototxt)
+    blobs["n"][2] = np.zeros(1, np.float32)
+    found = findings(model(prototxt, caffemodel(prototxt, blobs)).net, find("armnn"))
+    assert ["says use_global_stats: false", "has a factor of 0"] == [
+        each.what for each in found if each.demand == "statistics"
+    ]
+
+
+def test_shared_statistics_stay_shared() -> None:
+    shared = 'param { name: "m" } param { name: "v" } param { name: "f" }'
+    norms = [layer(name, "BatchNorm", "x", name, shared) for name in ("b", "n")]
+    net = model(text(*norms), caffemodel(text(*norms), numbers(text(*norms)))).net
+    assert () == adapted(net, find("sophgo"), frozenset()).changes
 
 
 def test_fp16_weights_become_float32(tmp_path: Path) -> None:
@@ -195,6 +207,16 @@ def test_a_layer_in_place_on_an_input_writes_its_own_blob() -> None:
     assert found[0].tolist() == found[1].tolist()
     output = [layer("r", "ReLU", "x", "x")]
     assert output == fuse(text(*output), target="tensorrt", half_policy=None).lines
+    kept = fuse(text(*before), target="tensorrt", half_policy=None, keep=["c"])
+    assert before == kept.lines  # or c would read the input before the ReLU
+
+
+def test_a_net_of_the_v1_form_is_named_where_nothing_has_upgraded_it() -> None:
+    prototxt = as_v1(text(CONVOLUTION))
+    old = model(prototxt, as_v1_weights(caffemodel(text(CONVOLUTION), numbers(text(CONVOLUTION)))))
+    result = caffe_fuse.fuse(old, target="tensorrt")
+    assert result.report.target is not None
+    assert ((), ["v2"]) == (result.report.target.changes, [each.demand for each in result.report.target.left][:1])
 
 
 # What is only named
@@ -220,8 +242,8 @@ def test_names_and_aliases_are_found_in_any_case_and_are_unique() -> None:
     assert len(names) == len(set(names))
     for name in names:
         assert find(name) is find(name.upper())
-    with pytest.raises(caffe_fuse.InputError, match=r"target tensorflow is not known; did you mean tensorrt\?"):
-        find("tensorflow")
+    with pytest.raises(caffe_fuse.InputError, match=r"target tensorr is not known \(did you mean tensorrt\?\)"):
+        find("tensorr")
 
 
 def test_each_row_has_what_it_needs() -> None:
@@ -286,3 +308,14 @@ def test_targets_lists_all_and_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert "target     ascend-inference: Huawei's Ascend" in printed
     assert "policy ascend-inference" in printed
     assert "from documents: the tool was not run" in printed
+
+
+def test_the_next_command_names_the_target_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prototxt = text(CONVOLUTION, batch_norm(top="c"))
+    blobs = numbers(prototxt)
+    blobs["b"][1][0] = 1e6
+    (tmp_path / "net.prototxt").write_bytes(prototxt)
+    (tmp_path / "net.caffemodel").write_bytes(caffemodel(prototxt, blobs))
+    for option in (["--target", "TRT"], ["--target=TRT"]):
+        assert 1 == main(["check", str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel"), *option])
+        assert capsys.readouterr().out.rstrip().endswith("net.caffemodel --target tensorrt")
