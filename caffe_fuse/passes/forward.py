@@ -5,7 +5,8 @@ With y = scale*x + shift for each input channel, and the weights w, the bias b o
     w' = w * scale        b' = b + sum(w * shift)
 
 Exact where every sum takes in only values of y: padding is 0 after the chain as before it, so that a layer which pads
-takes a scale alone.
+takes a scale alone. It could take the scale of any chain if a Bias of shift / scale stayed before it; but that saves
+no layer, and OpenCV, RKNN-Toolkit2, TensorRT and caffe2onnx have no Bias.
 
 Before:
     layer { name: "b" type: "BatchNorm" bottom: "x" top: "b" }
