@@ -182,7 +182,7 @@ def fuse(
     content = weights or caffemodel(prototxt, numbers(prototxt) if blobs is None else blobs)
     options.setdefault("half_policy", "off")
     result = caffe_fuse.fuse(model(prototxt, content, state), **options)
-    return Fused((prototxt, content), rendered(result.model), _written(result), result)
+    return Fused((prototxt, content), rendered(result.model, result.options), _written(result), result)
 
 
 def _written(result: Result) -> bytes:

@@ -24,7 +24,7 @@ def files(result: Result, net: Net) -> Files:
     """Returns the two files of a result, with this net instead of its own."""
     model = dataclasses.replace(result.model, net=net)
     changed = dataclasses.replace(result, facts=dataclasses.replace(result.facts, model=model))
-    return rendered(changed.model), nets._written(changed)
+    return rendered(changed.model, changed.options), nets._written(changed)
 
 
 def spread(

@@ -154,9 +154,9 @@ def test_batch_statistics_can_be_read_as_stored_ones() -> None:
     result = caffe_fuse.fuse(load(TRAINING), use_global_stats=True)
     assert (["a"], []) == ([each.after.name for each in result.report.folded], list(result.report.remaining))
     kept = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="a", allow_bn=True)
-    assert b"use_global_stats" not in rendered(kept.model)  # a Scale now
+    assert b"use_global_stats" not in rendered(kept.model, kept.options)  # a Scale now
     left = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="n", allow_bn=True)
-    assert b"use_global_stats: false" in rendered(left.model)  # exactly as it is
+    assert b"use_global_stats: false" in rendered(left.model, left.options)  # exactly as it is
 
 
 def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:

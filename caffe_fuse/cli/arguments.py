@@ -145,7 +145,9 @@ def _add_verify(commands: Any) -> None:
     )
     _add_min_snr(verify)
     _add_half_policy(verify)
-    verify.add_argument("--rescaled", metavar="F.json", help="the report of the fuse that made B, if it was rescaled")
+    verify.add_argument(
+        "--rescaled", metavar="F.json", help="the report of the fuse that made B, if that rescaled or renamed blobs"
+    )
     verify.add_argument(
         "--tolerance",
         type=float,

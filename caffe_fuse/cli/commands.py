@@ -143,7 +143,7 @@ def run_show(options: argparse.Namespace) -> int:
         from ..targets import find, findings
 
         target = find(options.target)
-        lines += finding_lines(target, findings(model.net, target), verbose=True)
+        lines += finding_lines(target, findings(model, target), verbose=True)
     _print(argparse.Namespace(quiet=False), lines, model.warnings)
     return 0
 
@@ -200,7 +200,7 @@ def run_verify(options: argparse.Namespace) -> int:
         first,
         second,
         given.inputs(options, first),
-        rescaled=given.rescaled(options.rescaled),
+        **given.changed_blobs(options.rescaled),
         half_policy=given.half_policy(options) if options.precision == "half" else "off",
         min_snr=options.min_snr,
         tolerance=options.tolerance,

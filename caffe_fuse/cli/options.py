@@ -22,7 +22,8 @@ def loaded_for_target(options: argparse.Namespace) -> Tuple[Any, Sequence[str]]:
     """The model, upgraded first, in memory, where the target reads only today's form; and what the upgrade did."""
     from ..net.load import model_of, read_files
     from ..targets import find
-    from ..targets.files import INPUT_LAYER, UPGRADED
+    from ..targets.files import UPGRADED
+    from ..targets.inputs import INPUT_LAYER
 
     demands = find(options.target).demands if options.target else ()
     if UPGRADED not in demands and INPUT_LAYER not in demands:
@@ -151,16 +152,18 @@ def numbers(option: str, given: str) -> Tuple[float, ...]:
     return found
 
 
-def rescaled(path: Optional[str]) -> Dict[str, Sequence[int]]:
-    """The exponents in a JSON report of `fuse`."""
+def changed_blobs(path: Optional[str]) -> Dict[str, Any]:
+    """What `verify` must know of the blobs of the second net, from a JSON report of `fuse`: exponents, and names."""
     if path is None:
         return {}
     import json
 
     try:
         with open(path, encoding="utf-8") as file:
-            entries = json.load(file)["rescaled"]
-        return {entry["blob"]: [int(exponent) for exponent in entry["channel_exponents"]] for entry in entries}
+            report = json.load(file)
+        powers = {each["blob"]: [int(power) for power in each["channel_exponents"]] for each in report["rescaled"]}
+        renamed = (report.get("target") or {}).get("renamed_blobs", {})
+        return {"rescaled": powers, "renamed": {str(old): str(new) for old, new in renamed.items()}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"is not a JSON report of fuse: {error!r}", where=path, remedy="give the file that fuse --report wrote"

@@ -13,6 +13,9 @@ from ..weights.records import Kept, LayerRecord, Rewritten, WeightFile
 
 Entry = Union[Kept, Rewritten]
 
+_NAMED = ("name", "type", "bottom", "top", "blobs")
+_CONDITIONS = ("phase", "include", "exclude", "propagate_down")
+
 
 def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
     """The entries for the records of the file, and for changed layers without one, each after the preceding layer.
@@ -23,6 +26,7 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
     changed = _changed(model, weights)
     by_record = {now.record.index: (was, now) for was, now in changed if now.record is not None}
     taken = {now.name for _, now in changed}
+    left = _left(model)
     names = {layer.name for layer in (*model.net.layers, *model.excluded)}
     gone = {layer.name for layer in (*model.source.layers, *model.dropped)} - names
     vanished = set(model.source.blob_names) - set(model.net.blob_names)
@@ -32,6 +36,7 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
             found.append(_rewritten(model, *by_record[record.index]))
         elif not (
             record.name in taken  # a second record of a changed layer: Caffe would load it over the first
+            or (record.name in left and record.index not in left[record.name])
             or record.name in gone
             or _is_split_of(record, vanished)
             # Without it Caffe stops at the layer that reads it (upgrade_proto.cpp UpgradeV0PaddingLayers).
@@ -48,12 +53,19 @@ def plan(model: Model, weights: WeightFile, prune: bool) -> List[Entry]:
     return found
 
 
+def _left(model: Model) -> Dict[str, AbstractSet[int]]:
+    """Names that layers have no more, each with the records of those that still have it."""
+    was = {layer.index: layer.name for layer in model.source.layers}
+    names = {was[layer.index] for layer in model.net.layers if was.get(layer.index, layer.name) != layer.name}
+    return {
+        name: {layer.record.index for layer in model.net.layers if layer.name == name and layer.record is not None}
+        for name in names
+    }
+
+
 def new_record(layer: Layer, blobs: Tuple[Blob, ...]) -> Rewritten:
     """A record for a layer that has none, with its parameters, so that the file agrees with the prototxt."""
-    rest = schema.without_foreign(layer.parameter)
-    for field in ("name", "type", "bottom", "top", "blobs"):
-        rest.ClearField(field)
-    parameters = bytes(rest.SerializeToString())
+    parameters = _parameters(layer, _NAMED)
     return Rewritten(None, layer.name, blobs, layer.type, layer.bottoms, layer.tops, parameters=parameters)
 
 
@@ -82,7 +94,7 @@ def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
 
 def _differs(was: Layer, now: Layer) -> bool:
     """Whether its blobs are others, or only their names around it, which a layer without a record does not need."""
-    names = (was.bottoms, was.tops) != (now.bottoms, now.tops)
+    names = (was.name, was.bottoms, was.tops) != (now.name, now.bottoms, now.tops)
     return now.blobs != was.blobs or (names and now.record is not None)
 
 
@@ -105,7 +117,7 @@ def _rewritten(model: Model, was: Layer, now: Layer) -> Rewritten:
         bottoms=_bottoms(model, was, now),
         tops=now.tops if record.tops == was.tops else None,
         bias_term=True if len(now.blobs) > len(was.blobs) and not retyped else None,
-        parameters=_parameters(now) if retyped else None,
+        parameters=_parameters(now, (*_NAMED, *_CONDITIONS)) if retyped else None,
     )
 
 
@@ -119,10 +131,12 @@ def _bottoms(model: Model, was: Layer, now: Layer) -> Optional[Tuple[str, ...]]:
     return now.bottoms
 
 
-def _parameters(layer: Layer) -> bytes:
-    parameter = schema.new("LayerParameter")
-    parameter.scale_param.CopyFrom(layer.parameter.scale_param)
-    return bytes(parameter.SerializeToString())
+def _parameters(layer: Layer, without: Sequence[str]) -> bytes:
+    """The layer's parameters, serialized, without these fields."""
+    rest = schema.without_foreign(layer.parameter)
+    for field in without:
+        rest.ClearField(field)
+    return bytes(rest.SerializeToString())
 
 
 def _is_split_of(record: LayerRecord, vanished: AbstractSet[str]) -> bool:

@@ -20,8 +20,13 @@ _BACKSLASH = re.compile(rf"\\(?!{names.ESCAPED})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer]) -> List[Edit]:
-    """Edits that turn the text of `before` into that of `after`, without the `dropped` layers."""
+def edits(
+    document: Document, before: Net, after: Net, dropped: Sequence[Layer], as_fields: Sequence[Layer] = ()
+) -> List[Edit]:
+    """Edits that turn the text of `before` into that of `after`, without the `dropped` layers.
+
+    as_fields: Input layers that become the net's `input` and `input_shape` fields, their older form.
+    """
     final = {layer.index: layer for layer in after.layers}
     new = {layer.follows: _new_layer(document, layer) for layer in after.layers if layer.follows is not None}
     found = [remove(document, layer.field) for layer in dropped]
@@ -33,6 +38,8 @@ def edits(document: Document, before: Net, after: Net, dropped: Sequence[Layer])
             found.append(replace_field(document, layer.field, new[layer.index]))
         elif now is None:
             found.append(remove(document, layer.field))
+        elif now in as_fields:
+            found.append(replace_field(document, layer.field, _input_fields(now)))
         elif now.parameter is not layer.parameter:
             found += _layer_edits(document, layer, now.parameter)
     return found
@@ -46,6 +53,15 @@ def _layer_edits(document: Document, layer: Layer, after: Any) -> List[Edit]:
     elif layer.generation == V1 and before.type != after.type:
         raise InternalError(f"layer {layer.name} of the V1 form cannot become a {after.type}")
     return message_edits(document, [layer.node], before, after)
+
+
+def _input_fields(layer: Layer) -> List[bytes]:
+    shapes = list(layer.parameter.input_param.shape)
+    net = schema.new("NetParameter")
+    net.input.extend(layer.tops)
+    for shape in shapes * (len(layer.tops) if len(shapes) == 1 else 1):
+        net.input_shape.add().CopyFrom(shape)
+    return [line for field, value in net.ListFields() for line in rendered(field, value).split(b"\n")]
 
 
 def _new_layer(document: Document, layer: Layer) -> List[bytes]:

@@ -122,9 +122,9 @@ def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
     if options.repairs is not None:
         repair = repaired(progress, left, options, assumptions, measures, needed=options.repairs == "needed")
     net = progress.net if repair is None else repair.net
-    fitted = None if options.target is None else adapted(net, options.target, options.keep)
-    net = net if fitted is None else fitted.net
     fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
+    fitted = None if options.target is None else adapted(fused, options.target, options.keep)
+    fused = fused if fitted is None else fitted.model
     return Facts(fused, model.net, assumptions, progress, measures, before, repair, fitted)
 
 
@@ -154,7 +154,7 @@ def check(
         half=found,
         channels=Diagnosis(model.net, found, measures, causes(passes.run(model.net, measures=measures).rewrites)),
         activations=activations,
-        target=None if target is None else Asked(find_target(target), (), findings(model.net, find_target(target))),
+        target=None if target is None else Asked(find_target(target), (), findings(model, find_target(target)), {}),
         warnings=model.warnings,
         problems=(
             *verdict.out_of_range(found, [remedy]),

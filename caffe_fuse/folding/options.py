@@ -12,6 +12,8 @@ from ..passes import FOLDS
 from ..rescale.rescale import MODES
 from ..targets.demand import Target
 from ..targets.files import FLOAT32
+from ..targets.inputs import INPUT_FIELDS
+from ..targets.layers import SPLIT
 from ..weights import FORMATS
 
 STRICT = ("bn", "refused", "flush")
@@ -40,6 +42,11 @@ class Options:
         """When powers of two move: "always", if "needed", or never: None."""
         is_off = self.rescale == "never" or (self.rescale == "needed" and not self.policy.checked)
         return None if is_off else self.rescale
+
+    @property
+    def input_fields(self) -> bool:
+        """Whether the new net has `input` fields, and no Input layers."""
+        return self.target is not None and INPUT_FIELDS in self.target.demands
 
 
 def options_for(
@@ -90,7 +97,7 @@ def options_for(
         rescale,
         frozenset(keep_blobs),
         folds,
-        simplify,
+        simplify or (target is not None and SPLIT in target.demands),
         target,
     )
 

@@ -35,11 +35,15 @@ class Flushed(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a target demands of this net: what was changed for it, and what it does not take."""
+    """What a target demands of this net: what was changed for it, and what it does not take.
+
+    renamed: the new name of each blob that got one.
+    """
 
     target: Target
     changes: Tuple[Change, ...]
     left: Tuple[Finding, ...]
+    renamed: Mapping[str, str]
 
 
 class Checked(NamedTuple):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..emit.formats import stored
 from ..half.report import HalfReport
 from ..judging import problems as verdict
+from ..net.graph import Layer
 from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused
@@ -65,16 +66,18 @@ class Result:
             folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
             converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
             refused=refused,
-            vanished_blobs=facts.progress.vanished,
+            vanished_blobs=self._vanished(),
             carried=facts.progress.moves,
             simplified=facts.progress.removals,
             nets=(facts.original, net),
-            dropped=self.model.dropped,
+            dropped=self._dropped(),
             before=facts.before,
             after=after,
             before_channels=Diagnosis(facts.original, facts.before, facts.measures, why, ()),
             after_channels=Diagnosis(net, after, facts.measures, why, looked_for),
-            rescaled={} if facts.repair is None else facts.repair.blobs,
+            rescaled={}
+            if facts.repair is None
+            else {self._now(name): powers for name, powers in facts.repair.blobs.items()},
             unrepaired=left,
             activations=activations,
             warnings=(*self.model.warnings, *_new_layers(self.model)),
@@ -84,9 +87,28 @@ class Result:
             target=self._asked(),
         )
 
+    def _now(self, blob: str) -> str:
+        """The name that a blob has in the new net."""
+        return blob if self.facts.adapted is None else self.facts.adapted.renamed.get(blob, blob)
+
+    def _vanished(self) -> Dict[str, Optional[str]]:
+        """The blobs that are no more, those that the target gave another name included."""
+        left = set(self.model.net.blob_names)
+        holders = {name: holder and self._now(holder) for name, holder in self.facts.progress.vanished.items()}
+        renamed = {} if self.facts.adapted is None else self.facts.adapted.renamed
+        return {**holders, **{name: now for name, now in renamed.items() if name not in left}}
+
+    def _dropped(self) -> Tuple[Layer, ...]:
+        """The layers of other phases that a fold removed; the target may have no others."""
+        changes = () if self.facts.adapted is None else self.facts.adapted.changes
+        changed = {change.layer.index for change in changes}
+        return tuple(layer for layer in self.model.dropped if layer.index not in changed)
+
     def _asked(self) -> Optional[Asked]:
         target, adapted = self.options.target, self.facts.adapted
-        return None if target is None or adapted is None else Asked(target, adapted.changes, adapted.left)
+        return (
+            None if target is None or adapted is None else Asked(target, adapted.changes, adapted.left, adapted.renamed)
+        )
 
     def _problems(
         self, after: HalfReport, refused: Sequence[Refused], activations: Activations
@@ -123,11 +145,14 @@ class Result:
         """
         from ..judging.compare import verify
 
+        adapted = self.facts.adapted
+        original = self.facts.original
         found = verify(
-            replace(self.model, net=self.facts.original),
+            replace(self.model, net=original if adapted is None else adapted.with_its_inputs(original)),
             replace(self.model, net=stored(self.model.net, self.options.blob_type)),
             inputs,
             rescaled=self.report.rescaled,
+            renamed=None if adapted is None else adapted.renamed,
             unrepaired=replace(self.model, net=self.facts.progress.net) if self.report.rescaled else None,
             half_policy=self.options.policy,
             min_snr=min_snr,

@@ -17,6 +17,7 @@ from ..net.model import Model
 from ..passes.proof import prove
 from ..protobuf.wire import Source
 from ..rescale.rescale import rescaled_alone
+from ..targets.inputs import input_layers
 from ..weights import FORMATS, Format, read_weights
 from .facts import Facts
 from .options import Options
@@ -78,7 +79,7 @@ def _write(facts: Facts, options: Options, files: Sequence[Pending], proved: boo
         binary.sync_soon()
     except OSError as error:
         raise failure(error, binary.target) from error
-    text.write_all(rendered(facts.model))
+    text.write_all(rendered(facts.model, options))
     if proved:
         prove_written(facts, options, binary.temporary)
 
@@ -89,9 +90,11 @@ def targets_of(options: Options, prefix: PathLike) -> Tuple[str, str]:
     return stem + _format_of(options.weights_format).suffix, stem + ".prototxt"
 
 
-def rendered(model: Model) -> bytes:
+def rendered(model: Model, options: Options) -> bytes:
     """The new prototxt."""
-    return model.document.render(edits(model.document, model.source, model.net, model.dropped))
+    fields = input_layers(model.net) if options.input_fields else ()
+    new = edits(model.document, model.source, model.net, model.dropped, fields)
+    return model.document.render(new)
 
 
 def layers_beyond_half(facts: Facts, options: Options) -> List[Layer]:
@@ -109,10 +112,12 @@ def prove_written(facts: Facts, options: Options, path: str) -> None:
         stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
     powers = {} if facts.repair is None else facts.repair.powers
     rewrites = facts.progress.rewrites
+    names = {layer.index: layer.name for layer in facts.model.net.layers}
     for rewrite in (*rewrites, *rescaled_alone(facts.model.source, powers, rewrites)):
-        if rewrite.after.name not in stored:
-            raise InternalError(f"layer {rewrite.after.name} is missing from the file that was written")
-        prove(rewrite, stored[rewrite.after.name], powers.get(rewrite.after.index), facts.measures)
+        name = names[rewrite.after.index]
+        if name not in stored:
+            raise InternalError(f"layer {name} is missing from the file that was written")
+        prove(rewrite, stored[name], powers.get(rewrite.after.index), facts.measures)
 
 
 def stem_of(prefix: PathLike) -> str:

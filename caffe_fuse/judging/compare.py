@@ -54,6 +54,7 @@ def verify(
     inputs: Optional[Mapping[str, Any]] = None,
     *,
     rescaled: Optional[Mapping[str, Sequence[int]]] = None,
+    renamed: Optional[Mapping[str, str]] = None,
     unrepaired: Optional[Model] = None,
     half_policy: Union[str, HalfPolicy] = "ieee",
     min_snr: Optional[float] = None,
@@ -63,10 +64,11 @@ def verify(
     """Compares the last value of every blob whose name both nets have; without such names, the outputs in their order.
 
     inputs: as for `run`; without them seeded ones. rescaled: blobs of the second net that a range repair multiplied,
-    with the exponent of two of each channel. unrepaired: the second net without that repair. half_policy: of the device
-    for which outputs in half precision are reported; "off" for none. min_snr: in dB, the least SNR that each output of
-    the second net must have in half precision; its top class must then be the same, too. tolerance: how far the nets
-    may differ, as a share of a blob's largest magnitude, instead of the noise of rounding.
+    with the exponent of two of each channel. renamed: blobs of the first net that have another name in the second.
+    unrepaired: the second net without either. half_policy: of the device for which outputs in half precision are
+    reported; "off" for none. min_snr: in dB, the least SNR that each output of the second net must have in half
+    precision; its top class must then be the same, too. tolerance: how far the nets may differ, as a share of a blob's
+    largest magnitude, instead of the noise of rounding.
     Raises InputError for inputs or exponents that do not fit, for an invalid policy, min_snr or tolerance, for a net
     without weights, and where nothing can be compared.
     """
@@ -75,7 +77,10 @@ def verify(
     policy = policy_of(half_policy)
     _check(policy, min_snr, tolerance)
     values = seeded(first.net, seed) if inputs is None else checked(first.net, inputs)
-    pair = _Pair(first.net, second.net, values, _names(first.net, second.net), _exponents(second.net, rescaled or {}))
+    renamed = renamed or {}
+    values.update({now: values[name] for name, now in renamed.items() if name in values})
+    names = _names(first.net, second.net, renamed)
+    pair = _Pair(first.net, second.net, values, names, _exponents(second.net, rescaled or {}))
     compared = _compared(pair, tolerance)
     if not compared.rows:
         reason = next(iter(compared.unavailable.values()), "the nets have no blob in common")
@@ -89,7 +94,9 @@ def verify(
         compared.unavailable,
         half_answers(first.net, 0, precision, values, compared.outputs),
         half_answers(second.net, 1, precision, values, compared.outputs),
-        () if unrepaired is None else half_answers(unrepaired.net, 1, precision, values, compared.outputs),
+        ()
+        if unrepaired is None
+        else half_answers(unrepaired.net, 0 if renamed else 1, precision, values, compared.outputs),
         min_snr,
         tolerance,
         folding(second.net, policy) if batch_norms(second.net) else CALIBRATE,
@@ -126,11 +133,11 @@ class _Compared(NamedTuple):
     outputs: List[Output]
 
 
-def _names(first: Net, second: Net) -> Dict[str, str]:
+def _names(first: Net, second: Net, renamed: Mapping[str, str]) -> Dict[str, str]:
     """The name in the second net of each blob of the first that is compared."""
-    names = {name: name for name in first.blob_names if name in set(second.blob_names) and name not in first.inputs}
-    made = [value.blob for layer in first.layers if layer.bottoms for value in first.tops(layer)]
-    common = {name: name for name in names if name in made}
+    made = dict.fromkeys(value.blob for layer in first.layers if layer.bottoms for value in first.tops(layer))
+    names = {name: renamed.get(name, name) for name in made}
+    common = {name: now for name, now in names.items() if now in set(second.blob_names) and name not in first.inputs}
     if common:
         return common
     outputs = [list(dict.fromkeys(value.blob for value in net.outputs)) for net in (first, second)]

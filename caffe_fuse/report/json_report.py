@@ -174,6 +174,7 @@ def _target(asked: Asked) -> Dict[str, Any]:
             }
             for each in asked.left
         ],
+        "renamed_blobs": dict(asked.renamed),
     }
 
 

@@ -33,8 +33,7 @@ def target_lines(target: Target) -> List[str]:
 
 def _how(target: Target, name: str) -> str:
     demand = next(each for each in target.demands if each.name == name)
-    is_changed = demand.by_upgrade or demand.by_writing or demand.changes is not None
-    return " (fuse changes the net)" if is_changed else " (only named)"
+    return " (fuse changes the net)" if demand.is_met else " (only named)"
 
 
 def asked_lines(asked: Optional[Asked], verbose: bool) -> List[str]:

@@ -2,53 +2,84 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, List, NamedTuple, Tuple
+from dataclasses import replace
+from math import prod
+from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError, InternalError
 from ..half.sampling import Chance
+from ..layers.layer_type import LayerType
 from ..net.graph import Layer, Net
-from .demand import Change, Finding, Target
+from ..net.model import Model
+from .demand import CHANGED, DROPPING, WRITING, Change, Finding, Target
 
-MOST = 8  # elements along an axis of the one bottom of a proof; of several the sizes may depend on each other
+MOST = 8  # elements along an axis of the bottom of a proof
+LARGE = 1 << 22  # weights in a proof: more take too much memory
 _NOISE = 2.0**-20  # relative to the largest value: the new weights are float32
 
 
 class Adapted(NamedTuple):
-    """The net as the tool takes it, what was changed for that, and what the tool still does not take."""
+    """The model as the tool takes it, what was changed for that, and what the tool still does not take.
 
-    net: Net
+    renamed: the new name of each blob that got one.
+    """
+
+    model: Model
     changes: Tuple[Change, ...]
     left: Tuple[Finding, ...]
+    renamed: Mapping[str, str]
+
+    def with_its_inputs(self, net: Net) -> Net:
+        """The net before, with inputs of the size that they have now: of another batch."""
+        now = {layer.index: layer for layer in self.model.net.layers if layer.kind == "Input"}
+        given = {
+            top: self.model.net.shapes[value]
+            for layer in net.layers
+            if layer.index in now
+            for top, value in zip(layer.tops, self.model.net.tops(now[layer.index]))
+        }
+        return Net(net.layers, net.inputs, {**net.given_shapes, **given})
 
 
-def findings(net: Net, target: Target) -> Tuple[Finding, ...]:
+def findings(model: Model, target: Target) -> Tuple[Finding, ...]:
     """What the tool does not take, in the order of the layers; the remedy of what `adapted` changes is a fold."""
     found: List[Finding] = []
     for demand in target.demands:
-        changes = {} if demand.changes is None else demand.changes(net, frozenset())
-        found += [
-            each._replace(remedy="fuse changes it") if each.layer is not None and each.layer.index in changes else each
-            for each in demand.find(net)
-        ]
+        changes = {} if demand.changes is None else demand.changes(model, frozenset())
+        for each in demand.find(model):
+            is_changed = each.layer is not None and each.layer.index in changes
+            found.append(each._replace(remedy=CHANGED) if is_changed or demand.by in (DROPPING, WRITING) else each)
     return tuple(sorted(found, key=lambda finding: (-1, 0) if finding.layer is None else finding.layer.order))
 
 
-def adapted(net: Net, target: Target, kept: AbstractSet[str]) -> Adapted:
+def adapted(model: Model, target: Target, kept: AbstractSet[str]) -> Adapted:
     """kept: names of layers that stay as they are. Raises InternalError for a layer that computes something else."""
-    done: List[Change] = []
+    before, done = model.net, []
     for demand in target.demands:
-        changes = {} if demand.changes is None else demand.changes(net, kept)
+        changes = {} if demand.changes is None else demand.changes(model, kept)
+        net = model.net
         for layer in net.layers:
             if layer.index in changes:
                 new, what = changes[layer.index]
                 _prove(net, layer, new)
                 done.append(Change(demand.name, layer, what))
         if changes:
-            net = net.with_layers([changes[each.index][0] if each.index in changes else each for each in net.layers])
-    written = {demand.name for demand in target.demands if demand.by_writing}
-    return Adapted(net, tuple(done), tuple(each for each in findings(net, target) if each.demand not in written))
+            layers = [changes[each.index][0] if each.index in changes else each for each in net.layers]
+            model = replace(model, net=net.with_layers(layers))
+        if demand.by == DROPPING:
+            done += [Change(demand.name, layer, "is left out") for layer in model.excluded]
+            model = replace(model, excluded=(), dropped=model.dropped + model.excluded)
+    written = {demand.name for demand in target.demands if demand.by == WRITING}
+    left = tuple(each for each in findings(model, target) if each.demand not in written)
+    return Adapted(model, tuple(done), left, _renamed(before, model.net))
+
+
+def _renamed(before: Net, after: Net) -> Dict[str, str]:
+    now = {layer.index: layer.tops for layer in after.layers}
+    pairs = (pair for layer in before.layers for pair in zip(layer.tops, now[layer.index]))
+    return {old: new for old, new in pairs if old != new}
 
 
 def _prove(net: Net, before: Layer, after: Layer) -> None:
@@ -62,19 +93,29 @@ def _prove(net: Net, before: Layer, after: Layer) -> None:
         return
     if any(shape is None or None in shape for shape in shapes):
         return
-    most = MOST if len(shapes) == 1 else max(max(dim or 1 for dim in shape or (1,)) for shape in shapes)
-    bottoms = [
-        Chance(place).random(
-            tuple((dim or 1) if axis == 1 else min(dim or 1, most) for axis, dim in enumerate(shape or ()))
-        )
-        for place, shape in enumerate(shapes)
-    ]
-    try:
-        expected = old.forward(before.parameter, [blob.array() for blob in before.blobs], bottoms)
-    except InputError:  # such small images do not fit this layer
+    sizes = [tuple(dim or 1 for dim in shape or ()) for shape in shapes]
+    sizes = next((each for each in (_smaller(sizes), sizes) if _fits(old, before, each)), [])
+    if not sizes or sum(blob.count for blob in before.blobs) > LARGE:
         return
+    bottoms = [Chance(place).random(size) for place, size in enumerate(sizes)]
+    expected = old.forward(before.parameter, [blob.array() for blob in before.blobs], bottoms)
     found = new.forward(after.parameter, [blob.array() for blob in after.blobs], bottoms[: len(after.bottoms)])
     for was, now in zip(expected, found):
         bound = _NOISE * float(np.max(np.abs(was), initial=0.0))
         if was.shape != now.shape or not np.all(np.abs(was - now) <= bound):
             raise InternalError(f"layer {before.name} would compute something else as {after.type}")
+
+
+def _smaller(sizes: Sequence[Sequence[int]]) -> List[Tuple[int, ...]]:
+    """With as many channels, but smaller images; of several bottoms the sizes may depend on each other."""
+    most = MOST if len(sizes) == 1 else max(max(size, default=1) for size in sizes)
+    return [tuple(dim if axis == 1 else min(dim, most) for axis, dim in enumerate(size)) for size in sizes]
+
+
+def _fits(kind: LayerType, layer: Layer, sizes: Sequence[Tuple[int, ...]]) -> bool:
+    try:
+        kind.shapes(layer.parameter, sizes, [blob.shape for blob in layer.blobs])
+        wanted = () if kind.blobs is None else kind.blobs(layer.parameter, sizes)
+    except InputError:
+        return False
+    return all(None in dims or prod(dim or 0 for dim in dims) == blob.count for dims, blob in zip(wanted, layer.blobs))

@@ -7,9 +7,16 @@ from typing import AbstractSet, Callable, Dict, Mapping, NamedTuple, Optional, S
 
 from ..generations import V2
 from ..net.graph import Layer, Net
+from ..net.model import Model
 
 # What the tool does with a net that it finds something in: it stops, computes something else, or only complains.
 REFUSES, WRONG, COMPLAINS = "refuses", "computes something else", "complains"
+
+CHANGED = "fuse changes it"  # the remedy of a finding
+
+# How the command meets a demand where that is not by other layers: it upgrades the files first, simplifies the net,
+# leaves out layers of other phases, or writes the files in another way.
+UPGRADING, SIMPLIFYING, DROPPING, WRITING = "upgrading", "simplifying", "dropping", "writing"
 
 
 class Finding(NamedTuple):
@@ -34,7 +41,7 @@ class Change(NamedTuple):
 
 
 Changed = Tuple[Layer, str]
-Changes = Callable[[Net, AbstractSet[str]], Mapping[int, Changed]]
+Changes = Callable[[Model, AbstractSet[str]], Mapping[int, Changed]]
 
 
 def each(changed: Callable[[Net, Layer], Optional[Changed]]) -> Changes:
@@ -43,9 +50,9 @@ def each(changed: Callable[[Net, Layer], Optional[Changed]]) -> Changes:
     V0 and V1 have no words for most of them: their layers stay.
     """
 
-    def changes(net: Net, kept: AbstractSet[str]) -> Dict[int, Changed]:
-        layers = (layer for layer in net.layers if layer.name not in kept and layer.generation == V2)
-        found = ((layer.index, changed(net, layer)) for layer in layers)
+    def changes(model: Model, kept: AbstractSet[str]) -> Dict[int, Changed]:
+        layers = (layer for layer in model.net.layers if layer.name not in kept and layer.generation == V2)
+        found = ((layer.index, changed(model.net, layer)) for layer in layers)
         return {index: new for index, new in found if new is not None}
 
     return changes
@@ -55,17 +62,21 @@ def each(changed: Callable[[Net, Layer], Optional[Changed]]) -> Changes:
 class Demand:
     """Something that a tool asks of a net.
 
-    name: for reports. what: a sentence for people. find: what in the net does not fit. changes: of a net and the names
-    of layers that stay, the layers as the tool takes them, by index, each with what changed; the net computes the same.
-    by_upgrade, by_writing: whether the command changes the files instead, before they are read, or as they are written.
+    name: for reports. what: a sentence for people. find: what in the model does not fit. changes: of a model and the
+    names of layers that stay, the layers as the tool takes them, by index, each with what changed; the net computes the
+    same. by: UPGRADING and so on, where the command meets it otherwise.
     """
 
     name: str
     what: str
-    find: Callable[[Net], Sequence[Finding]]
+    find: Callable[[Model], Sequence[Finding]]
     changes: Optional[Changes] = None
-    by_upgrade: bool = False
-    by_writing: bool = False
+    by: Optional[str] = None
+
+    @property
+    def is_met(self) -> bool:
+        """Whether the command does something about it; for some layers that may be impossible."""
+        return self.by is not None or self.changes is not None
 
 
 @dataclass(frozen=True)

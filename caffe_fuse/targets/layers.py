@@ -7,10 +7,11 @@ from typing import Any, FrozenSet, List, Optional, Tuple
 
 import numpy as np
 
-from ..blobs.blob import ArrayBlob
+from ..blobs.blob import FLOAT32, ArrayBlob, CastBlob
 from ..net.graph import Layer, Net
+from ..net.model import Model
 from ..schema.messages import copy_of, foreign_fields
-from .demand import REFUSES, Demand, Finding, each
+from .demand import REFUSES, SIMPLIFYING, Demand, Finding, each
 
 # Fields that choose a kernel, a type or a memory: docs/command.md lists their sources.
 _SILENT = frozenset(
@@ -33,9 +34,9 @@ def known_types(*extra: str) -> Demand:
     return Demand("types", f"the layer types of BVLC Caffe{more}", partial(_unknown_types, frozenset(extra)))
 
 
-def _unknown_types(extra: FrozenSet[str], net: Net) -> List[Finding]:
+def _unknown_types(extra: FrozenSet[str], model: Model) -> List[Finding]:
     found: List[Finding] = []
-    for layer in net.layers:
+    for layer in model.net.layers:
         kind = layer.layer_type
         is_known = kind is not None and not kind.foreign and kind.name == layer.type
         if not is_known and layer.type not in extra and not _is_rewritten(layer):
@@ -60,9 +61,9 @@ def known_fields(*messages: str) -> Demand:
     )
 
 
-def _unknown_fields(allowed: FrozenSet[str], net: Net) -> List[Finding]:
+def _unknown_fields(allowed: FrozenSet[str], model: Model) -> List[Finding]:
     found: List[Finding] = []
-    for layer in net.layers:
+    for layer in model.net.layers:
         names = [unknown.path for unknown in layer.unknown]
         names += [path for path, _, _ in _foreign(layer.parameter, allowed)]
         if names and not _is_rewritten(layer):
@@ -90,7 +91,7 @@ def _foreign(parameter: Any, allowed: FrozenSet[str]) -> List[Tuple[str, Any, An
 def _without_silent(allowed: FrozenSet[str], _net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     """Without foreign fields that change nothing, or have their default, if the layer has no others."""
     fields = _foreign(layer.parameter, allowed)
-    if not fields or any(field.name not in _SILENT and not _is_default(field, value) for _, field, value in fields):
+    if not fields or not all(field.name in _SILENT or _is_default(field, value) for _, field, value in fields):
         return None
     parameter = copy_of(layer.parameter)
     for path, _, _ in fields:
@@ -128,10 +129,10 @@ def _plain_convolution(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, layer.blobs), f"as a Convolution with dilation {settings.dilation[0]}"
 
 
-def _depthwise_types(net: Net) -> List[Finding]:
+def _depthwise_types(model: Model) -> List[Finding]:
     return [
         Finding("depthwise", layer, REFUSES, f"has the type {layer.type}, which the tool does not know")
-        for layer in net.layers
+        for layer in model.net.layers
         if layer.type == "HoleConvolution" or layer.kind == "ConvolutionDepthwise"
     ]
 
@@ -172,11 +173,75 @@ def _factors(net: Net, layer: Layer) -> Optional[Tuple[int, int]]:
     return large[0] // small[0], large[1] // small[1]
 
 
-def _upsamples(net: Net) -> List[Finding]:
+def _upsamples(model: Model) -> List[Finding]:
     return [
         Finding("upsample", layer, REFUSES, "has the type Upsample, or fields of it, which the tool does not know")
-        for layer in net.layers
+        for layer in model.net.layers
         if layer.kind == "Upsample"
+    ]
+
+
+def _biases(model: Model) -> List[Finding]:
+    return [
+        Finding("bias", layer, REFUSES, "has the type Bias, which the tool does not know")
+        for layer in model.net.layers
+        if layer.kind == "Bias"
+    ]
+
+
+def _scale_of_ones(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+    """A Bias as a Scale by ones."""
+    if layer.kind != "Bias" or len(layer.bottoms) != 1 or len(layer.blobs) != 1 or net.shared_with(layer):
+        return None
+    parameter = copy_of(layer.parameter)
+    parameter.type = "Scale"
+    for name in ("axis", "num_axes"):
+        if parameter.bias_param.HasField(name):
+            setattr(parameter.scale_param, name, getattr(parameter.bias_param, name))
+    parameter.ClearField("bias_param")
+    parameter.scale_param.bias_term = True
+    ones = ArrayBlob(np.ones(layer.blobs[0].shape, np.float32))
+    return layer.rewritten(parameter, (ones, *layer.blobs)), "as a Scale by ones"
+
+
+def _lone_scales(model: Model) -> List[Finding]:
+    return [
+        Finding("scale", layer, REFUSES, "is a Scale that does not follow a BatchNorm")
+        for layer in model.net.layers
+        if layer.kind == "Scale" and not _ends_a_batch_norm(model.net, layer)
+    ]
+
+
+def _ends_a_batch_norm(net: Net, layer: Layer) -> bool:
+    source = net.producer(net.bottoms(layer)[0])
+    return source is not None and source.is_batch_norm
+
+
+def _pointwise(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+    """A Scale of the channels of images as a depthwise Convolution with a kernel of 1x1."""
+    if layer.kind != "Scale" or len(layer.bottoms) != 1 or not layer.blobs or net.shared_with(layer):
+        return None
+    bottom, settings = net.shapes[net.bottoms(layer)[0]], layer.parameter.scale_param
+    is_of_channels = bottom is not None and len(bottom) == 4 and layer.blobs[0].shape == (bottom[1],)
+    if not is_of_channels or settings.axis not in (1, -3) or _ends_a_batch_norm(net, layer):
+        return None
+    (channels,) = layer.blobs[0].shape
+    parameter = copy_of(layer.parameter)
+    parameter.ClearField("scale_param")
+    parameter.type = "Convolution"
+    convolution = parameter.convolution_param
+    convolution.num_output = convolution.group = channels
+    convolution.kernel_size.append(1)
+    convolution.bias_term = settings.bias_term
+    weights = CastBlob(layer.blobs[0], FLOAT32, (channels, 1, 1, 1))
+    return layer.rewritten(parameter, (weights, *layer.blobs[1:])), f"as a Convolution of 1x1 with {channels} groups"
+
+
+def _splits(model: Model) -> List[Finding]:
+    return [
+        Finding("split", layer, REFUSES, f"has the type {layer.type}, which the tool does not know")
+        for layer in model.net.layers
+        if layer.kind in ("Split", "Silence")
     ]
 
 
@@ -184,3 +249,6 @@ DEPTHWISE = Demand(
     "depthwise", "Convolution with groups, no type of its own for it", _depthwise_types, each(_plain_convolution)
 )
 UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, each(_repeated))
+BIAS = Demand("bias", "no Bias: a Scale by ones", _biases, each(_scale_of_ones))
+SCALE = Demand("scale", "a Scale only after a BatchNorm: alone a Convolution of 1x1", _lone_scales, each(_pointwise))
+SPLIT = Demand("split", "no Split and no Silence", _splits, by=SIMPLIFYING)

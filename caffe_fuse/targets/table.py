@@ -9,16 +9,22 @@ from ..half.rounding import HalfPolicy
 from ..half.targets import policy_of
 from ..schema.spelling import hint, nearest
 from .demand import Target
-from .files import BATCH_1, FLOAT32, INPUT_FIELDS, INPUT_LAYER, UPGRADED
-from .layers import DEPTHWISE, UPSAMPLE, known_fields, known_types
-from .values import EXPLICIT_BIAS, NOT_IN_PLACE, SCALE_BIAS, SCALE_BLOBS, STATISTICS, legal_names
+from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED
+from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_SHAPE
+from .layers import BIAS, DEPTHWISE, SCALE, SPLIT, UPSAMPLE, known_fields, known_types
+from .names import NOT_IN_PLACE, legal_names
+from .values import ABSENT_BIAS, EXPLICIT_BIAS, SCALE_BIAS, SCALE_BLOBS, STATISTICS
 
 # What SSD's Caffe has more than BVLC's, and most converters read.
 _SSD_TYPES = ("DetectionOutput", "Normalize", "Permute", "PriorBox")
 _SSD_FIELDS = ("detection_output_param", "norm_param", "permute_param", "prior_box_param")
 _SSD = (known_types(*_SSD_TYPES), known_fields(*_SSD_FIELDS))
 _BVLC = (known_types(), known_fields())
-_PLAIN = (UPGRADED, FLOAT32, UPSAMPLE, DEPTHWISE)
+_TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE, UPSAMPLE)
+_PLAIN = (*_TRAINED, FLOAT32, DEPTHWISE)
+_UNIQUE_NAMES = legal_names("(?s:.)*", "layer names that differ")
+# Its text form has fields between blanks.
+_NCNN_NAMES = legal_names(r"\S+", "names of layers and blobs without blanks, layer names that differ", blobs=True)
 _RKNN_NAMES = legal_names(
     r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*", "layer names of letters, digits and _ . - /, that do not begin with _ - /"
 )
@@ -31,7 +37,7 @@ TARGETS: Dict[str, Target] = {
             "BVLC Caffe",
             "ieee",
             "1.0 (kendryte-caffe 1.0.0.20210829)",
-            (FLOAT32, UPSAMPLE, DEPTHWISE, *_BVLC),
+            (FLOAT32, INPUT_SHAPE, UPSAMPLE, DEPTHWISE, _UNIQUE_NAMES, *_BVLC),
             "net.cpp, layer_factory.cpp, caffe.proto",
             ("bvlc",),
             measured=True,
@@ -42,7 +48,7 @@ TARGETS: Dict[str, Target] = {
             "OpenCV's dnn module",
             "opencv",
             "4.14 (opencv-python-headless)",
-            (UPGRADED, UPSAMPLE),
+            (UPGRADED, ONE_PHASE, DEPLOY, UPSAMPLE, BIAS),
             "caffe_importer.cpp, caffe_io.cpp",
             ("cv", "cv2"),
             measured=True,
@@ -53,7 +59,7 @@ TARGETS: Dict[str, Target] = {
             "ncnn",
             "ncnn",
             "1.0.20261020",
-            (*_PLAIN, INPUT_LAYER, *_SSD),
+            (*_PLAIN, INPUT_LAYER, _NCNN_NAMES, *_SSD),
             "caffe2ncnn on 13 nets",
             measured=True,
         ),
@@ -62,7 +68,7 @@ TARGETS: Dict[str, Target] = {
             "OpenVINO's Model Optimizer",
             "openvino",
             "2022.3.2, 2023.3.0; Caffe is gone after 2023.3",
-            (*_PLAIN, INPUT_LAYER, *_SSD),
+            (*_PLAIN, INPUT_LAYER, SPLIT, *_SSD),
             "mo on 18 nets; loader.py:182-195, 282",
             ("mo", "intel"),
             measured=True,
@@ -72,7 +78,7 @@ TARGETS: Dict[str, Target] = {
             "Rockchip's RKNN-Toolkit2",
             "ieee",
             "2.3.2",
-            (*_PLAIN, INPUT_LAYER, *_SSD),
+            (*_PLAIN, INPUT_LAYER, BIAS, *_SSD),
             "the simulator of the toolkit on 24 nets",
             ("rockchip", "rknn2", "rknn-toolkit2"),
             measured=True,
@@ -91,7 +97,7 @@ TARGETS: Dict[str, Target] = {
             "NVIDIA's TensorRT",
             "tensorrt",
             "up to 8.6; the Caffe parser is gone in 9",
-            (UPGRADED, UPSAMPLE, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, SCALE_BLOBS, *_BVLC),
+            (*_TRAINED, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, BIAS, SCALE_BLOBS, *_BVLC),
             "parsers/caffe: opParsers, caffeWeightFactory",
             ("trt", "jetson"),
         ),
@@ -103,6 +109,16 @@ TARGETS: Dict[str, Target] = {
             (*_PLAIN, INPUT_LAYER, *_SSD),
             "x2paddle on 17 nets",
             ("paddle",),
+            True,
+        ),
+        Target(
+            "onnx",
+            "caffe2onnx",
+            "ieee",
+            "2.0.1, with ONNX Runtime 1.13",
+            (*_PLAIN, INPUT_LAYER, _UNIQUE_NAMES, BIAS, SPLIT, *_BVLC),
+            "caffe2onnx on 24 nets",
+            ("caffe2onnx", "onnxruntime"),
             True,
         ),
         Target(
@@ -136,7 +152,7 @@ TARGETS: Dict[str, Target] = {
             "Intel Movidius' NCSDK",
             "ieee",
             "2.x",
-            (UPGRADED, FLOAT32, UPSAMPLE, DEPTHWISE, INPUT_FIELDS, BATCH_1, *_SSD),
+            (*_PLAIN, BATCH_1, INPUT_FIELDS, *_SSD),
             "movidius.github.io/ncsdk/caffe.html",
             ("movidius", "ncs"),
         ),
@@ -145,7 +161,7 @@ TARGETS: Dict[str, Target] = {
             "Qualcomm's SNPE",
             "ieee",
             "snpe-caffe-to-dlc, up to 1.x",
-            (*_PLAIN, *_SSD),
+            (*_PLAIN, SCALE, *_SSD),
             "network_layers.html, limitations.html",
             ("qualcomm", "qnn"),
         ),
@@ -154,7 +170,7 @@ TARGETS: Dict[str, Target] = {
             "ArmNN's Caffe parser",
             "ieee",
             "up to 21.02",
-            (*_PLAIN, STATISTICS, *_BVLC),
+            (*_PLAIN, STATISTICS, ABSENT_BIAS, *_BVLC),
             "armnnCaffeParser/CaffeParser.cpp",
             ("arm", "eiq"),
         ),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from functools import partial
-from typing import AbstractSet, Any, Dict, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
 from ..blobs.blob import ArrayBlob
-from ..generations import V2
 from ..net.graph import Layer, Net
+from ..net.model import Model
 from ..schema.messages import PHASES, copy_of
-from .demand import REFUSES, WRONG, Changed, Demand, Finding, each
+from .demand import REFUSES, WRONG, Demand, Finding, each
 
 
 def _bias_settings(parameter: Any) -> Any:
@@ -23,11 +21,11 @@ def _bias_settings(parameter: Any) -> Any:
     return parameter.scale_param if parameter.type == "Scale" else None
 
 
-def _implicit_bias(net: Net) -> List[Finding]:
+def _implicit_bias(model: Model) -> List[Finding]:
     """Only of a Scale it is known that TensorRT then reads a missing blob."""
     return [
         Finding("explicit-bias", layer, WRONG, "does not say whether it has a bias")
-        for layer in net.layers
+        for layer in model.net.layers
         if layer.kind == "Scale" and not layer.parameter.scale_param.HasField("bias_term")
     ]
 
@@ -42,10 +40,31 @@ def _with_explicit_bias(_net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, layer.blobs), f"bias_term: {str(settings.bias_term).lower()}"
 
 
-def _without_bias(net: Net) -> List[Finding]:
+def _written_out(model: Model) -> List[Finding]:
+    return [
+        Finding("absent-bias", layer, WRONG, "is a Scale that says bias_term: false")
+        for layer in model.net.layers
+        if layer.kind == "Scale" and _says_no_bias(layer)
+    ]
+
+
+def _says_no_bias(layer: Layer) -> bool:
+    settings = layer.parameter.scale_param
+    return bool(settings.HasField("bias_term")) and not settings.bias_term
+
+
+def _without_the_word(_net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+    if layer.kind != "Scale" or not _says_no_bias(layer):
+        return None
+    parameter = copy_of(layer.parameter)
+    parameter.scale_param.ClearField("bias_term")
+    return layer.rewritten(parameter, layer.blobs), "without bias_term: false"
+
+
+def _without_bias(model: Model) -> List[Finding]:
     return [
         Finding("scale-bias", layer, REFUSES, "is a Scale without a bias")
-        for layer in net.layers
+        for layer in model.net.layers
         if layer.kind == "Scale" and not layer.parameter.scale_param.bias_term and len(layer.bottoms) == 1
     ]
 
@@ -61,10 +80,10 @@ def _with_bias(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, (*layer.blobs, zeros)), "with a bias of zeros"
 
 
-def _open_statistics(net: Net) -> List[Finding]:
+def _open_statistics(model: Model) -> List[Finding]:
     """Batch statistics, and a factor of 0, by which converters divide."""
     found: List[Finding] = []
-    for layer in net.layers:
+    for layer in model.net.layers:
         settings = layer.parameter.batch_norm_param
         if _has_factor(layer) and settings.HasField("use_global_stats") and not settings.use_global_stats:
             found.append(Finding("statistics", layer, REFUSES, "says use_global_stats: false"))
@@ -99,74 +118,16 @@ def _with_statistics(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, (*blobs, one)), "use_global_stats: true, statistics divided by their factor"
 
 
-def _in_place_on_inputs(net: Net) -> List[Finding]:
-    found: List[Finding] = []
-    for layer in net.layers:
-        for value, top in zip(net.bottoms(layer), layer.tops):
-            producer = net.producer(value)
-            if value.blob == top and (producer is None or not producer.bottoms):
-                what = f"works in place on {top}, an input of the net"
-                found.append(Finding("in-place", layer, REFUSES, what, "give its top another name"))
-    return found
-
-
-def _scaled_by_another(net: Net) -> List[Finding]:
+def _scaled_by_another(model: Model) -> List[Finding]:
     return [
         Finding("scale-blobs", layer, REFUSES, "is a Scale whose values come from another layer")
-        for layer in net.layers
+        for layer in model.net.layers
         if layer.kind == "Scale" and len(layer.bottoms) > 1
     ]
 
 
-def _in_their_own_blobs(net: Net, kept: AbstractSet[str]) -> Dict[int, Changed]:
-    """Layers in place on an input write a blob of their own, and their consumers read it; an output keeps its name."""
-    names = _own_blobs(net, kept)
-    found: Dict[int, Changed] = {}
-    for layer in net.layers:
-        bottoms, tops = (
-            [names[value.blob] if value.blob in names and value.version else value.blob for value in values]
-            for values in (net.bottoms(layer), net.tops(layer))
-        )
-        new = layer.rewired(bottoms, tops)
-        if new is not layer:
-            found[layer.index] = new, f"reads {', '.join(bottoms)}, writes {', '.join(tops)}"
-    return found
-
-
-def _own_blobs(net: Net, kept: AbstractSet[str]) -> Dict[str, str]:
-    """For each input that a layer writes in place, the name of what is written.
-
-    Not where that is an output, or a layer that stays as it is reads or writes it.
-    """
-    fixed = {value.blob for value in net.outputs}
-    for layer in net.layers:
-        if layer.name in kept or layer.generation != V2:
-            fixed.update(layer.bottoms, layer.tops)
-    found: Dict[str, str] = {}
-    for finding in _in_place_on_inputs(net):
-        assert finding.layer is not None
-        for blob in set(finding.layer.bottoms) & set(finding.layer.tops) - fixed - set(found):
-            name = f"{blob}_{finding.layer.name}"
-            while name in net.blob_names:
-                name += "_"
-            found[blob] = name
-    return found
-
-
-def legal_names(pattern: str, what: str) -> Demand:
-    return Demand("names", what, partial(_illegal_names, re.compile(pattern)))
-
-
-def _illegal_names(legal: Any, net: Net) -> List[Finding]:
-    return [
-        Finding("names", layer, REFUSES, f"has the name {layer.name!r}", "rename it in both files")
-        for layer in net.layers
-        if not legal.fullmatch(layer.name)
-    ]
-
-
 EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias, each(_with_explicit_bias))
+ABSENT_BIAS = Demand("absent-bias", "bias_term of a Scale only if it is true", _written_out, each(_without_the_word))
 SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, each(_with_bias))
 STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, each(_with_statistics))
-NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_their_own_blobs)
 SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)

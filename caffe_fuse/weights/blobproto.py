@@ -150,7 +150,7 @@ def encoded_around(blob: Blob, legacy: bool) -> Tuple[bytes, bytes]:
 
     float32 is packed `data`, float64 packed `double_data`, and float16 raw_data: BVLC Caffe does not read that, but
     NVIDIA's Caffe, OpenCV 4 (whose shrinkCaffeModel writes the same) and TensorRT do.
-    legacy: the shape as num, channels, height and width, for a blob of four axes.
+    legacy: the shape as num, channels, height and width, for a blob of four axes at most.
     """
     shape = _encoded_shape(blob.shape, legacy)
     size = wire.varint_bytes(blob.dtype.itemsize * blob.count)
@@ -164,7 +164,7 @@ def encoded_around(blob: Blob, legacy: bool) -> Tuple[bytes, bytes]:
 
 def _encoded_shape(shape: Sequence[int], legacy: bool) -> bytes:
     if legacy:
-        pairs = zip(_LEGACY_SHAPE, shape)
+        pairs = zip(_LEGACY_SHAPE, (*[1] * (len(_LEGACY_SHAPE) - len(shape)), *shape))
         return b"".join(wire.tag(number, VARINT) + wire.varint_bytes(size) for number, size in pairs)
     dims = b"".join(wire.varint_bytes(size) for size in shape)
     return wire.delimited(_SHAPE, wire.delimited(_DIM, dims) if dims else b"")

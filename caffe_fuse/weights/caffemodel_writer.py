@@ -222,14 +222,15 @@ def _bias_term(generation: Generation, value: bool) -> bytes:
 
 def _blobs(generation: Generation, old: LayerRecord, entry: Rewritten, fields: Sequence[WireField]) -> List[Piece]:
     stored = {blob: Copy(field.start, field.end) for blob, field in zip(old.blobs, messages(fields, generation.blobs))}
-    # Only a shape as num, channels, height and width may have more axes than Caffe's layer has (blob.cpp:411).
+    # All of a record in one form: a shape as num, channels, height and width may have more axes than Caffe's layer has
+    # (blob.cpp:411), and RKNN-Toolkit2 does not read both in one layer.
     legacy = any(blob.legacy for blob in (*old.blobs, *entry.blobs))
     pieces: List[Piece] = []
     for blob in entry.blobs:
         if blob in stored:
             pieces.append(stored[blob])
             continue
-        before, after = encoded_around(blob, legacy and len(blob.shape) == 4)
+        before, after = encoded_around(blob, legacy and len(blob.shape) <= 4)
         pieces += message(generation.blobs, [before, blob, after])
     return pieces
 

@@ -214,9 +214,16 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "an old shape for any number of axes",
         CAFFEMODEL_WRITER,
-        "legacy and len(blob.shape) == 4",
+        "legacy and len(blob.shape) <= 4",
         "legacy",
-        TEST_WRITER + "::TestLegacyShapes::test_a_blob_of_fewer_axes_has_a_shape",
+        TEST_WRITER + "::TestLegacyShapes::test_a_blob_of_more_axes_has_a_shape",
+    ),
+    Mutant(
+        "both forms of shapes in one record",
+        CAFFEMODEL_WRITER,
+        "legacy and len(blob.shape) <= 4",
+        "legacy and len(blob.shape) == 4",
+        TEST_WRITER + "::TestLegacyShapes::test_a_blob_of_fewer_axes_is_in_the_form_of_the_others",
     ),
     Mutant(
         "bias_term stands twice",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Sequence
 
+import nets
 import numpy as np
 import pytest
 from nets import Fused, batch_norm, caffemodel, convolution, fuse, layer, model, numbers, scale, text
@@ -32,8 +33,7 @@ def fitted(target: str, before: Sequence[str], after: Sequence[str], **options: 
 def left(target: str, *layers: str) -> Sequence[str]:
     """Returns what the tool does not take of a net as it is."""
     return [
-        f"{each.demand} {each.layer and each.layer.name}"
-        for each in findings(model(text(*layers), None).net, find(target))
+        f"{each.demand} {each.layer and each.layer.name}" for each in findings(model(text(*layers), None), find(target))
     ]
 
 
@@ -154,8 +154,8 @@ def test_a_batch_norm_that_stays_uses_its_statistics_as_they_are() -> None:
     blobs = numbers(prototxt)
     blobs["b"][2] = np.array([4], np.float32)
     assert before == fuse(prototxt, blobs, target="sophgo", half_policy=None, keep=["b"], allow_bn=True).lines
-    done = adapted(model(prototxt, caffemodel(prototxt, blobs)).net, find("sophgo"), frozenset())
-    (changed,) = [each for each in done.net.layers if each.name == "b"]
+    done = adapted(model(prototxt, caffemodel(prototxt, blobs)), find("sophgo"), frozenset())
+    (changed,) = [each for each in done.model.net.layers if each.name == "b"]
     assert [1.0] == changed.blobs[2].array().tolist()
     assert (blobs["b"][0] / 4).tolist() == changed.blobs[0].array().tolist()
     assert changed.parameter.batch_norm_param.use_global_stats
@@ -166,7 +166,7 @@ def test_batch_statistics_and_a_factor_of_0_are_named() -> None:
     prototxt = text(*norms)
     blobs = numbers(prototxt)
     blobs["n"][2] = np.zeros(1, np.float32)
-    found = findings(model(prototxt, caffemodel(prototxt, blobs)).net, find("armnn"))
+    found = findings(model(prototxt, caffemodel(prototxt, blobs)), find("armnn"))
     assert ["says use_global_stats: false", "has a factor of 0"] == [
         each.what for each in found if each.demand == "statistics"
     ]
@@ -175,7 +175,7 @@ def test_batch_statistics_and_a_factor_of_0_are_named() -> None:
 def test_shared_statistics_stay_shared() -> None:
     shared = 'param { name: "m" } param { name: "v" } param { name: "f" }'
     norms = [layer(name, "BatchNorm", "x", name, shared) for name in ("b", "n")]
-    net = model(text(*norms), caffemodel(text(*norms), numbers(text(*norms)))).net
+    net = model(text(*norms), caffemodel(text(*norms), numbers(text(*norms))))
     assert () == adapted(net, find("sophgo"), frozenset()).changes
 
 
@@ -183,12 +183,53 @@ def test_fp16_weights_become_float32(tmp_path: Path) -> None:
     files = pair(tmp_path, CONVOLUTION)
     caffe_fuse.fuse(caffe_fuse.load(*files), blob_type="float16").save(str(tmp_path / "narrow"))
     narrow = caffe_fuse.load(tmp_path / "narrow.prototxt", tmp_path / "narrow.caffemodel")
-    assert "float32" in [each.demand for each in findings(narrow.net, find("mnn"))]
+    assert "float32" in [each.demand for each in findings(narrow, find("mnn"))]
     caffe_fuse.fuse(narrow, target="mnn").save(str(tmp_path / "wide"))
     wide = caffe_fuse.load(tmp_path / "wide.prototxt", tmp_path / "wide.caffemodel")
-    assert [] == list(findings(wide.net, find("mnn")))
+    assert [] == list(findings(wide, find("mnn")))
     with pytest.raises(caffe_fuse.InputError, match="MNN does not read fp16 weights"):
         caffe_fuse.fuse(narrow, target="mnn", blob_type="float16")
+
+
+def test_a_bias_is_a_scale_by_ones() -> None:
+    bias = layer("b", "Bias", "c", "b", "bias_param { axis: -3 }")
+    after = layer("b", "Scale", "c", "b", "scale_param { axis: -3 bias_term: true }")
+    blobs = {"b": [np.arange(4, dtype=np.float32)]}
+    assert ["bias b"] == left("rknn", layer("c", "ReLU", "x", "c"), bias)[1:]
+    fused = fitted("opencv", [layer("c", "ReLU", "x", "c"), bias], [layer("c", "ReLU", "x", "c"), after], blobs=blobs)
+    assert [[1, 1, 1, 1], [0, 1, 2, 3]] == [found.tolist() for found in fused.arrays["b"]]
+    assert nets.records(fused.weights)["b"].scale_param.bias_term
+
+
+def test_a_scale_alone_is_a_pointwise_convolution() -> None:
+    before = [layer("r", "ReLU", "x", "r"), scale("s", "r", "s")]
+    settings = "num_output: 4 bias_term: true kernel_size: 1 group: 4"
+    fused = fuse(text(*before), target="snpe", half_policy=None)
+    new = layer("s", "Convolution", "r", "s", f"convolution_param {{ {settings} }}")
+    assert ([before[0], new], ()) == (fused.lines, fused.violations())
+    assert [(4, 1, 1, 1), (4,)] == [found.shape for found in fused.arrays["s"]]
+    record = nets.records(fused.weights)["s"]
+    assert ("Convolution", 4) == (record.type, record.convolution_param.group)
+    after_norm = [layer("r", "ReLU", "x", "r"), batch_norm("b", "r", "b"), scale("s", "b", "s")]
+    assert after_norm == fuse(text(*after_norm), target="snpe", half_policy=None, keep=["b", "s"], allow_bn=True).lines
+    gate = layer("s", "Scale", "r", "s", "scale_param { axis: 0 num_axes: 1 }")
+    assert ["scale s"] == left("snpe", before[0], gate)
+    assert [before[0], gate] == fuse(text(before[0], gate), target="snpe", half_policy=None).lines
+
+
+def test_no_word_of_a_bias_that_a_scale_does_not_have() -> None:
+    before = [layer("r", "ReLU", "x", "r"), layer("s", "Scale", "r", "s", "scale_param { axis: 1 bias_term: false }")]
+    assert ["absent-bias s"] == left("armnn", *before)
+    fitted("armnn", before, [before[0], layer("s", "Scale", "r", "s", "scale_param { axis: 1 }")])
+
+
+def test_splits_go_where_the_tool_has_none() -> None:
+    split = layer("p", "Split", "c", "a b")
+    net = [CONVOLUTION, split, layer("r", "ReLU", "a", "r"), layer("t", "TanH", "b", "t")]
+    assert ["split p"] == [each for each in left("openvino", *net) if each.startswith("split")]
+    after = [CONVOLUTION, layer("r", "ReLU", "c", "r"), layer("t", "TanH", "c", "t")]
+    assert after == fuse(text(*net), target="openvino", half_policy=None).lines
+    assert net == fuse(text(*net), target="mnn", half_policy=None).lines
 
 
 def test_a_layer_in_place_on_an_input_writes_its_own_blob() -> None:
@@ -229,9 +270,15 @@ def test_layers_in_place_on_an_input_and_illegal_names() -> None:
 
 def test_input_layers_and_batches() -> None:
     inputs = 'layer { name: "i" type: "Input" top: "i" input_param { shape { dim: 2 dim: 3 } } }'
-    net = model((inputs + "\n").encode(), None).net
+    net = model((inputs + "\n").encode(), None)
     assert ["batch-1", "input-fields"] == [each.demand for each in findings(net, find("ncsdk"))]
-    assert ["input-layer"] == [each.demand for each in findings(model(text(CONVOLUTION), None).net, find("ncnn"))]
+    assert ["input-layer"] == [each.demand for each in findings(model(text(CONVOLUTION), None), find("ncnn"))]
+
+
+def test_layers_of_training_are_named() -> None:
+    data = 'layer { name: "d" type: "Data" top: "d" data_param { batch_size: 2 } }'
+    loss = layer("l", "SoftmaxWithLoss", "c c", "l")
+    assert ["deploy d", "deploy l"] == [each for each in left("opencv", data, CONVOLUTION, loss) if "deploy" in each]
 
 
 # The table

@@ -65,7 +65,7 @@ TOOLS = (
             "protobuf==3.20.1",
             "numpy<1.24",
         ),
-        "caffe",
+        "onnx",
         "fp16",
         # It pins an onnx that has no wheel.
         without=("caffe2onnx==2.0.1",),
@@ -163,11 +163,12 @@ def compared(expected: Mapping[str, np.ndarray], found: object) -> Result:
         return Result(None, found)
     assert isinstance(found, dict)
     worst = 0.0
-    rest = list(found.values())
+    rest = dict(found)
     for name, value in expected.items():
-        other = found.get(name, next((each for each in rest if each.size == value.size), None))
+        key = name if name in rest else next((each for each in rest if rest[each].size == value.size), None)
+        other = None if key is None else rest.pop(key)
         if other is None or other.size != value.size:
-            return Result(None, f"taken; output {name} has another size, {len(rest)} outputs in all")
+            return Result(None, f"taken; output {name} has another size, {len(found)} outputs in all")
         with np.errstate(all="ignore"):
             away = np.abs(other.reshape(value.shape).astype(np.float64) - value)
         largest = float(np.max(np.abs(value), initial=1e-30))
@@ -201,7 +202,7 @@ def tried(tool: Tool, python: Path, net: Net, folder: Path) -> List[str]:
     subprocess.run([*command, "--target", tool.target, "--force", "-q"], cwd=PROJECT, stderr=subprocess.DEVNULL)
     new = Net(net.name, folder / "net.prototxt", folder / "net.caffemodel")
     before, after = (compared(expected, ask(tool, python, each, inputs)) for each in (net, new))
-    left = findings(caffe_fuse.load(new.prototxt, new.weights).net, find(tool.target))
+    left = findings(caffe_fuse.load(new.prototxt, new.weights), find(tool.target))
     row = [tool.name, net.name, before.shown, after.shown, ", ".join(sorted({finding.demand for finding in left}))]
     if tool.half:
         row += [compared(expected, ask(tool, python, each, inputs, half=True)).shown for each in (net, new)]

@@ -89,7 +89,7 @@ class TestRoundTrip:
         blobs = nets.numbers(prototxt)
         result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), weights_format="hdf5")
         first = planned_bytes(result)
-        result = caffe_fuse.fuse(nets.model(rendered(result.model), first), weights_format="hdf5")
+        result = caffe_fuse.fuse(nets.model(rendered(result.model, result.options), first), weights_format="hdf5")
         assert () == result.facts.progress.rewrites
         assert first == planned_bytes(result)
 

@@ -232,9 +232,13 @@ class TestLegacyShapes:
         assert (blob.num, blob.channels, blob.height, blob.width) == (1, 1, 1, 2)
         assert not blob.HasField("shape")
 
-    def test_a_blob_of_fewer_axes_has_a_shape(self) -> None:
+    def test_a_blob_of_fewer_axes_is_in_the_form_of_the_others(self) -> None:
         blob = self.new_bias(self.LEGACY, self.LEGACY, shape=(2,))
-        assert (list(blob.shape.dim), blob.HasField("num")) == ([2], False)
+        assert (blob.num, blob.channels, blob.height, blob.width) == (1, 1, 1, 2)
+        assert not blob.HasField("shape")
+
+    def test_a_blob_of_more_axes_has_a_shape(self) -> None:
+        assert list(self.new_bias(self.LEGACY, self.LEGACY, shape=(1, 1, 1, 1, 2)).shape.dim) == [1, 1, 1, 1, 2]
 
     def test_a_blob_beside_blobs_with_shapes_has_a_shape(self) -> None:
         assert list(self.new_bias(PACKED, PACKED, shape=(1, 1, 1, 2)).shape.dim) == [1, 1, 1, 2]

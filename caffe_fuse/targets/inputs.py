@@ -1,0 +1,111 @@
+"""Demands on the inputs of the net: their form, their shapes, and the batch."""
+
+from __future__ import annotations
+
+from typing import AbstractSet, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from ..errors import InputError
+from ..generations import V2
+from ..half.sampling import Chance
+from ..net.graph import Layer, Net
+from ..net.model import Model
+from ..schema.messages import copy_of
+from .demand import COMPLAINS, REFUSES, UPGRADING, WRITING, Changed, Demand, Finding, each
+
+_NOISE = 2.0**-20  # relative to the largest value: sums of float32 numbers may take another order
+
+
+def _fields(model: Model) -> List[Finding]:
+    if not model.net.inputs or any(layer.generation != V2 for layer in model.net.layers):
+        return []
+    what = f"the net has `input` fields ({', '.join(model.net.inputs)}) and no Input layer"
+    return [Finding("input-layer", None, REFUSES, what, "caffe-fuse upgrade")]
+
+
+def input_layers(net: Net) -> List[Layer]:
+    return [layer for layer in net.layers if layer.kind == "Input"]
+
+
+def _layers(model: Model) -> List[Finding]:
+    return [Finding("input-fields", layer, REFUSES, "is an Input layer") for layer in input_layers(model.net)]
+
+
+def _without_shape(model: Model) -> List[Finding]:
+    return [
+        Finding("input-shape", layer, REFUSES, "does not say its shape", "--input-shape BLOB=1,3,224,224")
+        for layer in input_layers(model.net)
+        if not layer.parameter.input_param.shape
+    ]
+
+
+def _with_shape(net: Net, layer: Layer) -> Optional[Changed]:
+    shapes = [net.given_shapes.get(top) for top in layer.tops]
+    if layer.kind != "Input" or layer.parameter.input_param.shape or any(shape is None for shape in shapes):
+        return None
+    parameter = copy_of(layer.parameter)
+    for shape in shapes:
+        parameter.input_param.shape.add().dim.extend(shape or ())
+    return layer.rewritten(parameter, ()), "with the given shape"
+
+
+def _batches(model: Model) -> List[Finding]:
+    return [
+        Finding("batch-1", layer, COMPLAINS, f"has a batch of {shape[0]}", "write the batch 1 into the net")
+        for layer, shape in _large(model.net)
+    ]
+
+
+def _large(net: Net) -> List[Tuple[Layer, Tuple[Optional[int], ...]]]:
+    """The Input layers with another batch than 1, and their shapes."""
+    inputs = ((layer, net.shapes[net.tops(layer)[0]]) for layer in input_layers(net))
+    return [(layer, shape) for layer, shape in inputs if shape and shape[0] not in (1, None)]
+
+
+def _of_one(model: Model, kept: AbstractSet[str]) -> Dict[int, Changed]:
+    """The Input layers with a batch of 1, if each layer computes each item of the batch by itself."""
+    large = [layer for layer, _ in _large(model.net)]
+    batches = {dims.dim[0] for layer in large for dims in layer.parameter.input_param.shape}
+    if len(batches) != 1 or any(layer.name in kept or layer.generation != V2 for layer in large):
+        return {}
+    if not all(_is_by_item(model.net, layer, *batches) for layer in model.net.layers if layer.bottoms):
+        return {}
+    found: Dict[int, Changed] = {}
+    for layer in large:
+        parameter = copy_of(layer.parameter)
+        for dims in parameter.input_param.shape:
+            dims.dim[0] = 1
+        found[layer.index] = layer.rewritten(parameter, ()), "with a batch of 1"
+    return found
+
+
+def _is_by_item(net: Net, layer: Layer, batch: int) -> bool:
+    """Whether the layer computes of the first item of random bottoms what it computes of it among others."""
+    kind, shapes = layer.layer_type, [net.shapes[value] for value in net.bottoms(layer)]
+    if not layer.tops:
+        return True
+    if kind is None or kind.forward is None or any(shape is None or None in shape for shape in shapes):
+        return False
+    sizes = [tuple(dim or 0 for dim in shape or ()) for shape in shapes]
+    bottoms = [Chance(place).random(size).astype(np.float32) for place, size in enumerate(sizes)]
+    firsts = [bottom[:1] if size[:1] == (batch,) else bottom for bottom, size in zip(bottoms, sizes)]
+    blobs = [blob.array() for blob in layer.blobs]
+    try:
+        both = [kind.forward(layer.parameter, blobs, values) for values in (bottoms, firsts)]
+    except InputError:  # a Reshape that names the batch
+        return False
+    return all(_begins_with(of_all, of_first) for of_all, of_first in zip(*both))
+
+
+def _begins_with(values: np.ndarray, first: np.ndarray) -> bool:
+    if not values.ndim or values[:1].shape != first.shape:
+        return False
+    bound = _NOISE * float(np.max(np.abs(values), initial=0.0))
+    return bool(np.all(np.abs(values[:1] - first) <= bound))
+
+
+INPUT_LAYER = Demand("input-layer", "an Input layer, not `input` fields", _fields, by=UPGRADING)
+INPUT_FIELDS = Demand("input-fields", "`input` and `input_shape` fields, no Input layer", _layers, by=WRITING)
+INPUT_SHAPE = Demand("input-shape", "the shape of each input", _without_shape, each(_with_shape))
+BATCH_1 = Demand("batch-1", "a batch of 1", _batches, _of_one)
