@@ -11,7 +11,10 @@ FILES = "targets/files.py"
 LAYERS = "targets/layers.py"
 VALUES = "targets/values.py"
 TABLE = "targets/table.py"
+NAMES = "targets/names.py"
+INPUTS = "targets/inputs.py"
 TEST = "tests/targets/test_demands.py"
+TEST_FILES = "tests/targets/test_files_and_names.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
@@ -59,8 +62,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a field that changes the net removed",
         LAYERS,
-        "field.name not in _SILENT and not _is_default(field, value)",
-        "False",
+        "field.name in _SILENT or _is_default(field, value)",
+        "True",
         TEST + "::test_fields_that_choose_a_kernel_go_and_others_are_named",
     ),
     Mutant(
@@ -93,7 +96,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "a layer that stays reads an input where it read what was written in place",
-        VALUES,
+        NAMES,
         "        if layer.name in kept or layer.generation != V2:\n",
         "        if layer.generation != V2:\n",
         TEST + "::test_a_layer_in_place_on_an_input_writes_its_own_blob",
@@ -125,5 +128,124 @@ MUTANTS: Tuple[Mutant, ...] = (
         "    if name.lower() in names:\n",
         "    if name in names:\n",
         TEST + "::test_names_and_aliases_are_found_in_any_case_and_are_unique",
+    ),
+    Mutant(
+        "layers of other phases left in the text",
+        ADAPT,
+        "excluded=(), dropped=model.dropped + model.excluded",
+        "excluded=()",
+        TEST_FILES + "::test_layers_of_another_phase_go_with_their_weights",
+    ),
+    Mutant(
+        "one item of a batch where a layer mixes them",
+        INPUTS,
+        "    if not all(_is_by_item(model.net, layer, *batches) for layer in model.net.layers if layer.bottoms):\n",
+        "    if False:\n",
+        TEST_FILES + "::test_a_batch_stays_where_a_layer_mixes_its_items_or_may",
+    ),
+    Mutant(
+        "only the shapes of items compared, not their values",
+        INPUTS,
+        "    return bool(np.all(np.abs(values[:1] - first) <= bound))\n",
+        "    return True\n",
+        TEST_FILES + "::test_a_batch_stays_where_a_layer_mixes_its_items_or_may",
+    ),
+    Mutant(
+        "Input layers left where the tool wants fields",
+        "emit/text.py",
+        "        elif now in as_fields:\n",
+        "        elif False:\n",
+        TEST_FILES + "::test_input_layers_become_fields",
+    ),
+    Mutant(
+        "one shape for two inputs written once",
+        "emit/text.py",
+        "    for shape in shapes * (len(layer.tops) if len(shapes) == 1 else 1):\n",
+        "    for shape in shapes:\n",
+        TEST_FILES + "::test_input_layers_become_fields",
+    ),
+    Mutant(
+        "a given shape written over nothing",
+        INPUTS,
+        "        parameter.input_param.shape.add().dim.extend(shape or ())\n",
+        "        parameter.input_param.shape.add()\n",
+        TEST_FILES + "::test_a_shape_that_is_given_is_written",
+    ),
+    Mutant(
+        "a new name that another layer has",
+        NAMES,
+        "        while new in taken:\n",
+        "        while False:\n",
+        TEST_FILES + "::test_illegal_names_become_legal_in_both_files",
+    ),
+    Mutant(
+        "a record under the old name of its layer",
+        "emit/records.py",
+        "    names = (was.name, was.bottoms, was.tops) != (now.name, now.bottoms, now.tops)\n",
+        "    names = (was.bottoms, was.tops) != (now.bottoms, now.tops)\n",
+        TEST_FILES + "::test_a_layer_keeps_its_weights_under_its_new_name",
+    ),
+    Mutant(
+        "the record of a name that its layer has no more",
+        "emit/records.py",
+        "            or (record.name in left and record.index not in left[record.name])\n",
+        "",
+        TEST_FILES + "::test_of_two_layers_with_one_name_that_with_weights_keeps_it",
+    ),
+    Mutant(
+        "renamed blobs not compared",
+        "judging/compare.py",
+        "    names = {name: renamed.get(name, name) for name in made}\n",
+        "    names = {name: name for name in made}\n",
+        TEST_FILES + "::test_a_layer_in_place_on_an_input_is_compared_under_its_new_name",
+    ),
+    Mutant(
+        "a Bias as a Scale by nothing",
+        LAYERS,
+        "    ones = ArrayBlob(np.ones(layer.blobs[0].shape, np.float32))\n",
+        "    ones = ArrayBlob(np.zeros(layer.blobs[0].shape, np.float32))\n",
+        TEST + "::test_a_bias_is_a_scale_by_ones",
+    ),
+    Mutant(
+        "a Scale of the batch as a Convolution",
+        LAYERS,
+        "    if not is_of_channels or settings.axis not in (1, -3) or",
+        "    if not is_of_channels or",
+        TEST + "::test_a_scale_alone_is_a_pointwise_convolution",
+    ),
+    Mutant(
+        "the Scale after a BatchNorm parted from it",
+        LAYERS,
+        "    return source is not None and source.is_batch_norm\n",
+        "    return False\n",
+        TEST + "::test_a_scale_alone_is_a_pointwise_convolution",
+    ),
+    Mutant(
+        "a record of another type with the fields of the old one",
+        "emit/records.py",
+        "        parameters=_parameters(now, (*_NAMED, *_CONDITIONS)) if retyped else None,\n",
+        "        parameters=None,\n",
+        TEST + "::test_a_scale_alone_is_a_pointwise_convolution",
+    ),
+    Mutant(
+        "the bias of a Scale left out",
+        VALUES,
+        '    return bool(settings.HasField("bias_term")) and not settings.bias_term\n',
+        '    return bool(settings.HasField("bias_term"))\n',
+        TEST + "::test_no_word_of_a_bias_that_a_scale_does_not_have",
+    ),
+    Mutant(
+        "Splits left where the tool has none",
+        "folding/options.py",
+        "        simplify or (target is not None and SPLIT in target.demands),\n",
+        "        simplify,\n",
+        TEST + "::test_splits_go_where_the_tool_has_none",
+    ),
+    Mutant(
+        "a proof on images that do not fit the weights",
+        ADAPT,
+        "prod(dim or 0 for dim in dims) == blob.count",
+        "True",
+        TEST + "::test_a_matrix_that_reads_images_is_proved_on_images_of_their_size",
     ),
 )

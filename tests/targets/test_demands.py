@@ -142,6 +142,12 @@ def test_bias_terms_are_written_out() -> None:
     assert [("c", "bias_term: true"), ("s", "bias_term: false")] == [(each.layer.name, each.what) for each in changes]
 
 
+def test_a_matrix_that_reads_images_is_proved_on_images_of_their_size() -> None:
+    before = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 }")
+    after = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 bias_term: true }")
+    assert [after] == fuse(text(before, shape=(1, 2, 12, 12)), target="tensorrt", half_policy=None).lines
+
+
 def test_a_scale_gets_a_bias_of_zeros() -> None:
     before = [layer("r", "ReLU", "x", "r"), layer("s", "Scale", "r", "s")]
     fused = fitted("vitis", before, [before[0], layer("s", "Scale", "r", "s", "scale_param { bias_term: true }")])
@@ -212,9 +218,9 @@ def test_a_scale_alone_is_a_pointwise_convolution() -> None:
     assert ("Convolution", 4) == (record.type, record.convolution_param.group)
     after_norm = [layer("r", "ReLU", "x", "r"), batch_norm("b", "r", "b"), scale("s", "b", "s")]
     assert after_norm == fuse(text(*after_norm), target="snpe", half_policy=None, keep=["b", "s"], allow_bn=True).lines
-    gate = layer("s", "Scale", "r", "s", "scale_param { axis: 0 num_axes: 1 }")
+    gate = layer("s", "Scale", "r", "s", "scale_param { axis: 0 }")
+    assert [before[0], gate] == fuse(text(before[0], gate, shape=(4, 4, 5, 6)), target="snpe", half_policy=None).lines
     assert ["scale s"] == left("snpe", before[0], gate)
-    assert [before[0], gate] == fuse(text(before[0], gate), target="snpe", half_policy=None).lines
 
 
 def test_no_word_of_a_bias_that_a_scale_does_not_have() -> None:

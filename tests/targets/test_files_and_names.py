@@ -131,6 +131,17 @@ def test_illegal_names_become_legal_in_both_files() -> None:
     assert () == verification.problems
 
 
+def test_a_layer_keeps_its_weights_under_its_new_name() -> None:
+    """Nothing else of it changes, so that its record could have stayed."""
+    net = text(convolution("_c", settings="bias_term: true"))
+    fused = fuse(net, target="rknn1", half_policy=None)
+    before = numbers(net)["_c"]
+    assert ({"x_c"}, [each.tolist() for each in before]) == (
+        set(fused.arrays),
+        [each.tolist() for each in fused.arrays["x_c"]],
+    )
+
+
 def test_layers_that_keep_names_keep_their_names() -> None:
     net = text(convolution("_c"), layer("r", "ReLU", "c", "r"))
     assert changed(net, "rknn1", keep=["_c"]) == net.decode().splitlines()
