@@ -87,13 +87,16 @@ def _blob_names(rule: _Rule, net: Net, kept: AbstractSet[str]) -> Dict[str, str]
     """The new names of blobs. Those of `input` fields stay, and those of layers that stay as they are."""
     if not rule.blobs:
         return {}
-    fixed = set(net.inputs)
-    for layer in net.layers:
-        if layer.name in kept or layer.generation != V2:
-            fixed.update(layer.bottoms, layer.tops)
+    fixed = {*net.inputs, *_blobs_that_stay(net, kept)}
     taken = set(net.blob_names)
     illegal = (name for name in net.blob_names if not rule.legal.fullmatch(name) and name not in fixed)
     return {name: rule.made_legal(name, taken) for name in illegal}
+
+
+def _blobs_that_stay(net: Net, kept: AbstractSet[str]) -> Set[str]:
+    """What layers that stay as they are read and write."""
+    stay = [layer for layer in net.layers if layer.name in kept or layer.generation != V2]
+    return {blob for layer in stay for blob in (*layer.bottoms, *layer.tops)}
 
 
 def _in_place_on_inputs(model: Model) -> List[Finding]:
@@ -127,10 +130,7 @@ def _own_blobs(model: Model, kept: AbstractSet[str]) -> Dict[str, str]:
 
     Not where that is an output, or a layer that stays as it is reads or writes it.
     """
-    fixed = {value.blob for value in model.net.outputs}
-    for layer in model.net.layers:
-        if layer.name in kept or layer.generation != V2:
-            fixed.update(layer.bottoms, layer.tops)
+    fixed = {value.blob for value in model.net.outputs} | _blobs_that_stay(model.net, kept)
     found: Dict[str, str] = {}
     for finding in _in_place_on_inputs(model):
         assert finding.layer is not None

@@ -16,6 +16,8 @@ TEST_MESSAGE_EDITS = "tests/emit/test_message_edits.py"
 TEST_BATCH_NORM = "tests/layers/test_batch_norm.py"
 TEST_FOLD = "tests/passes/test_fold.py"
 
+TEST_TARGET_FILES = "tests/targets/test_files_and_names.py"
+TEST_DEMANDS = "tests/targets/test_demands.py"
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "layers of another phase never dropped",
@@ -114,5 +116,40 @@ MUTANTS: Tuple[Mutant, ...] = (
         '.replace("\\n", "\\\\n")',
         "",
         TEST_EMIT + "::test_names_are_escaped_as_the_text_wants_it",
+    ),
+    Mutant(
+        "Input layers left where the tool wants fields",
+        "emit/text.py",
+        "        elif now in as_fields:\n",
+        "        elif False:\n",
+        TEST_TARGET_FILES + "::test_input_layers_become_fields",
+    ),
+    Mutant(
+        "one shape for two inputs written once",
+        "emit/text.py",
+        "    for shape in shapes * (len(layer.tops) if len(shapes) == 1 else 1):\n",
+        "    for shape in shapes:\n",
+        TEST_TARGET_FILES + "::test_input_layers_become_fields",
+    ),
+    Mutant(
+        "a record under the old name of its layer",
+        "emit/records.py",
+        "    names = (was.name, was.bottoms, was.tops) != (now.name, now.bottoms, now.tops)\n",
+        "    names = (was.bottoms, was.tops) != (now.bottoms, now.tops)\n",
+        TEST_TARGET_FILES + "::test_a_layer_keeps_its_weights_under_its_new_name",
+    ),
+    Mutant(
+        "the record of a name that its layer has no more",
+        "emit/records.py",
+        "            or (record.name in left and record.index not in left[record.name])\n",
+        "",
+        TEST_TARGET_FILES + "::test_of_two_layers_with_one_name_that_with_weights_keeps_it",
+    ),
+    Mutant(
+        "a record of another type with the fields of the old one",
+        "emit/records.py",
+        "        parameters=_parameters(now, (*_NAMED, *_CONDITIONS)) if retyped else None,\n",
+        "        parameters=None,\n",
+        TEST_DEMANDS + "::test_a_scale_alone_is_a_pointwise_convolution",
     ),
 )

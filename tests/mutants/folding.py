@@ -13,6 +13,7 @@ RESULT = "folding/result.py"
 TEST_NOISE = "tests/judging/test_noise.py"
 TEST_RESCALE = "tests/rescale/test_rescale.py"
 
+TEST_DEMANDS = "tests/targets/test_demands.py"
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the gain of a fold is signed",
@@ -83,5 +84,12 @@ MUTANTS: Tuple[Mutant, ...] = (
         "[] if options.allow_bn else verdict.remaining(",
         "[] if not options.strict else verdict.remaining(",
         "tests/judging/test_verdict.py",
+    ),
+    Mutant(
+        "Splits left where the tool has none",
+        "folding/options.py",
+        "        simplify or (target is not None and SPLIT in target.demands),\n",
+        "        simplify,\n",
+        TEST_DEMANDS + "::test_splits_go_where_the_tool_has_none",
     ),
 )

@@ -21,6 +21,7 @@ TEST_DETECTIONS = "tests/judging/test_detections.py"
 TEST_NOISE = "tests/judging/test_noise.py"
 TEST_VERDICT = "tests/judging/test_verdict.py"
 
+TEST_TARGET_FILES = "tests/targets/test_files_and_names.py"
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "any row of numbers is a row of classes",
@@ -245,5 +246,12 @@ MUTANTS: Tuple[Mutant, ...] = (
         "tuple(range(1, values.ndim - axis))",
         "()",
         TEST_COMPARISON + "::test_a_repaired_net_is_compared_by_its_report",
+    ),
+    Mutant(
+        "renamed blobs not compared",
+        "judging/compare.py",
+        "    names = {name: renamed.get(name, name) for name in made}\n",
+        "    names = {name: name for name in made}\n",
+        TEST_TARGET_FILES + "::test_a_layer_in_place_on_an_input_is_compared_under_its_new_name",
     ),
 )
