@@ -18,6 +18,7 @@ from caffe_fuse.cli import process as cli
 from caffe_fuse.folding.diagnosis import STATES, Channel
 from caffe_fuse.half.targets import POLICIES, TARGETS
 from caffe_fuse.layers.batch_norm import DIALECTS
+from caffe_fuse.targets import TARGETS as ROWS
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
@@ -122,6 +123,19 @@ def test_every_half_policy_is_documented_as_it_is() -> None:
     assert {name: (each.rounding, each.overflow, each.subnormals) for name, each in policies.items()} == found
     assert {name: target.source for name, target in TARGETS.items()} == {
         name: source for name, *_, source in rows if name in TARGETS
+    }
+
+
+def test_every_demand_of_a_target_is_documented_with_what_becomes_of_it() -> None:
+    demands = {demand.name: demand for target in ROWS.values() for demand in target.demands}
+    rows = dict(
+        re.findall(
+            r"^\| `([\w-]+)` \| [^|]+ \| ([^|]+) \|$", COMMAND.split("\n## Targets")[1].split("\n## ")[0], re.MULTILINE
+        )
+    )
+    assert set(demands) == set(rows)
+    assert {name for name, demand in demands.items() if not demand.is_met} == {
+        name for name, words in rows.items() if words in ("names them", "names it")
     }
 
 

@@ -217,7 +217,7 @@ def test_a_scale_alone_is_a_pointwise_convolution() -> None:
     record = nets.records(fused.weights)["s"]
     assert ("Convolution", 4) == (record.type, record.convolution_param.group)
     after_norm = [layer("r", "ReLU", "x", "r"), batch_norm("b", "r", "b"), scale("s", "b", "s")]
-    assert after_norm == fuse(text(*after_norm), target="snpe", half_policy=None, keep=["b", "s"], allow_bn=True).lines
+    assert after_norm == fuse(text(*after_norm), target="snpe", half_policy=None, keep=["b"], allow_bn=True).lines
     gate = layer("s", "Scale", "r", "s", "scale_param { axis: 0 }")
     assert [before[0], gate] == fuse(text(before[0], gate, shape=(4, 4, 5, 6)), target="snpe", half_policy=None).lines
     assert ["scale s"] == left("snpe", before[0], gate)
@@ -227,6 +227,8 @@ def test_no_word_of_a_bias_that_a_scale_does_not_have() -> None:
     before = [layer("r", "ReLU", "x", "r"), layer("s", "Scale", "r", "s", "scale_param { axis: 1 bias_term: false }")]
     assert ["absent-bias s"] == left("armnn", *before)
     fitted("armnn", before, [before[0], layer("s", "Scale", "r", "s", "scale_param { axis: 1 }")])
+    biased = [before[0], scale("s", "r", "s")]
+    fitted("armnn", biased, biased)
 
 
 def test_splits_go_where_the_tool_has_none() -> None:
