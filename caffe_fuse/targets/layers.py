@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, FrozenSet, List, Optional, Tuple
+from typing import Any, FrozenSet, Iterable, List, Optional, Tuple
 
 import numpy as np
 
@@ -27,17 +27,19 @@ _OF_FORKS = {
 _BVLC_ENGINES = ("DEFAULT", "CAFFE", "CUDNN")
 
 
-def known_types(*extra: str) -> Demand:
-    """The types of BVLC Caffe, and these."""
+def known_types(*extra: str, missing: Iterable[str] = ()) -> Demand:
+    """The types of BVLC Caffe without the missing ones, and these."""
+    less = f" without {', '.join(sorted(missing))}" if missing else ""
     more = f", and {', '.join(sorted(extra))}" if extra else ""
-    return Demand("types", f"the layer types of BVLC Caffe{more}", partial(_unknown_types, frozenset(extra)))
+    known = partial(_unknown_types, frozenset(extra), frozenset(missing))
+    return Demand("types", f"the layer types of BVLC Caffe{less}{more}", known)
 
 
-def _unknown_types(extra: FrozenSet[str], net: Net) -> List[Finding]:
+def _unknown_types(extra: FrozenSet[str], missing: FrozenSet[str], net: Net) -> List[Finding]:
     found: List[Finding] = []
     for layer in net.layers:
         kind = layer.layer_type
-        is_known = kind is not None and not kind.foreign and kind.name == layer.type
+        is_known = kind is not None and not kind.foreign and kind.name == layer.type and kind.name not in missing
         if not is_known and layer.type not in extra and not _is_rewritten(layer):
             found.append(Finding("types", layer, REFUSES, f"has the type {layer.type}, which the tool does not know"))
     return found

@@ -165,8 +165,29 @@ def _illegal_names(legal: Any, net: Net) -> List[Finding]:
     ]
 
 
+def _names_for_paddle(net: Net) -> List[Finding]:
+    """X2Paddle writes / and - as _, and capitals small, except where it returns the output of a layer."""
+    found: List[Finding] = []
+    first: Dict[str, str] = {}
+    outputs = set(net.outputs)
+    for layer in net.layers:
+        name = re.sub("[/-]", "_", layer.name).lower()
+        what = ""
+        if name in first:
+            what = f"has the name {layer.name!r}, which the tool writes like {first[name]!r}"
+        elif layer.name != layer.name.lower() and outputs & set(net.tops(layer)):
+            what = f"is an output and has the name {layer.name!r}, with capitals"
+        if what:
+            found.append(Finding("names", layer, REFUSES, what, "rename it in both files"))
+        first.setdefault(name, layer.name)
+    return found
+
+
 EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias, each(_with_explicit_bias))
 SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, each(_with_bias))
 STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, each(_with_statistics))
 NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_their_own_blobs)
 SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)
+LOWER_NAMES = Demand(
+    "names", "layer names that differ in more than case and / - _, those of outputs without capitals", _names_for_paddle
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Sequence
+from typing import AbstractSet, Any, Sequence
 
 import numpy as np
 import pytest
@@ -227,6 +227,22 @@ def test_layers_in_place_on_an_input_and_illegal_names() -> None:
     assert ["names _c"] == [each for each in left("rknn1", convolution("_c", top="c")) if "input" not in each]
 
 
+def test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs() -> None:
+    inside = [convolution("Conv/1", top="c"), layer("a-r", "ReLU", "c", "c")]
+    named = [*inside, layer("a/R", "ReLU", "c", "c"), layer("Prob", "Softmax", "c", "p")]
+    assert ["input-layer None", "names a/R", "names Prob"] == left("x2paddle", *named)
+    assert ["input-layer None"] == left("x2paddle", *inside)
+
+
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [("ELU", {"x2paddle", "sophgo", "tvm"}), ("Silence", {"x2paddle", "tvm"}), ("AbsVal", {"tvm"}), ("TanH", set())],
+)
+def test_converters_do_not_have_every_type_of_caffe(kind: str, without: AbstractSet[str]) -> None:
+    net = [CONVOLUTION, layer("t", kind, "c", "t")]
+    assert without == {name for name in ("x2paddle", "sophgo", "tvm", "mnn") if "types t" in left(name, *net)}
+
+
 def test_input_layers_and_batches() -> None:
     inputs = 'layer { name: "i" type: "Input" top: "i" input_param { shape { dim: 2 dim: 3 } } }'
     net = model((inputs + "\n").encode(), None).net
@@ -248,7 +264,7 @@ def test_names_and_aliases_are_found_in_any_case_and_are_unique() -> None:
 
 def test_each_row_has_what_it_needs() -> None:
     wanted = "caffe opencv mnn ncnn openvino rknn tensorrt x2paddle ascend nnie ncsdk snpe armnn sophgo tengine vitis"
-    assert {find(name).name for name in [*wanted.split(), "horizon"]} <= set(TARGETS)
+    assert {find(name).name for name in [*wanted.split(), "horizon", "tvm"]} <= set(TARGETS)
     for target in TARGETS.values():
         assert target.policy in POLICIES
         assert target.source
