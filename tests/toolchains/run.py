@@ -56,6 +56,27 @@ TOOLS = (
     # Computes in half precision only.
     Tool("rknn", "3.10", ("rknn-toolkit2==2.3.2", "onnx==1.16.1"), "rknn"),
     Tool(
+        "x2paddle",
+        "3.9",
+        ("x2paddle==1.6.0", "paddlepaddle==2.6.2", "protobuf==3.20.3", "numpy<2", "requests", "six"),
+        "x2paddle",
+    ),
+    Tool(
+        "sophgo",
+        "3.10",
+        # It imports torch for a single function, which all versions have.
+        ("tpu_mlir[caffe,onnx]==1.30.2", "torch==1.12.1", "psutil"),
+        "sophgo",
+        "fp16",
+    ),
+    Tool(
+        "tvm",
+        "3.8",
+        ("hhb-tvm==3.2.3", "kendryte-caffe==1.0.0.20210829", "protobuf==3.20.3", "tflite", "tqdm"),
+        "tvm",
+        "fp16",
+    ),
+    Tool(
         "onnx",
         "3.8",
         (
