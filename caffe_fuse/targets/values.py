@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import partial
 from typing import AbstractSet, Any, Dict, List, Optional, Tuple
 
@@ -171,15 +172,37 @@ def _names_for_paddle(net: Net) -> List[Finding]:
     first: Dict[str, str] = {}
     outputs = set(net.outputs)
     for layer in net.layers:
-        name = re.sub("[/-]", "_", layer.name).lower()
-        what = ""
+        name = _for_paddle(layer.name)
         if name in first:
             what = f"has the name {layer.name!r}, which the tool writes like {first[name]!r}"
+            found.append(Finding("names", layer, REFUSES, what, "rename it in both files"))
         elif layer.name != layer.name.lower() and outputs & set(net.tops(layer)):
             what = f"is an output and has the name {layer.name!r}, with capitals"
-        if what:
             found.append(Finding("names", layer, REFUSES, what, "rename it in both files"))
         first.setdefault(name, layer.name)
+    return found
+
+
+def _for_paddle(name: str) -> str:
+    return re.sub("[/-]", "_", name).lower()
+
+
+def _renamed_for_paddle(net: Net, kept: AbstractSet[str]) -> Dict[int, Changed]:
+    taken = Counter(_for_paddle(layer.name) for layer in net.layers)
+    found: Dict[int, Changed] = {}
+    for finding in _names_for_paddle(net):
+        layer = finding.layer
+        assert layer is not None
+        if layer.name in kept or layer.generation != V2:
+            continue
+        name = _for_paddle(layer.name)
+        taken[name] -= 1
+        while taken[name]:
+            name += "_"
+        taken[name] += 1
+        parameter = copy_of(layer.parameter)
+        parameter.name = name
+        found[layer.index] = layer.rewritten(parameter, layer.blobs), f"the name is {name}"
     return found
 
 
@@ -189,5 +212,8 @@ STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _o
 NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_their_own_blobs)
 SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)
 LOWER_NAMES = Demand(
-    "names", "layer names that differ in more than case and / - _, those of outputs without capitals", _names_for_paddle
+    "names",
+    "layer names that differ in more than case and / - _, those of outputs without capitals",
+    _names_for_paddle,
+    _renamed_for_paddle,
 )

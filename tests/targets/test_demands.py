@@ -232,6 +232,13 @@ def test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs() -> None:
     named = [*inside, layer("a/R", "ReLU", "c", "c"), layer("Prob", "Softmax", "c", "p")]
     assert ["input-layer None", "names a/R", "names Prob"] == left("x2paddle", *named)
     assert ["input-layer None"] == left("x2paddle", *inside)
+    renamed = [layer("a_r_", "ReLU", "c", "c"), layer("prob", "Softmax", "c", "p")]
+    fused = fitted("x2paddle", named, [*inside, *renamed])
+    assert ["Conv/1"] == list(fused.arrays)
+    output = convolution("C", top="c")
+    fused = fitted("x2paddle", [output], [convolution("c", top="c")])
+    assert ["c"] == list(fused.arrays)
+    fitted("x2paddle", [output], [output], keep=["C"])
 
 
 @pytest.mark.parametrize(
