@@ -32,6 +32,7 @@ from caffe_fuse.targets import find, findings  # noqa: E402
 VENVS = PROJECT / ".toolchains"
 WORKERS = Path(__file__).with_name("workers")
 SHARED = PROJECT.parent / "shared" / "models"
+_TELLING = r"check failed|no field|\berror\b(?! information)|\w+error: (?!traceback)"
 
 
 class Tool(NamedTuple):
@@ -172,7 +173,7 @@ def ask(tool: Tool, python: Path, net: Net, inputs: Mapping[str, np.ndarray], ha
         )
         if not found.exists():
             lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
-            telling = [line for line in lines if re.search(r"check failed|no field|error\b", line, re.IGNORECASE)]
+            telling = [line for line in lines if re.search(_TELLING, line, re.IGNORECASE)]
             found_words = telling[:1] or lines[-1:] or [f"status {done.returncode}"]
             return re.sub(r"^\S+ \S+ +\d+ ([\w.]+:\d+\])", r"\1", found_words[0].strip())[:160]
         with np.load(found) as arrays:
