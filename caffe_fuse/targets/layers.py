@@ -8,9 +8,11 @@ from typing import Any, FrozenSet, Iterable, List, Optional, Tuple
 import numpy as np
 
 from ..blobs.blob import ArrayBlob
+from ..layers.pooling import pooling_windows
+from ..layers.window import Window
 from ..net.graph import Layer, Net
 from ..schema.messages import copy_of, foreign_fields
-from .demand import REFUSES, Demand, Finding, each
+from .demand import REFUSES, WRONG, Demand, Finding, each
 
 # Fields that choose a kernel, a type or a memory: docs/command.md lists their sources.
 _SILENT = frozenset(
@@ -182,7 +184,29 @@ def _upsamples(net: Net) -> List[Finding]:
     ]
 
 
+def _overhanging(net: Net) -> List[Finding]:
+    """Caffe divides by the part of a window that is in the padded image (pooling_layer.cpp:184)."""
+    found: List[Finding] = []
+    for layer in net.layers:
+        settings = layer.parameter.pooling_param
+        if layer.kind != "Pooling" or settings.pool != settings.AVE or settings.global_pooling:
+            continue
+        bottom, top = (net.shapes[values[0]] for values in (net.bottoms(layer), net.tops(layer)))
+        if bottom is None or top is None or len(bottom) != 4 or None in (*bottom, *top):
+            continue
+        slid = zip(pooling_windows(layer.parameter, bottom[2:]), bottom[2:], top[2:])
+        if any(_hangs_over(window, size or 0, steps or 0) for window, size, steps in slid):
+            what = "is a mean of windows that reach beyond the padding, whose size the tool takes to be whole"
+            found.append(Finding("whole-windows", layer, WRONG, what))
+    return found
+
+
+def _hangs_over(window: Window, size: int, steps: int) -> bool:
+    return (steps - 1) * window.stride + window.kernel > window.before + size + window.after
+
+
 DEPTHWISE = Demand(
     "depthwise", "Convolution with groups, no type of its own for it", _depthwise_types, each(_plain_convolution)
 )
 UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, each(_repeated))
+WHOLE_WINDOWS = Demand("whole-windows", "AVE Pooling only of windows within the padded image", _overhanging)

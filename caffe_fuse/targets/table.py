@@ -10,7 +10,7 @@ from ..half.targets import policy_of
 from ..schema.spelling import hint, nearest
 from .demand import Target
 from .files import BATCH_1, FLOAT32, INPUT_FIELDS, INPUT_LAYER, UPGRADED
-from .layers import DEPTHWISE, UPSAMPLE, known_fields, known_types
+from .layers import DEPTHWISE, UPSAMPLE, WHOLE_WINDOWS, known_fields, known_types
 from .values import EXPLICIT_BIAS, LOWER_NAMES, NOT_IN_PLACE, SCALE_BIAS, SCALE_BLOBS, STATISTICS, legal_names
 
 # What SSD's Caffe has more than BVLC's, and most converters read.
@@ -171,7 +171,10 @@ TARGETS: Dict[str, Target] = {
             "Sophgo's TPU-MLIR",
             "ieee",
             "tpu_mlir 1.30.2",
-            (*_PLAIN, STATISTICS, known_types(*_SSD_TYPES, missing=_NOT_TPU_MLIR), known_fields(*_SSD_FIELDS)),
+            (
+                *(*_PLAIN, STATISTICS, WHOLE_WINDOWS),
+                *(known_types(*_SSD_TYPES, missing=_NOT_TPU_MLIR), known_fields(*_SSD_FIELDS)),
+            ),
             "CaffeConverter.py; 24 nets",
             ("tpu-mlir", "tpu_mlir", "bitmain", "cvitek"),
             measured=True,

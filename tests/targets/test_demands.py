@@ -126,6 +126,21 @@ def test_a_scale_by_another_blob() -> None:
     assert ["scale-blobs s"] == left("mnn", CONVOLUTION, *gate)
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("pool: AVE kernel_size: 2 stride: 2", True),  # 3 x 4 to 2 x 2
+        ("pool: AVE kernel_h: 3 kernel_w: 2 stride: 2", False),
+        ("pool: AVE kernel_size: 3 stride_h: 1 stride_w: 3 pad_h: 1 pad_w: 1", False),
+        ("pool: MAX kernel_size: 2 stride: 2", False),
+        ("pool: AVE global_pooling: true", False),
+    ],
+)
+def test_a_mean_of_windows_beyond_the_edge(settings: str, named: bool) -> None:
+    pooling = layer("p", "Pooling", "c", "p", f"pooling_param {{ {settings} }}")
+    assert ["whole-windows p"] * named == left("sophgo", CONVOLUTION, pooling)
+
+
 def test_bias_terms_are_written_out() -> None:
     before = [convolution(), layer("r", "ReLU", "c", "r"), layer("s", "Scale", "r", "s")]
     fused = fitted(
