@@ -93,7 +93,7 @@ def _changed(model: Model, weights: WeightFile) -> List[Tuple[Layer, Layer]]:
 
 
 def _differs(was: Layer, now: Layer) -> bool:
-    """Whether its blobs are others, or only their names around it, which a layer without a record does not need."""
+    """Whether its blobs are others, or only its name and those around it; without a record it does not need these."""
     names = (was.name, was.bottoms, was.tops) != (now.name, now.bottoms, now.tops)
     return now.blobs != was.blobs or (names and now.record is not None)
 

@@ -50,7 +50,7 @@ def _pooling_shapes(parameter: Any, bottoms: Shapes, _blobs: BlobShapes) -> Shap
     if settings.global_pooling:
         pooled: Dims = (1,) * len(space)
     else:
-        pooled = _pooled_sizes(_pooling_windows(parameter, space), space, _rounds_up(settings))
+        pooled = _pooled_sizes(pooling_windows(parameter, space), space, _rounds_up(settings))
     return [(*bottom[:2], *pooled)] * len(parameter.top)
 
 
@@ -68,7 +68,7 @@ def _steps(x: Array, slid: Sequence[Window], round_up: bool) -> Tuple[int, ...]:
     return sizes(_pooled_sizes(slid, x.shape[2:], round_up))
 
 
-def _pooling_windows(parameter: Any, space: Dims) -> Tuple[Window, ...]:
+def pooling_windows(parameter: Any, space: Dims) -> Tuple[Window, ...]:
     """kernel_size takes precedence over kernel_h and kernel_w, pad_h over pad (Caffe: pooling_layer.cpp)."""
     settings, rank = parameter.pooling_param, len(space)
     kernel = along_each("kernel_size", settings.kernel_size or (settings.kernel_h, settings.kernel_w), rank)
@@ -122,7 +122,7 @@ def _pooling_forward(parameter: Any, _blobs: Arrays, bottoms: Arrays) -> List[Ar
     if settings.global_pooling:
         slid: Tuple[Window, ...] = tuple(Window(length, 0, 0, 1) for length in x.shape[2:])
     else:
-        slid = _pooling_windows(parameter, x.shape[2:])
+        slid = pooling_windows(parameter, x.shape[2:])
     round_up = _rounds_up(settings)
     if settings.pool == settings.AVE:
         return [average(x, slid, round_up)] * len(parameter.top)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
-from typing import AbstractSet, Dict, List, NamedTuple, Set
+from typing import AbstractSet, Callable, Dict, List, NamedTuple, Set
 
 from ..generations import V2
 from ..net.graph import Layer, Net
@@ -14,27 +14,39 @@ from .demand import REFUSES, Changed, Demand, Finding
 
 
 class _Rule(NamedTuple):
-    """legal: of a whole name. filler: for each character that is not legal. blobs: whether it is for blobs as well."""
+    """legal: of a whole name. filler: for each character that is not legal. blobs: whether it is for blobs as well.
+
+    written: how the tool writes a name, so that others become the same. outputs: of the layer of an output.
+    """
 
     legal: re.Pattern[str]
-    filler: str
-    blobs: bool
+    filler: str = "_"
+    blobs: bool = False
+    written: Callable[[str], str] = str
+    outputs: re.Pattern[str] = re.compile("(?s:.)*")
 
     def made_legal(self, name: str, taken: Set[str]) -> str:
-        """A legal name that is not taken, and is then."""
-        letters = (letter if self.legal.fullmatch("x" + letter) else self.filler for letter in name)
+        """A legal name that is not taken, and is then. taken: names as the tool writes them."""
+        letters = (letter if self.legal.fullmatch("x" + letter) else self.filler for letter in self.written(name))
         new = "".join(letters)
         new = new if self.legal.fullmatch(new) else "x" + new
-        while new in taken:
+        while self.written(new) in taken:
             new += self.filler
-        taken.add(new)
+        taken.add(self.written(new))
         return new
 
 
-def legal_names(pattern: str, what: str, *, filler: str = "_", blobs: bool = False) -> Demand:
-    """Names that match the pattern, each of one layer only. filler: a legal character; "x" may begin a name, too."""
-    rule = _Rule(re.compile(pattern), filler, blobs)
+def legal_names(pattern: str, what: str, *, blobs: bool = False) -> Demand:
+    """Names that match the pattern, each of one layer only; "_" is legal, and "x" may begin a name."""
+    return _names(_Rule(re.compile(pattern), blobs=blobs), what)
+
+
+def _names(rule: _Rule, what: str) -> Demand:
     return Demand("names", what, partial(_illegal, rule), partial(_renamed, rule))
+
+
+def _for_paddle(name: str) -> str:
+    return re.sub("[/-]", "_", name).lower()
 
 
 def _illegal(rule: _Rule, model: Model) -> List[Finding]:
@@ -42,10 +54,9 @@ def _illegal(rule: _Rule, model: Model) -> List[Finding]:
     found: List[Finding] = []
     for layer in model.net.layers:
         illegal = [top for top in layer.tops if top in blobs]
-        if layer.index in names and rule.legal.fullmatch(layer.name):
-            found.append(Finding("names", layer, REFUSES, "has the name of another layer"))
-        elif layer.index in names:
-            found.append(Finding("names", layer, REFUSES, f"has the name {layer.name!r}"))
+        if layer.index in names:
+            what = f"has the name {layer.name!r}, which is not legal there or is that of another layer"
+            found.append(Finding("names", layer, REFUSES, what))
         elif illegal:
             found.append(Finding("names", layer, REFUSES, f"writes a blob with the name {illegal[0]!r}"))
     return found
@@ -74,13 +85,18 @@ def _layer_names(rule: _Rule, net: Net) -> Dict[int, str]:
     """The new names of layers, by index. Of several layers with one name, that with weights keeps it, or the first."""
     owners: Dict[str, Layer] = {}
     for layer in sorted(net.layers, key=lambda layer: not layer.blobs):
-        owners.setdefault(layer.name, layer)
-    taken = set(owners)
-    return {
-        layer.index: rule.made_legal(layer.name, taken)
-        for layer in net.layers
-        if not rule.legal.fullmatch(layer.name) or owners[layer.name] is not layer
-    }
+        owners.setdefault(rule.written(layer.name), layer)
+    taken, found = set(owners), {}
+    for layer in net.layers:
+        name = rule.written(layer.name)
+        ends = any(not net.consumers(value) for value in net.tops(layer))
+        is_legal = rule.legal.fullmatch(layer.name) and (not ends or rule.outputs.fullmatch(layer.name))
+        if owners[name] is layer and is_legal:
+            continue
+        if owners[name] is layer:
+            taken.discard(name)
+        found[layer.index] = rule.made_legal(layer.name, taken)
+    return found
 
 
 def _blob_names(rule: _Rule, net: Net, kept: AbstractSet[str]) -> Dict[str, str]:
@@ -143,3 +159,8 @@ def _own_blobs(model: Model, kept: AbstractSet[str]) -> Dict[str, str]:
 
 
 NOT_IN_PLACE = Demand("in-place", "no layer in place on an input of the net", _in_place_on_inputs, _in_their_own_blobs)
+LOWER_NAMES = _names(
+    # It writes / and - as _, and capitals small, except where it returns the output of a layer.
+    _Rule(re.compile("(?s:.)*"), written=_for_paddle, outputs=re.compile("[^A-Z]*")),
+    "layer names that differ in more than case and / - _, those of outputs without capitals",
+)

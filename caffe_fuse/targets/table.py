@@ -11,8 +11,9 @@ from ..schema.spelling import hint, nearest
 from .demand import Target
 from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED
 from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_SHAPE
-from .layers import BIAS, DEPTHWISE, SCALE, SPLIT, UPSAMPLE, known_fields, known_types
-from .names import NOT_IN_PLACE, legal_names
+from .layers import BIAS, DEPTHWISE, SCALE, SPLIT, UPSAMPLE, WHOLE_WINDOWS
+from .names import LOWER_NAMES, NOT_IN_PLACE, legal_names
+from .types import known_fields, known_types
 from .values import ABSENT_BIAS, EXPLICIT_BIAS, SCALE_BIAS, SCALE_BLOBS, STATISTICS
 
 # What SSD's Caffe has more than BVLC's, and most converters read.
@@ -20,6 +21,11 @@ _SSD_TYPES = ("DetectionOutput", "Normalize", "Permute", "PriorBox")
 _SSD_FIELDS = ("detection_output_param", "norm_param", "permute_param", "prior_box_param")
 _SSD = (known_types(*_SSD_TYPES), known_fields(*_SSD_FIELDS))
 _BVLC = (known_types(), known_fields())
+# Types of BVLC Caffe that the converters have no words for.
+_RARE = ("BNLL", "BatchReindex", "Bias", "ELU", "Exp", "Filter", "Im2col", "Log", "MVN", "SPP", "Threshold")
+_NOT_TPU_MLIR = (*_RARE, "Clip", "LSTMUnit", "Parameter", "Python", "RNN", "Swish")
+_NOT_X2PADDLE = (*_NOT_TPU_MLIR, "Embed", "LSTM", "Silence", "Split", "Tile")
+_NOT_TVM = (*_NOT_X2PADDLE, "AbsVal", "ArgMax", "Reduction")
 _TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE, UPSAMPLE)
 _PLAIN = (*_TRAINED, FLOAT32, DEPTHWISE)
 _UNIQUE_NAMES = legal_names("(?s:.)*", "layer names that differ")
@@ -106,10 +112,13 @@ TARGETS: Dict[str, Target] = {
             "X2Paddle",
             "ieee",
             "1.6.0",
-            (*_PLAIN, INPUT_LAYER, *_SSD),
-            "x2paddle on 17 nets",
+            (
+                *(*_PLAIN, INPUT_LAYER, SCALE_BLOBS, LOWER_NAMES),
+                *(known_types(*_SSD_TYPES, missing=_NOT_X2PADDLE), known_fields(*_SSD_FIELDS)),
+            ),
+            "x2paddle on 24 nets; caffe_op_mapper.py, caffe_decoder.py",
             ("paddle",),
-            True,
+            measured=True,
         ),
         Target(
             "onnx",
@@ -179,9 +188,22 @@ TARGETS: Dict[str, Target] = {
             "Sophgo's TPU-MLIR",
             "ieee",
             "tpu_mlir 1.30.2",
-            (*_PLAIN, STATISTICS, *_SSD),
-            "CaffeConverter.py; 12 nets",
+            (
+                *(*_PLAIN, STATISTICS, WHOLE_WINDOWS),
+                *(known_types(*_SSD_TYPES, missing=_NOT_TPU_MLIR), known_fields(*_SSD_FIELDS)),
+            ),
+            "CaffeConverter.py; 24 nets",
             ("tpu-mlir", "tpu_mlir", "bitmain", "cvitek"),
+            measured=True,
+        ),
+        Target(
+            "tvm",
+            "TVM's Caffe frontend",
+            "ieee",
+            "T-Head's hhb-tvm 3.2.3: TVM 0.16, with the caffe_pb2 of kendryte-caffe",
+            (*_PLAIN, SCALE_BLOBS, known_types("Permute", missing=_NOT_TVM), known_fields("permute_param")),
+            "relay/frontend/caffe.py; 24 nets",
+            ("hhb", "t-head"),
             measured=True,
         ),
         Target("tengine", "Tengine", "ieee", "1.x", (*_PLAIN, *_SSD), "caffe_serializer.cpp:147, 619"),

@@ -10,6 +10,7 @@ ADAPT = "targets/adapt.py"
 FILES = "targets/files.py"
 LAYERS = "targets/layers.py"
 VALUES = "targets/values.py"
+TYPES = "targets/types.py"
 TABLE = "targets/table.py"
 NAMES = "targets/names.py"
 INPUTS = "targets/inputs.py"
@@ -61,14 +62,14 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "a field that changes the net removed",
-        LAYERS,
+        TYPES,
         "field.name in _SILENT or _is_default(field, value)",
         "True",
         TEST + "::test_fields_that_choose_a_kernel_go_and_others_are_named",
     ),
     Mutant(
         "fields of forks of SSD taken for those of SSD",
-        LAYERS,
+        TYPES,
         "if field.name in _OF_FORKS[name]]",
         "if field.name in ()]",
         TEST + "::test_fields_of_ssd_are_known_to_most",
@@ -160,7 +161,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a new name that another layer has",
         NAMES,
-        "        while new in taken:\n",
+        "        while self.written(new) in taken:\n",
         "        while False:\n",
         TEST_FILES + "::test_illegal_names_become_legal_in_both_files",
     ),
@@ -198,5 +199,33 @@ MUTANTS: Tuple[Mutant, ...] = (
         "prod(dim or 0 for dim in dims) == blob.count",
         "True",
         TEST + "::test_a_matrix_that_reads_images_is_proved_on_images_of_their_size",
+    ),
+    Mutant(
+        "names that X2Paddle writes as one",
+        NAMES,
+        'return re.sub("[/-]", "_", name).lower()',
+        "return name.lower()",
+        TEST + "::test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs",
+    ),
+    Mutant(
+        "capitals of outputs for X2Paddle",
+        NAMES,
+        'outputs=re.compile("[^A-Z]*")',
+        'outputs=re.compile(".*")',
+        TEST + "::test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs",
+    ),
+    Mutant(
+        "windows that end at the edge taken for such that reach beyond",
+        LAYERS,
+        "window.kernel > window.before + size + window.after",
+        "window.kernel >= window.before + size + window.after",
+        TEST + "::test_a_mean_of_windows_beyond_the_edge",
+    ),
+    Mutant(
+        "types that a converter lacks taken for those of Caffe",
+        TYPES,
+        " and kind.name not in missing",
+        "",
+        TEST + "::test_converters_do_not_have_every_type_of_caffe",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Sequence
+from typing import AbstractSet, Any, Sequence
 
 import nets
 import numpy as np
@@ -124,6 +124,21 @@ def test_a_scale_by_another_blob() -> None:
     pooling = layer("g", "Pooling", "c", "g", "pooling_param { pool: AVE global_pooling: true }")
     gate = [pooling, layer("f", "Flatten", "g", "f"), layer("s", "Scale", "c f", "s", "scale_param { axis: 0 }")]
     assert ["scale-blobs s"] == left("mnn", CONVOLUTION, *gate)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ("pool: AVE kernel_size: 2 stride: 2", True),  # 3 x 4 to 2 x 2
+        ("pool: AVE kernel_h: 3 kernel_w: 2 stride: 2", False),
+        ("pool: AVE kernel_size: 3 stride_h: 1 stride_w: 3 pad_h: 1 pad_w: 1", False),
+        ("pool: MAX kernel_size: 2 stride: 2", False),
+        ("pool: AVE global_pooling: true", False),
+    ],
+)
+def test_a_mean_of_windows_beyond_the_edge(settings: str, named: bool) -> None:
+    pooling = layer("p", "Pooling", "c", "p", f"pooling_param {{ {settings} }}")
+    assert ["whole-windows p"] * named == left("sophgo", CONVOLUTION, pooling)
 
 
 def test_bias_terms_are_written_out() -> None:
@@ -276,6 +291,29 @@ def test_layers_in_place_on_an_input_and_illegal_names() -> None:
     assert ["names _c"] == [each for each in left("rknn1", convolution("_c", top="c")) if "input" not in each]
 
 
+def test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs() -> None:
+    inside = [convolution("Conv/1", top="c"), layer("a-r", "ReLU", "c", "c")]
+    named = [*inside, layer("a/R", "ReLU", "c", "c"), layer("Prob", "Softmax", "c", "p")]
+    assert ["input-layer None", "names a/R", "names Prob"] == left("x2paddle", *named)
+    assert ["input-layer None"] == left("x2paddle", *inside)
+    renamed = [layer("a_r_", "ReLU", "c", "c"), layer("prob", "Softmax", "c", "p")]
+    fused = fitted("x2paddle", named, [*inside, *renamed])
+    assert ["Conv/1"] == list(fused.arrays)
+    output = convolution("C", top="c")
+    fused = fitted("x2paddle", [output], [convolution("c", top="c")])
+    assert ["c"] == list(fused.arrays)
+    fitted("x2paddle", [output], [output], keep=["C"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "without"),
+    [("ELU", {"x2paddle", "sophgo", "tvm"}), ("Silence", {"x2paddle", "tvm"}), ("AbsVal", {"tvm"}), ("TanH", set())],
+)
+def test_converters_do_not_have_every_type_of_caffe(kind: str, without: AbstractSet[str]) -> None:
+    net = [CONVOLUTION, layer("t", kind, "c", "t")]
+    assert without == {name for name in ("x2paddle", "sophgo", "tvm", "mnn") if "types t" in left(name, *net)}
+
+
 def test_input_layers_and_batches() -> None:
     inputs = 'layer { name: "i" type: "Input" top: "i" input_param { shape { dim: 2 dim: 3 } } }'
     net = model((inputs + "\n").encode(), None)
@@ -303,7 +341,7 @@ def test_names_and_aliases_are_found_in_any_case_and_are_unique() -> None:
 
 def test_each_row_has_what_it_needs() -> None:
     wanted = "caffe opencv mnn ncnn openvino rknn tensorrt x2paddle ascend nnie ncsdk snpe armnn sophgo tengine vitis"
-    assert {find(name).name for name in [*wanted.split(), "horizon"]} <= set(TARGETS)
+    assert {find(name).name for name in [*wanted.split(), "horizon", "tvm"]} <= set(TARGETS)
     for target in TARGETS.values():
         assert target.policy in POLICIES
         assert target.source

@@ -32,6 +32,7 @@ from caffe_fuse.targets import find, findings  # noqa: E402
 VENVS = PROJECT / ".toolchains"
 WORKERS = Path(__file__).with_name("workers")
 SHARED = PROJECT.parent / "shared" / "models"
+_TELLING = r"check failed|no field|\berror\b(?! information)|\w+error: (?!traceback)"
 
 
 class Tool(NamedTuple):
@@ -55,6 +56,27 @@ TOOLS = (
     Tool("openvino", "3.10", ("openvino-dev[caffe]==2022.3.2",), "openvino"),
     # Computes in half precision only.
     Tool("rknn", "3.10", ("rknn-toolkit2==2.3.2", "onnx==1.16.1"), "rknn"),
+    Tool(
+        "x2paddle",
+        "3.9",
+        ("x2paddle==1.6.0", "paddlepaddle==2.6.2", "protobuf==3.20.3", "numpy<2", "requests", "six"),
+        "x2paddle",
+    ),
+    Tool(
+        "sophgo",
+        "3.10",
+        # It imports torch for a single function, which all versions have.
+        ("tpu_mlir[caffe,onnx]==1.30.2", "torch==1.12.1", "psutil"),
+        "sophgo",
+        "fp16",
+    ),
+    Tool(
+        "tvm",
+        "3.8",
+        ("hhb-tvm==3.2.3", "kendryte-caffe==1.0.0.20210829", "protobuf==3.20.3", "tflite", "tqdm"),
+        "tvm",
+        "fp16",
+    ),
     Tool(
         "onnx",
         "3.8",
@@ -151,7 +173,7 @@ def ask(tool: Tool, python: Path, net: Net, inputs: Mapping[str, np.ndarray], ha
         )
         if not found.exists():
             lines = [line for line in done.stdout.decode(errors="replace").splitlines() if line.strip()]
-            telling = [line for line in lines if re.search(r"check failed|no field|error\b", line, re.IGNORECASE)]
+            telling = [line for line in lines if re.search(_TELLING, line, re.IGNORECASE)]
             found_words = telling[:1] or lines[-1:] or [f"status {done.returncode}"]
             return re.sub(r"^\S+ \S+ +\d+ ([\w.]+:\d+\])", r"\1", found_words[0].strip())[:160]
         with np.load(found) as arrays:
