@@ -185,7 +185,7 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "T-Head's hhb-tvm 3.2.3: TVM 0.16, with the caffe_pb2 of kendryte-caffe",
             (*_PLAIN, SCALE_BLOBS, known_types("Permute", missing=_NOT_TVM), known_fields("permute_param")),
-            "relay/frontend/caffe.py; 11 nets",
+            "relay/frontend/caffe.py; 12 nets",
             ("hhb", "t-head"),
             measured=True,
         ),
