@@ -1,6 +1,6 @@
 """Reads a net with T-Head's TVM (hhb-tvm) and runs it; with a fifth argument in fp16. See opencv.py.
 
-Its pass ToMixedPrecision comes first, as in `tvmc compile --mixed-precision`: the statistics of BatchNorm are halves.
+Its pass ToMixedPrecision comes first, with its own lists of operators: the statistics of BatchNorm are halves then.
 At opt_level 0 a BatchNorm is then a multiply and an add; from 3 on the multiply goes into the weights, as halves too.
 """
 
