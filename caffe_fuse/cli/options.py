@@ -20,20 +20,18 @@ def loaded(options: argparse.Namespace) -> Any:
 
 def loaded_for_target(options: argparse.Namespace) -> Tuple[Any, Sequence[str]]:
     """The model, upgraded first, in memory, where the target reads only today's form; and what the upgrade did."""
-    from ..net.load import model_of, read_files
+    model = loaded(options)
+    if not options.target:
+        return model, ()
     from ..targets import find
-    from ..targets.files import UPGRADED
-    from ..targets.inputs import INPUT_LAYER
+    from ..targets.demand import UPGRADING
 
-    demands = find(options.target).demands if options.target else ()
-    if UPGRADED not in demands and INPUT_LAYER not in demands:
-        return loaded(options), ()
-    from ..upgrading.upgrade import has_old_form, upgraded_files
+    if not any(demand.find(model) for demand in find(options.target).demands if demand.by == UPGRADING):
+        return model, ()
+    from ..net.load import model_of
+    from ..upgrading.upgrade import upgraded_files
 
-    document, weights = read_files(options.net, options.weights)
-    done: Sequence[str] = ()
-    if has_old_form(document, inputs=INPUT_LAYER in demands):
-        document, weights, done = upgraded_files(document, weights)
+    document, weights, done = upgraded_files(model.document, model.weights)
     return model_of(document, weights, **_reading(options)), done
 
 

@@ -10,10 +10,9 @@ from ..half.rounding import HalfPolicy
 from ..net.model import Model
 from ..passes import FOLDS
 from ..rescale.rescale import MODES
-from ..targets.demand import Target
+from ..targets.demand import SIMPLIFYING, Target
 from ..targets.files import FLOAT32
 from ..targets.inputs import INPUT_FIELDS
-from ..targets.layers import SPLIT
 from ..weights import FORMATS
 
 STRICT = ("bn", "refused", "flush")
@@ -97,7 +96,7 @@ def options_for(
         rescale,
         frozenset(keep_blobs),
         folds,
-        simplify or (target is not None and SPLIT in target.demands),
+        simplify or (target is not None and any(demand.by == SIMPLIFYING for demand in target.demands)),
         target,
     )
 

@@ -24,6 +24,12 @@ def _fields(model: Model) -> List[Finding]:
     return [Finding("input-layer", None, REFUSES, what, "caffe-fuse upgrade")]
 
 
+def _twice(model: Model) -> List[Finding]:
+    is_said = any(field.name == "input" for field in model.document.root.fields)
+    layers = input_layers(model.net) if is_said else []
+    return [Finding("input-once", layer, REFUSES, "is an Input layer beside `input` fields") for layer in layers]
+
+
 def input_layers(net: Net) -> List[Layer]:
     return [layer for layer in net.layers if layer.kind == "Input"]
 
@@ -106,6 +112,7 @@ def _begins_with(values: np.ndarray, first: np.ndarray) -> bool:
 
 
 INPUT_LAYER = Demand("input-layer", "an Input layer, not `input` fields", _fields, by=UPGRADING)
+INPUT_ONCE = Demand("input-once", "`input` fields or Input layers, not both", _twice, by=UPGRADING)
 INPUT_FIELDS = Demand("input-fields", "`input` and `input_shape` fields, no Input layer", _layers, by=WRITING)
 INPUT_SHAPE = Demand("input-shape", "the shape of each input", _without_shape, each(_with_shape))
 BATCH_1 = Demand("batch-1", "a batch of 1", _batches, _of_one)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from functools import partial
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..blobs.blob import FLOAT32, ArrayBlob, CastBlob
-from ..layers.pooling import pooling_windows
-from ..layers.window import Window
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..schema.messages import copy_of
@@ -145,34 +144,38 @@ def _pointwise(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, (weights, *layer.blobs[1:])), f"as a Convolution of 1x1 with {channels} groups"
 
 
-def _splits(model: Model) -> List[Finding]:
+def without(*kinds: str) -> Demand:
+    """None of these types, which do nothing and can go."""
+    return Demand("simple", f"no {', no '.join(kinds)}", partial(_idle, kinds), by=SIMPLIFYING)
+
+
+def _idle(kinds: Sequence[str], model: Model) -> List[Finding]:
     return [
-        Finding("split", layer, REFUSES, f"has the type {layer.type}, which the tool does not know")
+        Finding("simple", layer, REFUSES, f"has the type {layer.type}, which the tool does not know")
         for layer in model.net.layers
-        if layer.kind in ("Split", "Silence")
+        if layer.kind in kinds
     ]
 
 
-def _overhanging(model: Model) -> List[Finding]:
-    """Caffe divides by the part of a window that is in the padded image (pooling_layer.cpp:184)."""
-    net = model.net
-    found: List[Finding] = []
-    for layer in net.layers:
-        settings = layer.parameter.pooling_param
-        if layer.kind != "Pooling" or settings.pool != settings.AVE or settings.global_pooling:
-            continue
-        bottom, top = (net.shapes[values[0]] for values in (net.bottoms(layer), net.tops(layer)))
-        if bottom is None or top is None or len(bottom) != 4 or None in (*bottom, *top):
-            continue
-        slid = zip(pooling_windows(layer.parameter, bottom[2:]), bottom[2:], top[2:])
-        if any(_hangs_over(window, size or 0, steps or 0) for window, size, steps in slid):
-            what = "is a mean of windows that reach beyond the padding, whose size the tool takes to be whole"
-            found.append(Finding("whole-windows", layer, WRONG, what))
-    return found
+def _transposed(model: Model) -> List[Finding]:
+    return [
+        Finding("transposed", layer, WRONG, "has transpose: true, which the tool does not look at")
+        for layer in model.net.layers
+        if layer.kind == "InnerProduct" and layer.parameter.inner_product_param.transpose
+    ]
 
 
-def _hangs_over(window: Window, size: int, steps: int) -> bool:
-    return (steps - 1) * window.stride + window.kernel > window.before + size + window.after
+def _straight(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+    """An InnerProduct with its matrix as Caffe usually stores it, (outputs, inputs)."""
+    if layer.kind != "InnerProduct" or not layer.parameter.inner_product_param.transpose:
+        return None
+    if not layer.blobs or net.shared_with(layer):
+        return None
+    parameter = copy_of(layer.parameter)
+    parameter.inner_product_param.ClearField("transpose")
+    matrix = layer.blobs[0].array()
+    weights = ArrayBlob(np.ascontiguousarray(matrix.reshape(matrix.shape[-2:]).T))
+    return layer.rewritten(parameter, (weights, *layer.blobs[1:])), "with its matrix transposed"
 
 
 DEPTHWISE = Demand(
@@ -181,5 +184,4 @@ DEPTHWISE = Demand(
 UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, each(_repeated))
 BIAS = Demand("bias", "no Bias: a Scale by ones", _biases, each(_scale_of_ones))
 SCALE = Demand("scale", "a Scale only after a BatchNorm: alone a Convolution of 1x1", _lone_scales, each(_pointwise))
-SPLIT = Demand("split", "no Split and no Silence", _splits, by=SIMPLIFYING)
-WHOLE_WINDOWS = Demand("whole-windows", "AVE Pooling only of windows within the padded image", _overhanging)
+TRANSPOSED = Demand("transposed", "InnerProduct without transpose: true", _transposed, each(_straight))

@@ -9,23 +9,32 @@ from ..half.rounding import HalfPolicy
 from ..half.targets import policy_of
 from ..schema.spelling import hint, nearest
 from .demand import Target
-from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED
-from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_SHAPE
-from .layers import BIAS, DEPTHWISE, SCALE, SPLIT, UPSAMPLE, WHOLE_WINDOWS
+from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED, V1_TYPES
+from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_ONCE, INPUT_SHAPE
+from .known import (
+    NOT_MNN,
+    NOT_ONNX,
+    NOT_OPENCV,
+    NOT_OPENVINO,
+    NOT_RIGHT_RKNN,
+    NOT_TPU_MLIR,
+    NOT_TVM,
+    NOT_X2PADDLE,
+    OPENCV,
+    OPENVINO,
+    OPENVINO_FIELDS,
+    SSD_FIELDS,
+    SSD_TYPES,
+)
+from .layers import BIAS, DEPTHWISE, SCALE, TRANSPOSED, UPSAMPLE, without
 from .names import LOWER_NAMES, NOT_IN_PLACE, legal_names
-from .types import known_fields, known_types
-from .values import ABSENT_BIAS, EXPLICIT_BIAS, SCALE_BIAS, SCALE_BLOBS, STATISTICS
+from .settings import CHANNELS, SCALE_BLOBS, eltwise, means
+from .types import known_fields, known_types, known_values
+from .values import ABSENT_BIAS, EXPLICIT_BIAS, SCALE_BIAS, STATISTICS
 
-# What SSD's Caffe has more than BVLC's, and most converters read.
-_SSD_TYPES = ("DetectionOutput", "Normalize", "Permute", "PriorBox")
-_SSD_FIELDS = ("detection_output_param", "norm_param", "permute_param", "prior_box_param")
-_SSD = (known_types(*_SSD_TYPES), known_fields(*_SSD_FIELDS))
+_SSD = (known_types(*SSD_TYPES), known_fields(*SSD_FIELDS))
 _BVLC = (known_types(), known_fields())
-# Types of BVLC Caffe that the converters have no words for.
-_RARE = ("BNLL", "BatchReindex", "Bias", "ELU", "Exp", "Filter", "Im2col", "Log", "MVN", "SPP", "Threshold")
-_NOT_TPU_MLIR = (*_RARE, "Clip", "LSTMUnit", "Parameter", "Python", "RNN", "Swish")
-_NOT_X2PADDLE = (*_NOT_TPU_MLIR, "Embed", "LSTM", "Silence", "Split", "Tile")
-_NOT_TVM = (*_NOT_X2PADDLE, "AbsVal", "ArgMax", "Reduction")
+_MINUS = ((1, -1),)
 _TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE, UPSAMPLE)
 _PLAIN = (*_TRAINED, FLOAT32, DEPTHWISE)
 _UNIQUE_NAMES = legal_names("(?s:.)*", "layer names that differ")
@@ -43,7 +52,7 @@ TARGETS: Dict[str, Target] = {
             "BVLC Caffe",
             "ieee",
             "1.0 (kendryte-caffe 1.0.0.20210829)",
-            (FLOAT32, INPUT_SHAPE, UPSAMPLE, DEPTHWISE, _UNIQUE_NAMES, *_BVLC),
+            (V1_TYPES, FLOAT32, INPUT_SHAPE, UPSAMPLE, DEPTHWISE, _UNIQUE_NAMES, *_BVLC),
             "net.cpp, layer_factory.cpp, caffe.proto",
             ("bvlc",),
             measured=True,
@@ -54,12 +63,26 @@ TARGETS: Dict[str, Target] = {
             "OpenCV's dnn module",
             "opencv",
             "4.14 (opencv-python-headless)",
-            (UPGRADED, ONE_PHASE, DEPLOY, UPSAMPLE, BIAS),
+            (
+                *(UPGRADED, INPUT_ONCE, ONE_PHASE, DEPLOY, UPSAMPLE, BIAS, TRANSPOSED, CHANNELS),
+                *(known_types(*OPENCV, missing=NOT_OPENCV), known_values()),
+            ),
             "caffe_importer.cpp, caffe_io.cpp",
             ("cv", "cv2"),
             measured=True,
         ),
-        Target("mnn", "MNN", "mnn", "3.6.1", (*_PLAIN, SCALE_BLOBS, *_SSD), "MNNConvert on 24 nets", measured=True),
+        Target(
+            "mnn",
+            "MNN",
+            "mnn",
+            "3.6.1",
+            (
+                *(*_PLAIN, SCALE_BLOBS, CHANNELS, eltwise(coefficients=_MINUS)),
+                *(known_types(*SSD_TYPES, missing=NOT_MNN, wrong=("ArgMax", "MVN")), known_fields(*SSD_FIELDS)),
+            ),
+            "MNNConvert on 90 nets",
+            measured=True,
+        ),
         Target(
             "ncnn",
             "ncnn",
@@ -74,7 +97,10 @@ TARGETS: Dict[str, Target] = {
             "OpenVINO's Model Optimizer",
             "openvino",
             "2022.3.2, 2023.3.0; Caffe is gone after 2023.3",
-            (*_PLAIN, INPUT_LAYER, SPLIT, *_SSD),
+            (
+                *(*_PLAIN, CHANNELS, means(beyond=True), without("Split", "Silence")),
+                *(known_types(*OPENVINO, missing=NOT_OPENVINO), known_fields(*OPENVINO_FIELDS)),
+            ),
             "mo on 18 nets; loader.py:182-195, 282",
             ("mo", "intel"),
             measured=True,
@@ -84,7 +110,11 @@ TARGETS: Dict[str, Target] = {
             "Rockchip's RKNN-Toolkit2",
             "ieee",
             "2.3.2",
-            (*_PLAIN, INPUT_LAYER, BIAS, *_SSD),
+            (
+                *(*_PLAIN, INPUT_LAYER, BIAS, TRANSPOSED, CHANNELS),
+                *(means(), eltwise(most=2, coefficients=_MINUS)),
+                *(known_types(*SSD_TYPES, missing=("Reduction",), wrong=NOT_RIGHT_RKNN), known_fields(*SSD_FIELDS)),
+            ),
             "the simulator of the toolkit on 24 nets",
             ("rockchip", "rknn2", "rknn-toolkit2"),
             measured=True,
@@ -114,7 +144,8 @@ TARGETS: Dict[str, Target] = {
             "1.6.0",
             (
                 *(*_PLAIN, INPUT_LAYER, SCALE_BLOBS, LOWER_NAMES),
-                *(known_types(*_SSD_TYPES, missing=_NOT_X2PADDLE), known_fields(*_SSD_FIELDS)),
+                *(means(padded=False, beyond=True), eltwise(operations=("PROD", "SUM"))),
+                *(known_types(*SSD_TYPES, missing=NOT_X2PADDLE), known_fields(*SSD_FIELDS)),
             ),
             "x2paddle on 25 nets; caffe_op_mapper.py, caffe_decoder.py",
             ("paddle",),
@@ -125,7 +156,11 @@ TARGETS: Dict[str, Target] = {
             "caffe2onnx",
             "ieee",
             "2.0.1, with ONNX Runtime 1.13",
-            (*_PLAIN, INPUT_LAYER, _UNIQUE_NAMES, BIAS, SPLIT, *_BVLC),
+            (
+                *(*_PLAIN, INPUT_ONCE, _UNIQUE_NAMES, BIAS, TRANSPOSED, CHANNELS),
+                *(eltwise(operations=("PROD", "SUM"), most=2), without("Split", "Silence", "Dropout")),
+                *(known_types("ReLU6", "ShuffleChannel", *SSD_TYPES, missing=NOT_ONNX), known_fields(*SSD_FIELDS)),
+            ),
             "caffe2onnx on 24 nets",
             ("caffe2onnx", "onnxruntime"),
             True,
@@ -189,8 +224,8 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "tpu_mlir 1.30.2",
             (
-                *(*_PLAIN, STATISTICS, WHOLE_WINDOWS),
-                *(known_types(*_SSD_TYPES, missing=_NOT_TPU_MLIR), known_fields(*_SSD_FIELDS)),
+                *(*_PLAIN, STATISTICS, means(), eltwise()),
+                *(known_types(*SSD_TYPES, missing=NOT_TPU_MLIR), known_fields(*SSD_FIELDS)),
             ),
             "CaffeConverter.py; 23 nets",
             ("tpu-mlir", "tpu_mlir", "bitmain", "cvitek"),
@@ -201,7 +236,13 @@ TARGETS: Dict[str, Target] = {
             "TVM's Caffe frontend",
             "ieee",
             "T-Head's hhb-tvm 3.2.3: TVM 0.16, with the caffe_pb2 of kendryte-caffe",
-            (*_PLAIN, SCALE_BLOBS, known_types("Permute", missing=_NOT_TVM), known_fields("permute_param")),
+            (
+                *_PLAIN,
+                SCALE_BLOBS,
+                eltwise(most=2),
+                known_types("Permute", missing=NOT_TVM),
+                known_fields("permute_param"),
+            ),
             "relay/frontend/caffe.py; 12 nets",
             ("hhb", "t-head"),
             measured=True,

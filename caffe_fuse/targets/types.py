@@ -8,7 +8,7 @@ from typing import Any, FrozenSet, Iterable, List, Optional, Tuple
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..schema.messages import copy_of, foreign_fields
-from .demand import REFUSES, Demand, Finding, each
+from .demand import REFUSES, WRONG, Demand, Finding, each
 
 # Fields that choose a kernel, a type or a memory: docs/command.md lists their sources.
 _SILENT = frozenset(
@@ -25,20 +25,24 @@ _OF_FORKS = {
 _BVLC_ENGINES = ("DEFAULT", "CAFFE", "CUDNN")
 
 
-def known_types(*extra: str, missing: Iterable[str] = ()) -> Demand:
-    """The types of BVLC Caffe without the missing ones, and these."""
-    less = f" without {', '.join(sorted(missing))}" if missing else ""
+def known_types(*extra: str, missing: Iterable[str] = (), wrong: Iterable[str] = ()) -> Demand:
+    """The types of BVLC Caffe without the missing ones, and these. wrong: those that the tool has, but not right."""
+    less = f" without {', '.join(sorted((*missing, *wrong)))}" if missing or wrong else ""
     more = f", and {', '.join(sorted(extra))}" if extra else ""
-    known = partial(_unknown_types, frozenset(extra), frozenset(missing))
+    known = partial(_unknown_types, frozenset(extra), frozenset(missing), frozenset(wrong))
     return Demand("types", f"the layer types of BVLC Caffe{less}{more}", known)
 
 
-def _unknown_types(extra: FrozenSet[str], missing: FrozenSet[str], model: Model) -> List[Finding]:
+def _unknown_types(
+    extra: FrozenSet[str], missing: FrozenSet[str], wrong: FrozenSet[str], model: Model
+) -> List[Finding]:
     found: List[Finding] = []
     for layer in model.net.layers:
         kind = layer.layer_type
         is_known = kind is not None and not kind.foreign and kind.name == layer.type and kind.name not in missing
-        if not is_known and layer.type not in extra and not _is_rewritten(layer):
+        if layer.type in wrong:
+            found.append(Finding("types", layer, WRONG, f"has the type {layer.type}"))
+        elif not is_known and layer.type not in extra and not _is_rewritten(layer):
             found.append(Finding("types", layer, REFUSES, f"has the type {layer.type}, which the tool does not know"))
     return found
 
@@ -49,7 +53,7 @@ def _is_rewritten(layer: Layer) -> bool:
 
 
 def known_fields(*messages: str) -> Demand:
-    """The fields of BVLC Caffe, and these messages of other Caffes as a whole."""
+    """The fields of BVLC Caffe, and these of other Caffes: messages as a whole, or a field of one as MESSAGE.FIELD."""
     more = f", and {', '.join(sorted(messages))}" if messages else ""
     allowed = frozenset(messages)
     return Demand(
@@ -60,10 +64,16 @@ def known_fields(*messages: str) -> Demand:
     )
 
 
-def _unknown_fields(allowed: FrozenSet[str], model: Model) -> List[Finding]:
+def known_values() -> Demand:
+    """Fields of other Caffes are skipped by the tool, but not other values of an enum."""
+    find, changes = partial(_unknown_fields, None), each(partial(_without_silent, None))
+    return Demand("fields", "the values of BVLC Caffe in fields that it has", find, changes)
+
+
+def _unknown_fields(allowed: Optional[FrozenSet[str]], model: Model) -> List[Finding]:
     found: List[Finding] = []
     for layer in model.net.layers:
-        names = [unknown.path for unknown in layer.unknown]
+        names = [each.path for each in layer.unknown if allowed is not None or _has(layer.parameter, each.path)]
         names += [path for path, _, _ in _foreign(layer.parameter, allowed)]
         if names and not _is_rewritten(layer):
             what = f"has {', '.join(names[:3])}, which the tool does not know"
@@ -71,13 +81,23 @@ def _unknown_fields(allowed: FrozenSet[str], model: Model) -> List[Finding]:
     return found
 
 
-def _foreign(parameter: Any, allowed: FrozenSet[str]) -> List[Tuple[str, Any, Any]]:
-    """Path, descriptor and value of each field, or engine, that BVLC Caffe does not have."""
-    found = [field for field in foreign_fields(parameter) if field[0] not in allowed]
+def _has(parameter: Any, path: str) -> bool:
+    """Whether Caffe has this field, but not the value that stands there."""
+    *outer, name = path.split(".")
+    message = parameter
+    for step in outer:
+        message = getattr(message, step)
+    return name in message.DESCRIPTOR.fields_by_name
+
+
+def _foreign(parameter: Any, allowed: Optional[FrozenSet[str]]) -> List[Tuple[str, Any, Any]]:
+    """Path, descriptor and value of each field, or engine, that BVLC Caffe does not have. allowed: None: all fields."""
+    found = [] if allowed is None else [field for field in foreign_fields(parameter) if field[0] not in allowed]
     known = {path for path, _, _ in found}
-    for name in allowed & _OF_FORKS.keys():
+    for name in _OF_FORKS.keys() & (allowed or ()):
         inside = getattr(parameter, name).ListFields()
-        found += [(f"{name}.{field.name}", field, value) for field, value in inside if field.name in _OF_FORKS[name]]
+        paths = [(f"{name}.{field.name}", field, value) for field, value in inside if field.name in _OF_FORKS[name]]
+        found += [path for path in paths if path[0] not in (allowed or ())]
     for field, value in parameter.ListFields():
         engine = None if not hasattr(value, "DESCRIPTOR") else value.DESCRIPTOR.fields_by_name.get("engine")
         if engine is None or f"{field.name}.engine" in known:
@@ -87,7 +107,7 @@ def _foreign(parameter: Any, allowed: FrozenSet[str]) -> List[Tuple[str, Any, An
     return found
 
 
-def _without_silent(allowed: FrozenSet[str], _net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+def _without_silent(allowed: Optional[FrozenSet[str]], _net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     """Without foreign fields that change nothing, or have their default, if the layer has no others."""
     fields = _foreign(layer.parameter, allowed)
     if not fields or not all(field.name in _SILENT or _is_default(field, value) for _, field, value in fields):

@@ -118,16 +118,7 @@ def _with_statistics(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, (*blobs, one)), "use_global_stats: true, statistics divided by their factor"
 
 
-def _scaled_by_another(model: Model) -> List[Finding]:
-    return [
-        Finding("scale-blobs", layer, REFUSES, "is a Scale whose values come from another layer")
-        for layer in model.net.layers
-        if layer.kind == "Scale" and len(layer.bottoms) > 1
-    ]
-
-
 EXPLICIT_BIAS = Demand("explicit-bias", "bias_term written out", _implicit_bias, each(_with_explicit_bias))
 ABSENT_BIAS = Demand("absent-bias", "bias_term of a Scale only if it is true", _written_out, each(_without_the_word))
 SCALE_BIAS = Demand("scale-bias", "each Scale with a bias", _without_bias, each(_with_bias))
 STATISTICS = Demand("statistics", "use_global_stats: true and a factor of 1", _open_statistics, each(_with_statistics))
-SCALE_BLOBS = Demand("scale-blobs", "no Scale with two bottoms", _scaled_by_another)

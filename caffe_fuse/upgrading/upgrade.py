@@ -52,12 +52,6 @@ def upgrade(net: PathLike, weights: Optional[PathLike], prefix: PathLike) -> Upg
     return Upgrade(text.done, binary.done if binary is not None else (), (*strange, *text.warnings), targets)
 
 
-def has_old_form(document: Document, inputs: bool) -> bool:
-    """Whether the net has layers of V0 or V1, or, with `inputs`, `input` fields."""
-    fields = {field.name for field in document.root.fields}
-    return "layers" in fields or (inputs and "input" in fields)
-
-
 def upgraded_files(
     document: Document, stored: Optional[WeightFile]
 ) -> Tuple[Document, Optional[WeightFile], Tuple[str, ...]]:

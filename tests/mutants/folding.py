@@ -88,7 +88,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "Splits left where the tool has none",
         "folding/options.py",
-        "        simplify or (target is not None and SPLIT in target.demands),\n",
+        "        simplify or (target is not None and any(demand.by == SIMPLIFYING for demand in target.demands)),\n",
         "        simplify,\n",
         TEST_DEMANDS + "::test_splits_go_where_the_tool_has_none",
     ),

@@ -11,6 +11,7 @@ FILES = "targets/files.py"
 LAYERS = "targets/layers.py"
 VALUES = "targets/values.py"
 TYPES = "targets/types.py"
+SETTINGS = "targets/settings.py"
 TABLE = "targets/table.py"
 NAMES = "targets/names.py"
 INPUTS = "targets/inputs.py"
@@ -216,9 +217,9 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "windows that end at the edge taken for such that reach beyond",
-        LAYERS,
-        "window.kernel > window.before + size + window.after",
-        "window.kernel >= window.before + size + window.after",
+        SETTINGS,
+        "window.kernel > window.before + (size or 0) + window.after",
+        "window.kernel >= window.before + (size or 0) + window.after",
         TEST + "::test_a_mean_of_windows_beyond_the_edge",
     ),
     Mutant(
@@ -227,5 +228,33 @@ MUTANTS: Tuple[Mutant, ...] = (
         " and kind.name not in missing",
         "",
         TEST + "::test_converters_do_not_have_every_type_of_caffe",
+    ),
+    Mutant(
+        "a matrix that says it is straight, and is not",
+        LAYERS,
+        "np.ascontiguousarray(matrix.reshape(matrix.shape[-2:]).T)",
+        "matrix.reshape(matrix.shape[-2:])",
+        TEST + "::test_a_transposed_matrix_is_straight",
+    ),
+    Mutant(
+        "coefficients of 1 named",
+        SETTINGS,
+        "set(coeffs) - {1} and coeffs not in coefficients",
+        "coeffs and coeffs not in coefficients",
+        TEST + "::test_what_tools_do_not_look_at_is_named",
+    ),
+    Mutant(
+        "fields that a tool skips named",
+        TYPES,
+        "if allowed is not None or _has(layer.parameter, each.path)",
+        "if True",
+        TEST + "::test_values_that_opencv_does_not_know_and_fields_that_it_skips",
+    ),
+    Mutant(
+        "inputs that stand twice left",
+        INPUTS,
+        '    is_said = any(field.name == "input" for field in model.document.root.fields)\n',
+        "    is_said = False\n",
+        TEST_FILES + "::test_inputs_as_fields_and_as_layers_are_layers",
     ),
 )

@@ -138,7 +138,13 @@ def test_a_scale_by_another_blob() -> None:
 )
 def test_a_mean_of_windows_beyond_the_edge(settings: str, named: bool) -> None:
     pooling = layer("p", "Pooling", "c", "p", f"pooling_param {{ {settings} }}")
-    assert ["whole-windows p"] * named == left("sophgo", CONVOLUTION, pooling)
+    assert ["means p"] * named == left("sophgo", CONVOLUTION, pooling)
+    assert [] == left("openvino", CONVOLUTION, pooling)
+    padded = layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }")
+    assert ["means p"] == left("openvino", CONVOLUTION, padded)  # 4 to 3 of 2, beyond 6
+    within = layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 1 }")
+    assert ["input-layer None", "means p"] == left("x2paddle", CONVOLUTION, within)
+    assert [] == left("openvino", CONVOLUTION, within) == left("sophgo", CONVOLUTION, within)
 
 
 def test_bias_terms_are_written_out() -> None:
@@ -249,7 +255,7 @@ def test_no_word_of_a_bias_that_a_scale_does_not_have() -> None:
 def test_splits_go_where_the_tool_has_none() -> None:
     split = layer("p", "Split", "c", "a b")
     net = [CONVOLUTION, split, layer("r", "ReLU", "a", "r"), layer("t", "TanH", "b", "t")]
-    assert ["split p"] == [each for each in left("openvino", *net) if each.startswith("split")]
+    assert ["simple p"] == left("openvino", *net)
     after = [CONVOLUTION, layer("r", "ReLU", "c", "r"), layer("t", "TanH", "c", "t")]
     assert after == fuse(text(*net), target="openvino", half_policy=None).lines
     assert net == fuse(text(*net), target="mnn", half_policy=None).lines
@@ -321,6 +327,48 @@ def test_input_layers_and_batches() -> None:
     assert ["input-layer"] == [each.demand for each in findings(model(text(CONVOLUTION), None), find("ncnn"))]
 
 
+def test_a_transposed_matrix_is_straight() -> None:
+    settings = "inner_product_param { num_output: 3 transpose: true }"
+    before = layer("f", "InnerProduct", "x", "f", settings)
+    assert ["transposed f"] == left("opencv", before)
+    blobs = numbers(text(before))
+    after = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 }")
+    fused = fitted("opencv", [before], [after], blobs=blobs)
+    assert blobs["f"][0].T.tolist() == fused.arrays["f"][0].tolist()
+
+
+def test_what_tools_do_not_look_at_is_named() -> None:
+    total = layer("e", "Eltwise", "c c", "e", "eltwise_param { coeff: 1 coeff: -1 }")
+    plain = layer("e", "Eltwise", "c c", "e", "eltwise_param { coeff: 1 coeff: 1 }")
+    along = layer("s", "Scale", "c", "s", "scale_param { axis: 2 }")
+    assert ["eltwise e"] == left("onnx", CONVOLUTION, total)
+    assert [] == left("onnx", CONVOLUTION, plain) == left("mnn", CONVOLUTION, total)
+    assert ["eltwise e"] == left("mnn", CONVOLUTION, total.replace("-1", "2"))
+    assert ["eltwise e"] == left("onnx", CONVOLUTION, layer("e", "Eltwise", "c c c", "e"))
+    assert ["eltwise e"] == left(
+        "onnx", CONVOLUTION, layer("e", "Eltwise", "c c", "e", "eltwise_param { operation: MAX }")
+    )
+    assert ["channels s"] == left("mnn", CONVOLUTION, along)
+    assert [] == left("mnn", CONVOLUTION, layer("s", "Scale", "c", "s", "scale_param { axis: -3 }"))
+
+
+def test_types_that_a_tool_has_but_not_right() -> None:
+    (found,) = findings(model(text(CONVOLUTION, layer("a", "ELU", "c", "a")), None), find("mnn")) or (None,)
+    assert found is None
+    found = findings(model(text(CONVOLUTION, layer("a", "MVN", "c", "a")), None), find("mnn"))[0]
+    assert ("types", "computes something else") == (found.demand, found.effect)
+
+
+def test_values_that_opencv_does_not_know_and_fields_that_it_skips() -> None:
+    mean = layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE_EXC_PAD kernel_size: 2 }")
+    same = layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 2 ceil_mode: true unheard: 3 }")
+    assert ["fields p"] == left("opencv", CONVOLUTION, mean)
+    assert [] == left("opencv", CONVOLUTION, same)
+    quick = convolution(settings="bias_term: true engine: MKLDNN")
+    assert ["fields c"] == left("opencv", quick)
+    fitted("opencv", [quick], [CONVOLUTION])
+
+
 def test_layers_of_training_are_named() -> None:
     data = 'layer { name: "d" type: "Data" top: "d" data_param { batch_size: 2 } }'
     loss = layer("l", "SoftmaxWithLoss", "c c", "l")
@@ -361,14 +409,14 @@ def pair(folder: Path, *layers: str) -> Sequence[str]:
 
 def test_fuse_upgrades_changes_and_says_what_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = pair(
-        tmp_path, CONVOLUTION, batch_norm(), scale(), layer("u", "Upsample", "s", "u"), layer("m", "Mish", "u", "m")
+        tmp_path, CONVOLUTION, batch_norm(), scale(), layer("u", "Upsample", "s", "u"), layer("m", "Hearsay", "u", "m")
     )
     report = tmp_path / "r.json"
     assert 0 == main(["fuse", *files, "-o", str(tmp_path / "new"), "--target", "RKNN2", "--report", str(report)])
     printed = capsys.readouterr().out
     assert "upgraded   the net's `input` fields are now an Input layer" in printed
     assert "target     rknn: changed 1 upsample" in printed
-    assert "has the type Mish, which the tool does not know: it refuses" in printed
+    assert "has the type Hearsay, which the tool does not know: it refuses" in printed
     content = json.loads(report.read_text())["target"]
     assert ("rknn", ["u"]) == (content["name"], [each["layer"] for each in content["changed"]])
     assert [("types", "m")] == [(each["demand"], each["layer"]) for each in content["not_taken"]]

@@ -104,6 +104,22 @@ def test_input_layers_become_fields() -> None:
     assert ({"x": (1, 4, 5, 6), "z": (1, 4, 5, 6)}, ["c", "r"]) == (after.inputs, [each.name for each in after.layers])
 
 
+def test_inputs_as_fields_and_as_layers_are_layers(tmp_path: Path) -> None:
+    """BVLC Caffe does not look at `input` without a shape."""
+    net, weights = written(tmp_path, b'input: "x"\n' + with_input(CONVOLUTION))
+    assert ["input-once i"] == left("opencv", Path(net).read_bytes())
+    assert 0 == main(["fuse", net, weights, "-o", str(tmp_path / "new"), "--target", "opencv", "-q"])
+    assert [INPUT, CONVOLUTION] == (tmp_path / "new.prototxt").read_text().splitlines()
+
+
+def test_types_of_v1_as_text() -> None:
+    settings = b"convolution_param { num_output: 1 kernel_size: 1 }"
+    old = b'layers { name: "c" type: "Convolution" bottom: "x" top: "c" %b }' % settings
+    net = text() + old + b"\n"
+    assert ["v1-types c"] == left("caffe", net)
+    assert [] == left("caffe", net.replace(b'"Convolution"', b"CONVOLUTION"))
+
+
 def test_a_shape_that_is_given_is_written(tmp_path: Path) -> None:
     without = 'layer { name: "i" type: "Input" top: "x" }'
     assert ["input-shape i"] == left("mnn", with_input(CONVOLUTION, source=without))
