@@ -8,7 +8,7 @@ SSD_FIELDS = ("detection_output_param", "norm_param", "permute_param", "prior_bo
 # Types of BVLC Caffe that the converters have no words for.
 RARE = ("BNLL", "BatchReindex", "Bias", "ELU", "Exp", "Filter", "Im2col", "Log", "MVN", "SPP", "Threshold")
 NOT_TPU_MLIR = (*RARE, "Clip", "LSTMUnit", "Parameter", "Python", "RNN", "Swish")
-_NOT_X2PADDLE = (*NOT_TPU_MLIR, "Embed", "LSTM", "Silence", "Split", "Tile")
+NOT_X2PADDLE = (*NOT_TPU_MLIR, "Embed", "LSTM", "Silence", "Split", "Tile")
 NOT_OPENCV = (
     *("ArgMax", "BatchReindex", "Clip", "Embed", "Filter", "Im2col", "LSTMUnit", "Parameter", "Python", "RNN"),
     *("Reduction", "SPP", "Threshold", "Tile"),
@@ -42,4 +42,4 @@ NOT_ONNX = (
     *("AbsVal", "ArgMax", "BNLL", "Clip", "Crop", "ELU", "Exp", "LSTM", "PReLU", "RNN", "Reduction", "SPP", "Swish"),
     *("Threshold", "Tile"),
 )
-NOT_TVM = (*_NOT_X2PADDLE, "AbsVal", "ArgMax", "Reduction")
+NOT_TVM = (*NOT_X2PADDLE, "AbsVal", "ArgMax", "Reduction")
