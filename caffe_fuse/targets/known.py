@@ -14,17 +14,8 @@ NOT_OPENCV = (
     *("Reduction", "SPP", "Threshold", "Tile"),
 )
 OPENCV = (
-    *(
-        "Axpy",
-        "ConvolutionDepthwise",
-        "HardSigmoid",
-        "HardSwish",
-        "Interp",
-        "Mish",
-        "PSROIPooling",
-        "PriorBoxClustered",
-    ),
-    *("ROIPooling", "ReLU6", "Reorg", "ShuffleChannel", *SSD_TYPES),
+    *("Axpy", "ConvolutionDepthwise", "HardSigmoid", "HardSwish", "Interp", "Mish", "PSROIPooling", "ROIPooling"),
+    *("PriorBoxClustered", "ReLU6", "Reorg", "ShuffleChannel", *SSD_TYPES),
 )
 NOT_MNN = ("Clip", "SPP", "Swish", "Tile")
 NOT_OPENVINO = ("AbsVal", "BNLL", "Clip", "Exp", "Log", "Reduction", "SPP", "Threshold")
@@ -38,8 +29,10 @@ OPENVINO_FIELDS = (
 )
 # RKNN-Toolkit2 takes these and computes something else.
 NOT_RIGHT_RKNN = ("AbsVal", "ELU", "Exp", "MVN", "Mish", "SPP", "Swish", "Threshold")
+# Its DetectionOutput is a model that ONNX Runtime does not take.
+ONNX = ("Axpy", "Normalize", "Permute", "PriorBox", "ReLU6", "ShuffleChannel")
 NOT_ONNX = (
-    *("AbsVal", "ArgMax", "BNLL", "Clip", "Crop", "ELU", "Exp", "LSTM", "PReLU", "RNN", "Reduction", "SPP", "Swish"),
+    *("AbsVal", "ArgMax", "BNLL", "Clip", "ELU", "Exp", "LSTM", "PReLU", "RNN", "Reduction", "SPP", "Swish"),
     *("Threshold", "Tile"),
 )
 NOT_TVM = (*NOT_X2PADDLE, "AbsVal", "ArgMax", "Reduction")

@@ -14,7 +14,7 @@ from ..schema.messages import copy_of
 from .demand import REFUSES, SIMPLIFYING, WRONG, Demand, Finding, each
 
 
-def _plain_convolution(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
+def _plain(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     """A depthwise type as a Convolution with one group for each channel; one with holes, with dilation."""
     if layer.type != "HoleConvolution" and layer.kind != "ConvolutionDepthwise":
         return None
@@ -36,11 +36,18 @@ def _plain_convolution(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, layer.blobs), f"as a Convolution with dilation {settings.dilation[0]}"
 
 
-def _depthwise_types(model: Model) -> List[Finding]:
+def depthwise(*known: str) -> Demand:
+    """known: types for it that the tool has."""
+    besides = f" besides {', '.join(known)}" if known else ""
+    find = partial(_depthwise_types, known)
+    return Demand("depthwise", f"Convolution with groups, no type of its own for it{besides}", find, each(_plain))
+
+
+def _depthwise_types(known: Sequence[str], model: Model) -> List[Finding]:
     return [
         Finding("depthwise", layer, REFUSES, f"has the type {layer.type}, which the tool does not know")
         for layer in model.net.layers
-        if layer.type == "HoleConvolution" or layer.kind == "ConvolutionDepthwise"
+        if (layer.type == "HoleConvolution" or layer.kind == "ConvolutionDepthwise") and layer.type not in known
     ]
 
 
@@ -178,9 +185,6 @@ def _straight(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, (weights, *layer.blobs[1:])), "with its matrix transposed"
 
 
-DEPTHWISE = Demand(
-    "depthwise", "Convolution with groups, no type of its own for it", _depthwise_types, each(_plain_convolution)
-)
 UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, each(_repeated))
 BIAS = Demand("bias", "no Bias: a Scale by ones", _biases, each(_scale_of_ones))
 SCALE = Demand("scale", "a Scale only after a BatchNorm: alone a Convolution of 1x1", _lone_scales, each(_pointwise))

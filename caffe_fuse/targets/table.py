@@ -20,13 +20,14 @@ from .known import (
     NOT_TPU_MLIR,
     NOT_TVM,
     NOT_X2PADDLE,
+    ONNX,
     OPENCV,
     OPENVINO,
     OPENVINO_FIELDS,
     SSD_FIELDS,
     SSD_TYPES,
 )
-from .layers import BIAS, DEPTHWISE, SCALE, TRANSPOSED, UPSAMPLE, without
+from .layers import BIAS, SCALE, TRANSPOSED, UPSAMPLE, depthwise, without
 from .names import LOWER_NAMES, NOT_IN_PLACE, legal_names
 from .settings import CHANNELS, SCALE_BLOBS, eltwise, means
 from .types import known_fields, known_types, known_values
@@ -36,7 +37,8 @@ _SSD = (known_types(*SSD_TYPES), known_fields(*SSD_FIELDS))
 _BVLC = (known_types(), known_fields())
 _MINUS = ((1, -1),)
 _TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE, UPSAMPLE)
-_PLAIN = (*_TRAINED, FLOAT32, DEPTHWISE)
+_PLAIN = (*_TRAINED, FLOAT32, depthwise())
+_DEEP = depthwise("ConvolutionDepthwise")
 _UNIQUE_NAMES = legal_names("(?s:.)*", "layer names that differ")
 # Its text form has fields between blanks.
 _NCNN_NAMES = legal_names(r"\S+", "names of layers and blobs without blanks, layer names that differ", blobs=True)
@@ -52,7 +54,7 @@ TARGETS: Dict[str, Target] = {
             "BVLC Caffe",
             "ieee",
             "1.0 (kendryte-caffe 1.0.0.20210829)",
-            (V1_TYPES, FLOAT32, INPUT_SHAPE, UPSAMPLE, DEPTHWISE, _UNIQUE_NAMES, *_BVLC),
+            (V1_TYPES, FLOAT32, INPUT_SHAPE, UPSAMPLE, depthwise(), _UNIQUE_NAMES, *_BVLC),
             "net.cpp, layer_factory.cpp, caffe.proto",
             ("bvlc",),
             measured=True,
@@ -65,7 +67,7 @@ TARGETS: Dict[str, Target] = {
             "4.14 (opencv-python-headless)",
             (
                 *(UPGRADED, INPUT_ONCE, ONE_PHASE, DEPLOY, UPSAMPLE, BIAS, TRANSPOSED, CHANNELS),
-                *(known_types(*OPENCV, missing=NOT_OPENCV), known_values()),
+                *(_DEEP, known_types(*OPENCV, missing=NOT_OPENCV), known_values()),
             ),
             "caffe_importer.cpp, caffe_io.cpp",
             ("cv", "cv2"),
@@ -77,7 +79,7 @@ TARGETS: Dict[str, Target] = {
             "mnn",
             "3.6.1",
             (
-                *(*_PLAIN, SCALE_BLOBS, CHANNELS, eltwise(coefficients=_MINUS)),
+                *(*_TRAINED, FLOAT32, _DEEP, SCALE_BLOBS, CHANNELS, eltwise(coefficients=_MINUS)),
                 *(known_types(*SSD_TYPES, missing=NOT_MNN, wrong=("ArgMax", "MVN")), known_fields(*SSD_FIELDS)),
             ),
             "MNNConvert on 90 nets",
@@ -157,9 +159,9 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "2.0.1, with ONNX Runtime 1.13",
             (
-                *(*_PLAIN, INPUT_ONCE, _UNIQUE_NAMES, BIAS, TRANSPOSED, CHANNELS),
+                *(*_TRAINED, FLOAT32, _DEEP, INPUT_ONCE, _UNIQUE_NAMES, BIAS, TRANSPOSED, CHANNELS),
                 *(eltwise(operations=("PROD", "SUM"), most=2), without("Split", "Silence", "Dropout")),
-                *(known_types("ReLU6", "ShuffleChannel", *SSD_TYPES, missing=NOT_ONNX), known_fields(*SSD_FIELDS)),
+                *(known_types(*ONNX, missing=NOT_ONNX), known_fields(*SSD_FIELDS)),
             ),
             "caffe2onnx on 24 nets",
             ("caffe2onnx", "onnxruntime"),
