@@ -32,6 +32,8 @@ from caffe_fuse.targets import find, findings  # noqa: E402
 VENVS = PROJECT / ".toolchains"
 WORKERS = Path(__file__).with_name("workers")
 SHARED = PROJECT.parent / "shared" / "models"
+# Trained on images that were scaled: at 255 times that, a Softmax is a step, and rounding decides.
+SCALED = ("mtcnn", "dibco", "hyperlpr")
 _TELLING = r"check failed|no field|\berror\b(?! information)|\w+error: (?!traceback)"
 
 
@@ -204,7 +206,7 @@ def tried(tool: Tool, python: Path, net: Net, folder: Path) -> List[str]:
         model = caffe_fuse.load(net.prototxt, net.weights)
     except caffe_fuse.InputError as error:
         return [tool.name, net.name, "", f"caffe-fuse: {error.what}"[:160], "", "", ""]
-    inputs = seeded(model)
+    inputs = seeded(model, 1 / 128 if net.name.startswith(SCALED) else 1)
     if inputs is None:
         return [tool.name, net.name, "", "the size of an input is not known", "", "", ""]
     try:
@@ -231,13 +233,16 @@ def tried(tool: Tool, python: Path, net: Net, folder: Path) -> List[str]:
     return row
 
 
-def seeded(model: caffe_fuse.Model) -> Optional[Dict[str, np.ndarray]]:
-    """None if the net does not say how large its inputs are."""
+def seeded(model: caffe_fuse.Model, scale: float = 1) -> Optional[Dict[str, np.ndarray]]:
+    """Images less their mean, scaled. None if the net does not say how large its inputs are."""
     random = np.random.RandomState(0)
     shapes = input_shapes(model.net)
     if any(shape is None or None in shape for shape in shapes.values()):
         return None
-    return {name: np.asarray(random.rand(*(shape or ())) * 255 - 120, np.float32) for name, shape in shapes.items()}
+    return {
+        name: np.asarray((random.rand(*(shape or ())) * 255 - 120) * scale, np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def main(arguments: Sequence[str]) -> int:
