@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, List, Optional, Tuple
+from typing import AbstractSet, Dict, List, Optional, Set
 
 import numpy as np
 
@@ -58,24 +58,25 @@ def _with_shape(net: Net, layer: Layer) -> Optional[Changed]:
 
 def _batches(model: Model) -> List[Finding]:
     return [
-        Finding("batch-1", layer, COMPLAINS, f"has a batch of {shape[0]}", "write the batch 1 into the net")
-        for layer, shape in _large(model.net)
+        Finding("batch-1", layer, COMPLAINS, f"has a batch of {batch}", "write the batch 1 into the net")
+        for layer in input_layers(model.net)
+        for batch in _batches_of(layer) - {1}
     ]
 
 
-def _large(net: Net) -> List[Tuple[Layer, Tuple[Optional[int], ...]]]:
-    """The Input layers with another batch than 1, and their shapes."""
-    inputs = ((layer, net.shapes[net.tops(layer)[0]]) for layer in input_layers(net))
-    return [(layer, shape) for layer, shape in inputs if shape and shape[0] not in (1, None)]
+def _batches_of(layer: Layer) -> Set[int]:
+    return {shape.dim[0] for shape in layer.parameter.input_param.shape if shape.dim}
 
 
 def _of_one(model: Model, kept: AbstractSet[str]) -> Dict[int, Changed]:
     """The Input layers with a batch of 1, if each layer computes each item of the batch by itself."""
-    large = [layer for layer, _ in _large(model.net)]
-    batches = {dims.dim[0] for layer in large for dims in layer.parameter.input_param.shape}
-    if len(batches) != 1 or any(layer.name in kept or layer.generation != V2 for layer in large):
+    net = model.net
+    large = [layer for layer in input_layers(net) if _batches_of(layer) != {1}]
+    batches = {batch for layer in large for batch in _batches_of(layer)}
+    given = any(top in net.given_shapes for layer in large for top in layer.tops)
+    if len(batches) != 1 or given or any(layer.name in kept or layer.generation != V2 for layer in large):
         return {}
-    if not all(_is_by_item(model.net, layer, *batches) for layer in model.net.layers if layer.bottoms):
+    if not all(_is_by_item(net, layer, *batches) for layer in net.layers if layer.bottoms):
         return {}
     found: Dict[int, Changed] = {}
     for layer in large:

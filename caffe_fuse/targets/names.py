@@ -14,24 +14,23 @@ from .demand import REFUSES, Changed, Demand, Finding
 
 
 class _Rule(NamedTuple):
-    """legal: of a whole name. filler: for each character that is not legal. blobs: whether it is for blobs as well.
+    """legal: of a whole name. blobs: whether it is for blobs as well.
 
     written: how the tool writes a name, so that others become the same. outputs: of the layer of an output.
     """
 
     legal: re.Pattern[str]
-    filler: str = "_"
     blobs: bool = False
     written: Callable[[str], str] = str
     outputs: re.Pattern[str] = re.compile("(?s:.)*")
 
     def made_legal(self, name: str, taken: Set[str]) -> str:
         """A legal name that is not taken, and is then. taken: names as the tool writes them."""
-        letters = (letter if self.legal.fullmatch("x" + letter) else self.filler for letter in self.written(name))
+        letters = (letter if self.legal.fullmatch("x" + letter) else "_" for letter in self.written(name))
         new = "".join(letters)
         new = new if self.legal.fullmatch(new) else "x" + new
         while self.written(new) in taken:
-            new += self.filler
+            new += "_"
         taken.add(self.written(new))
         return new
 

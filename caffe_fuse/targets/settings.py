@@ -12,20 +12,20 @@ from ..net.model import Model
 from .demand import REFUSES, WRONG, Demand, Finding
 
 
-def means(*, padded: bool = True, beyond: bool = False, beyond_padded: bool = False) -> Demand:
+def means(*, padded: bool = True, beyond: bool = False) -> Demand:
     """AVE Pooling, except what the tool gets wrong: any with padding, or such with windows beyond the padded image.
 
     Caffe divides by the part of a window that is in the padded image (pooling_layer.cpp:184). padded: whether the tool
-    is right with padding; beyond: with windows beyond an image without padding; beyond_padded: beyond one with padding.
+    is right with padding; beyond: with windows beyond an image that is not padded.
     """
     words = [] if padded else ["no padding"]
     words += [] if beyond else ["no window beyond the image"]
-    words += [] if beyond_padded or not padded else ["no window beyond the padding"]
-    find = partial(_means, padded, beyond, beyond_padded)
+    words += ["no window beyond the padding"] if padded else []
+    find = partial(_means, padded, beyond)
     return Demand("means", f"AVE Pooling only with {', '.join(words)}", find)
 
 
-def _means(padded: bool, beyond: bool, beyond_padded: bool, model: Model) -> List[Finding]:
+def _means(padded: bool, beyond: bool, model: Model) -> List[Finding]:
     net = model.net
     found: List[Finding] = []
     for layer in net.layers:
@@ -40,7 +40,7 @@ def _means(padded: bool, beyond: bool, beyond_padded: bool, model: Model) -> Lis
         is_beyond = any(_hangs_over(*each) for each in zip(windows, bottom[2:], top[2:]))
         if is_padded and not padded:
             found.append(Finding("means", layer, WRONG, "is a mean with padding, which the tool leaves out"))
-        elif is_beyond and not (beyond_padded if is_padded else beyond):
+        elif is_beyond and (is_padded or not beyond):
             what = "is a mean of windows that reach beyond the edge, whose size the tool takes to be whole"
             found.append(Finding("means", layer, WRONG, what))
     return found

@@ -141,7 +141,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "one item of a batch where a layer mixes them",
         INPUTS,
-        "    if not all(_is_by_item(model.net, layer, *batches) for layer in model.net.layers if layer.bottoms):\n",
+        "    if not all(_is_by_item(net, layer, *batches) for layer in net.layers if layer.bottoms):\n",
         "    if False:\n",
         TEST_FILES + "::test_a_batch_stays_where_a_layer_mixes_its_items_or_may",
     ),
