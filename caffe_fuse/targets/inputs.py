@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import AbstractSet, Dict, List, Optional, Set
 
 import numpy as np
@@ -17,11 +18,11 @@ from .demand import COMPLAINS, REFUSES, UPGRADING, WRITING, Changed, Demand, Fin
 _NOISE = 2.0**-20  # relative to the largest value: sums of float32 numbers may take another order
 
 
-def _fields(model: Model) -> List[Finding]:
+def _fields(effect: str, model: Model) -> List[Finding]:
     if not model.net.inputs or any(layer.generation != V2 for layer in model.net.layers):
         return []
     what = f"the net has `input` fields ({', '.join(model.net.inputs)}) and no Input layer"
-    return [Finding("input-layer", None, REFUSES, what, "caffe-fuse upgrade")]
+    return [Finding("input-layer", None, effect, what, "caffe-fuse upgrade")]
 
 
 def _twice(model: Model) -> List[Finding]:
@@ -112,7 +113,10 @@ def _begins_with(values: np.ndarray, first: np.ndarray) -> bool:
     return bool(np.all(np.abs(values[:1] - first) <= bound))
 
 
-INPUT_LAYER = Demand("input-layer", "an Input layer, not `input` fields", _fields, by=UPGRADING)
+_NOT_FIELDS = "an Input layer, not `input` fields"
+INPUT_LAYER = Demand("input-layer", _NOT_FIELDS, partial(_fields, REFUSES), by=UPGRADING)
+# Some versions take both.
+RATHER_INPUT_LAYER = Demand("input-layer", _NOT_FIELDS, partial(_fields, COMPLAINS), by=UPGRADING)
 INPUT_ONCE = Demand("input-once", "`input` fields or Input layers, not both", _twice, by=UPGRADING)
 INPUT_FIELDS = Demand("input-fields", "`input` and `input_shape` fields, no Input layer", _layers, by=WRITING)
 INPUT_SHAPE = Demand("input-shape", "the shape of each input", _without_shape, each(_with_shape))

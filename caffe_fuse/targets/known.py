@@ -27,6 +27,7 @@ OPENVINO_FIELDS = (
     *("pooling_param.ceil_mode", "prior_box_param.width", "prior_box_param.height", *SSD_FIELDS),
     *("interp_param", "psroi_pooling_param", "roi_pooling_param", "shuffle_channel_param"),
 )
+RKNN_FIELDS = ("pooling_param.ceil_mode", *SSD_FIELDS)
 # RKNN-Toolkit2 takes these and computes something else.
 NOT_RIGHT_RKNN = ("AbsVal", "ELU", "Exp", "MVN", "Mish", "SPP", "Swish", "Threshold")
 # Its DetectionOutput is a model that ONNX Runtime does not take.

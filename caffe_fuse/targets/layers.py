@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import List, Optional, Sequence, Tuple
+from typing import FrozenSet, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -87,12 +87,21 @@ def _factors(net: Net, layer: Layer) -> Optional[Tuple[int, int]]:
     return large[0] // small[0], large[1] // small[1]
 
 
-def _upsamples(model: Model) -> List[Finding]:
-    return [
-        Finding("upsample", layer, REFUSES, "has the type Upsample, or fields of it, which the tool does not know")
-        for layer in model.net.layers
-        if layer.kind == "Upsample"
-    ]
+def upsample(*known: str) -> Demand:
+    """known: the fields with which the tool takes it."""
+    besides = f", unless it has only {', '.join(known)}" if known else ""
+    find = partial(_upsamples, frozenset(known))
+    return Demand("upsample", f"no Upsample: a Deconvolution with a kernel of ones{besides}", find, each(_repeated))
+
+
+def _upsamples(known: FrozenSet[str], model: Model) -> List[Finding]:
+    found: List[Finding] = []
+    for layer in model.net.layers:
+        fields = {field.name for field, _ in layer.parameter.upsample_param.ListFields()}
+        if layer.kind == "Upsample" and not (known and fields <= known):
+            what = "has the type Upsample, or fields of it, which the tool does not know"
+            found.append(Finding("upsample", layer, REFUSES, what))
+    return found
 
 
 def _biases(model: Model) -> List[Finding]:
@@ -185,7 +194,6 @@ def _straight(net: Net, layer: Layer) -> Optional[Tuple[Layer, str]]:
     return layer.rewritten(parameter, (weights, *layer.blobs[1:])), "with its matrix transposed"
 
 
-UPSAMPLE = Demand("upsample", "no Upsample: a Deconvolution with a kernel of ones", _upsamples, each(_repeated))
 BIAS = Demand("bias", "no Bias: a Scale by ones", _biases, each(_scale_of_ones))
 SCALE = Demand("scale", "a Scale only after a BatchNorm: alone a Convolution of 1x1", _lone_scales, each(_pointwise))
 TRANSPOSED = Demand("transposed", "InnerProduct without transpose: true", _transposed, each(_straight))

@@ -10,7 +10,7 @@ from ..half.targets import policy_of
 from ..schema.spelling import hint, nearest
 from .demand import Target
 from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED, V1_TYPES
-from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_ONCE, INPUT_SHAPE
+from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_ONCE, INPUT_SHAPE, RATHER_INPUT_LAYER
 from .known import (
     NOT_MNN,
     NOT_ONNX,
@@ -24,10 +24,11 @@ from .known import (
     OPENCV,
     OPENVINO,
     OPENVINO_FIELDS,
+    RKNN_FIELDS,
     SSD_FIELDS,
     SSD_TYPES,
 )
-from .layers import BIAS, SCALE, TRANSPOSED, UPSAMPLE, depthwise, without
+from .layers import BIAS, SCALE, TRANSPOSED, depthwise, upsample, without
 from .names import LOWER_NAMES, NOT_IN_PLACE, legal_names
 from .settings import CHANNELS, SCALE_BLOBS, eltwise, means
 from .types import known_fields, known_types, known_values
@@ -36,9 +37,10 @@ from .values import ABSENT_BIAS, EXPLICIT_BIAS, SCALE_BIAS, STATISTICS
 _SSD = (known_types(*SSD_TYPES), known_fields(*SSD_FIELDS))
 _BVLC = (known_types(), known_fields())
 _MINUS = ((1, -1),)
-_TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE, UPSAMPLE)
-_PLAIN = (*_TRAINED, FLOAT32, depthwise())
-_DEEP = depthwise("ConvolutionDepthwise")
+_UPSAMPLE, _DEPTHWISE = upsample(), depthwise()
+_TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE)
+_PLAIN = (*_TRAINED, FLOAT32, _UPSAMPLE, _DEPTHWISE)
+_DEEP, _SCALED = depthwise("ConvolutionDepthwise"), upsample("scale")
 _UNIQUE_NAMES = legal_names("(?s:.)*", "layer names that differ")
 # Its text form has fields between blanks.
 _NCNN_NAMES = legal_names(r"\S+", "names of layers and blobs without blanks, layer names that differ", blobs=True)
@@ -54,7 +56,7 @@ TARGETS: Dict[str, Target] = {
             "BVLC Caffe",
             "ieee",
             "1.0 (kendryte-caffe 1.0.0.20210829)",
-            (V1_TYPES, FLOAT32, INPUT_SHAPE, UPSAMPLE, depthwise(), _UNIQUE_NAMES, *_BVLC),
+            (V1_TYPES, FLOAT32, INPUT_SHAPE, _UPSAMPLE, _DEPTHWISE, _UNIQUE_NAMES, *_BVLC),
             "net.cpp, layer_factory.cpp, caffe.proto",
             ("bvlc",),
             measured=True,
@@ -66,7 +68,7 @@ TARGETS: Dict[str, Target] = {
             "opencv",
             "4.14 (opencv-python-headless)",
             (
-                *(UPGRADED, INPUT_ONCE, ONE_PHASE, DEPLOY, UPSAMPLE, BIAS, TRANSPOSED, CHANNELS),
+                *(UPGRADED, INPUT_ONCE, ONE_PHASE, DEPLOY, _UPSAMPLE, BIAS, TRANSPOSED, CHANNELS),
                 *(_DEEP, known_types(*OPENCV, missing=NOT_OPENCV), known_values()),
             ),
             "caffe_importer.cpp, caffe_io.cpp",
@@ -79,7 +81,7 @@ TARGETS: Dict[str, Target] = {
             "mnn",
             "3.6.1",
             (
-                *(*_TRAINED, FLOAT32, _DEEP, SCALE_BLOBS, CHANNELS, eltwise(coefficients=_MINUS)),
+                *(*_TRAINED, FLOAT32, _DEEP, _SCALED, SCALE_BLOBS, CHANNELS, eltwise(coefficients=_MINUS)),
                 *(known_types(*SSD_TYPES, missing=NOT_MNN, wrong=("ArgMax", "MVN")), known_fields(*SSD_FIELDS)),
             ),
             "MNNConvert on 90 nets",
@@ -113,9 +115,9 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "2.3.2",
             (
-                *(*_PLAIN, INPUT_LAYER, BIAS, TRANSPOSED, CHANNELS),
+                *(*_TRAINED, FLOAT32, _DEPTHWISE, _SCALED, INPUT_ONCE, RATHER_INPUT_LAYER, BIAS, TRANSPOSED, CHANNELS),
                 *(means(), eltwise(most=2, coefficients=_MINUS)),
-                *(known_types(*SSD_TYPES, missing=("Reduction",), wrong=NOT_RIGHT_RKNN), known_fields(*SSD_FIELDS)),
+                *(known_types(*SSD_TYPES, missing=("Reduction",), wrong=NOT_RIGHT_RKNN), known_fields(*RKNN_FIELDS)),
             ),
             "the simulator of the toolkit on 24 nets",
             ("rockchip", "rknn2", "rknn-toolkit2"),
@@ -135,7 +137,7 @@ TARGETS: Dict[str, Target] = {
             "NVIDIA's TensorRT",
             "tensorrt",
             "up to 8.6; the Caffe parser is gone in 9",
-            (*_TRAINED, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, BIAS, SCALE_BLOBS, *_BVLC),
+            (*_TRAINED, _UPSAMPLE, EXPLICIT_BIAS, STATISTICS, NOT_IN_PLACE, BIAS, SCALE_BLOBS, *_BVLC),
             "parsers/caffe: opParsers, caffeWeightFactory",
             ("trt", "jetson"),
         ),
@@ -159,7 +161,7 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "2.0.1, with ONNX Runtime 1.13",
             (
-                *(*_TRAINED, FLOAT32, _DEEP, INPUT_ONCE, _UNIQUE_NAMES, BIAS, TRANSPOSED, CHANNELS),
+                *(*_TRAINED, FLOAT32, _DEEP, _SCALED, INPUT_ONCE, _UNIQUE_NAMES, BIAS, TRANSPOSED, CHANNELS),
                 *(eltwise(operations=("PROD", "SUM"), most=2), without("Split", "Silence", "Dropout")),
                 *(known_types(*ONNX, missing=NOT_ONNX), known_fields(*SSD_FIELDS)),
             ),
