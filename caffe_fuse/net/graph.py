@@ -49,11 +49,11 @@ class Layer:
     origin: Tuple[Layer, ...] = ()  # of a new layer: the layers that it stands for
     reading: Optional[LayerType] = None  # the layer type in the dialect of the files, if that is not the default
 
-    @property
+    @cached_property
     def name(self) -> str:
         return str(self.parameter.name)
 
-    @property
+    @cached_property
     def type(self) -> str:
         return str(self.parameter.type)
 
@@ -67,15 +67,15 @@ class Layer:
         """Whether it is a BatchNorm, under any name of the type."""
         return self.kind in batch_norm.TYPES
 
-    @property
+    @cached_property
     def bottoms(self) -> Tuple[str, ...]:
         return tuple(self.parameter.bottom)
 
-    @property
+    @cached_property
     def tops(self) -> Tuple[str, ...]:
         return tuple(self.parameter.top)
 
-    @property
+    @cached_property
     def layer_type(self) -> Optional[LayerType]:
         return layers.find(self.type) if self.reading is None else self.reading
 
@@ -85,7 +85,7 @@ class Layer:
         assert isinstance(node, Message)
         return node
 
-    @property
+    @cached_property
     def generation(self) -> str:
         """The generation of the layer in the text: `generations.V0`, V1 or V2."""
         return generations.of(self.node, self.field.name)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import AbstractSet, Any, Sequence
 
 import nets
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nets import Fused, batch_norm, caffemodel, convolution, fuse, layer, model, numbers, scale, text
 from old_forms import as_v1, as_v1_weights
+from strategies_nets import INPUT
+from strategies_nets import nets as any_nets
 
 import caffe_fuse
 from caffe_fuse.cli import main
@@ -460,3 +465,30 @@ def test_the_next_command_names_the_target_once(tmp_path: Path, capsys: pytest.C
     for option in (["--target", "TRT"], ["--target=TRT"]):
         assert 1 == main(["check", str(tmp_path / "net.prototxt"), str(tmp_path / "net.caffemodel"), *option])
         assert capsys.readouterr().out.rstrip().endswith("net.caffemodel --target tensorrt")
+
+
+# Random nets
+
+
+@given(any_nets(), st.sampled_from(sorted(TARGETS)), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_net_computes_the_same_for_any_target_and_needs_nothing_more(
+    prototxt: bytes, target: str, named: bool
+) -> None:
+    """A blob that a target gives another name is not compared here; the outputs keep theirs, or are told.
+
+    named: whether layers have names that some tools do not take.
+    """
+    prototxt = re.sub(rb'name: "(\w+)"', rb'name: "_\1 B"', prototxt) if named else prototxt
+    fused = fuse(prototxt, target=target, half_policy=None, rescale="never", allow_bn=True)
+    comparison = fused.compared(INPUT)
+    assert () == comparison.violations
+    renamed = fused.result.facts.adapted
+    assert renamed is not None
+    outputs = {value.blob for value in model(*fused.before).net.outputs}
+    assert outputs.isdisjoint(comparison.vanished) or renamed.renamed
+    again = fuse(fused.prototxt, weights=fused.weights, target=target, half_policy=None, rescale="never", allow_bn=True)
+    assert (fused.prototxt, fused.weights) == (again.prototxt, again.weights)
+    asked = again.result.report.target
+    assert asked is not None
+    assert () == asked.changes
