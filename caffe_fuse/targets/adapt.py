@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import prod
 from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import InputError, InternalError
-from ..half.sampling import Chance
-from ..layers.layer_type import LayerType
+from ..errors import InternalError
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from .demand import CHANGED, DROPPING, WRITING, Change, Finding, Target
+from .trial import fits, random_bottoms, tops
 
 MOST = 8  # elements along an axis of the bottom of a proof
 LARGE = 1 << 22  # weights in a proof: more take too much memory
@@ -94,13 +92,11 @@ def _prove(net: Net, before: Layer, after: Layer) -> None:
     if any(shape is None or None in shape for shape in shapes):
         return
     sizes = [tuple(dim or 1 for dim in shape or ()) for shape in shapes]
-    sizes = next((each for each in (_smaller(sizes), sizes) if _fits(old, before, each)), [])
+    sizes = next((each for each in (_smaller(sizes), sizes) if fits(before, each)), [])
     if not sizes or sum(blob.count for blob in before.blobs) > LARGE:
         return
-    bottoms = [Chance(place).random(size) for place, size in enumerate(sizes)]
-    expected = old.forward(before.parameter, [blob.array() for blob in before.blobs], bottoms)
-    found = new.forward(after.parameter, [blob.array() for blob in after.blobs], bottoms[: len(after.bottoms)])
-    for was, now in zip(expected, found):
+    bottoms = random_bottoms(sizes)
+    for was, now in zip(tops(before, bottoms), tops(after, bottoms[: len(after.bottoms)])):
         bound = _NOISE * float(np.max(np.abs(was), initial=0.0))
         if was.shape != now.shape or not np.all(np.abs(was - now) <= bound):
             raise InternalError(f"layer {before.name} would compute something else as {after.type}")
@@ -110,12 +106,3 @@ def _smaller(sizes: Sequence[Sequence[int]]) -> List[Tuple[int, ...]]:
     """With as many channels, but smaller images; of several bottoms the sizes may depend on each other."""
     most = MOST if len(sizes) == 1 else max(max(size, default=1) for size in sizes)
     return [tuple(dim if axis == 1 else min(dim, most) for axis, dim in enumerate(size)) for size in sizes]
-
-
-def _fits(kind: LayerType, layer: Layer, sizes: Sequence[Tuple[int, ...]]) -> bool:
-    try:
-        kind.shapes(layer.parameter, sizes, [blob.shape for blob in layer.blobs])
-        wanted = () if kind.blobs is None else kind.blobs(layer.parameter, sizes)
-    except InputError:
-        return False
-    return all(None in dims or prod(dim or 0 for dim in dims) == blob.count for dims, blob in zip(wanted, layer.blobs))

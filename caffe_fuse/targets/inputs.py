@@ -7,13 +7,12 @@ from typing import AbstractSet, Dict, List, Optional, Set
 
 import numpy as np
 
-from ..errors import InputError
 from ..generations import V2
-from ..half.sampling import Chance
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..schema.messages import copy_of
 from .demand import COMPLAINS, REFUSES, UPGRADING, WRITING, Changed, Demand, Finding, each
+from .trial import fits, random_bottoms, tops
 
 _NOISE = 2.0**-20  # relative to the largest value: sums of float32 numbers may take another order
 
@@ -74,8 +73,11 @@ def _of_one(model: Model, kept: AbstractSet[str]) -> Dict[int, Changed]:
     net = model.net
     large = [layer for layer in input_layers(net) if _batches_of(layer) != {1}]
     batches = {batch for layer in large for batch in _batches_of(layer)}
+    others = [layer for layer in net.layers if not layer.bottoms and layer.kind != "Input"]
     given = any(top in net.given_shapes for layer in large for top in layer.tops)
-    if len(batches) != 1 or given or any(layer.name in kept or layer.generation != V2 for layer in large):
+    if len(batches) != 1 or given or others or net.inputs:
+        return {}
+    if any(layer.name in kept or layer.generation != V2 for layer in large):
         return {}
     if not all(_is_by_item(net, layer, *batches) for layer in net.layers if layer.bottoms):
         return {}
@@ -90,20 +92,17 @@ def _of_one(model: Model, kept: AbstractSet[str]) -> Dict[int, Changed]:
 
 def _is_by_item(net: Net, layer: Layer, batch: int) -> bool:
     """Whether the layer computes of the first item of random bottoms what it computes of it among others."""
-    kind, shapes = layer.layer_type, [net.shapes[value] for value in net.bottoms(layer)]
+    shapes = [net.shapes[value] for value in net.bottoms(layer)]
     if not layer.tops:
         return True
-    if kind is None or kind.forward is None or any(shape is None or None in shape for shape in shapes):
+    if any(shape is None or None in shape for shape in shapes):
         return False
     sizes = [tuple(dim or 0 for dim in shape or ()) for shape in shapes]
-    bottoms = [Chance(place).random(size).astype(np.float32) for place, size in enumerate(sizes)]
+    bottoms = [bottom.astype(np.float32) for bottom in random_bottoms(sizes)]
     firsts = [bottom[:1] if size[:1] == (batch,) else bottom for bottom, size in zip(bottoms, sizes)]
-    blobs = [blob.array() for blob in layer.blobs]
-    try:
-        both = [kind.forward(layer.parameter, blobs, values) for values in (bottoms, firsts)]
-    except InputError:  # a Reshape that names the batch
-        return False
-    return all(_begins_with(of_all, of_first) for of_all, of_first in zip(*both))
+    if not fits(layer, sizes) or not fits(layer, [first.shape for first in firsts]):
+        return False  # for example a Reshape that names the batch
+    return all(_begins_with(of_all, of_first) for of_all, of_first in zip(tops(layer, bottoms), tops(layer, firsts)))
 
 
 def _begins_with(values: np.ndarray, first: np.ndarray) -> bool:

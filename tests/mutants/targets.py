@@ -196,7 +196,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "a proof on images that do not fit the weights",
-        ADAPT,
+        "targets/trial.py",
         "prod(dim or 0 for dim in dims) == blob.count",
         "True",
         TEST + "::test_a_matrix_that_reads_images_is_proved_on_images_of_their_size",

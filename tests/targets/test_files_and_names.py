@@ -84,10 +84,17 @@ def test_a_batch_of_1_where_each_layer_computes_each_item_by_itself() -> None:
         layer("r", "Flatten", "c", "r", "flatten_param { axis: 0 }"),
         layer("r", "Reduction", "c", "r", "reduction_param { axis: 0 }"),
         layer("r", "Unheard", "c", "r"),
+        layer("r", "Scale", "c", "r", "scale_param { axis: 0 num_axes: 2 }"),
     ],
 )
 def test_a_batch_stays_where_a_layer_mixes_its_items_or_may(mixing: str) -> None:
     assert [INPUT, CONVOLUTION, mixing] == changed(with_input(CONVOLUTION, mixing), "nnie")
+
+
+def test_a_batch_stays_where_something_else_has_it_too() -> None:
+    other = 'layer { name: "e" type: "DummyData" top: "e" dummy_data_param { shape { dim: 3 dim: 4 dim: 5 dim: 6 } } }'
+    added = [other, layer("s", "Eltwise", "x e", "s")]
+    assert [INPUT, *added] == changed(with_input(*added), "nnie")
 
 
 def test_an_input_that_keep_names_keeps_its_batch() -> None:
