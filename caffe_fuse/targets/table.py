@@ -115,7 +115,7 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "2.3.2",
             (
-                *(*_TRAINED, FLOAT32, _DEPTHWISE, _SCALED, INPUT_ONCE, RATHER_INPUT_LAYER, BIAS, TRANSPOSED, CHANNELS),
+                *(*_TRAINED, FLOAT32, _DEEP, _SCALED, INPUT_ONCE, RATHER_INPUT_LAYER, BIAS, TRANSPOSED, CHANNELS),
                 *(means(), eltwise(most=2, coefficients=_MINUS)),
                 *(known_types(*SSD_TYPES, missing=("Reduction",), wrong=NOT_RIGHT_RKNN), known_fields(*RKNN_FIELDS)),
             ),
