@@ -154,6 +154,17 @@ def test_the_classes_in_half_stand_beside_those_in_float32() -> None:
     assert "1: 3, 2: 2.001, 0: 1" in read(html).text
 
 
+def test_what_a_target_does_not_take_and_what_was_changed_for_it() -> None:
+    layers = [convolution(settings="bias_term: true"), nets.layer("u", "Upsample", "c", "u")]
+    fused = nets.fuse(text(*layers, nets.layer("m", "Hearsay", "u", "m")), target="mnn", half_policy=None)
+    found = read(page.to_html(fused.result.report, ())).text
+    assert "For MNN" in found
+    assert "m Hearsay net.prototxt:5:1 has the type Hearsay, which the tool does not know refuses" in found
+    assert "1 change layer type demand what changed u Upsample upsample as a Deconvolution with 6 groups" in found
+    plain = nets.fuse(text(layers[0]), target="mnn", half_policy=None)
+    assert "Nothing is known that the tool would not take." in read(page.to_html(plain.result.report, ())).text
+
+
 def test_a_dead_channel_is_told_from_a_lost_one(tmp_path: Path) -> None:
     prototxt = text(convolution(HOSTILE, "x", "c"), batch_norm("b", "c", "b"), scale("s", "b", "s"))
     blobs = nets.numbers(prototxt)
