@@ -30,3 +30,8 @@ class Facts:
     before: HalfReport
     repair: Optional[Repair]
     adapted: Optional[Adapted] = None
+
+    @property
+    def folded(self) -> Net:
+        """The net after folds and range repair, before it was changed for a target."""
+        return self.progress.net if self.repair is None else self.repair.net

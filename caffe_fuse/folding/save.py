@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
+import numpy as np
+
 from ..blobs.blob import Blob
 from ..emit.formats import in_half, planned
 from ..emit.text import edits
@@ -104,7 +106,11 @@ def layers_beyond_half(facts: Facts, options: Options) -> List[Layer]:
 
 
 def prove_written(facts: Facts, options: Options, path: str) -> None:
-    """Proves each rewritten layer on the weights in a file."""
+    """Proves each rewritten layer on the weights in a file.
+
+    Where a target has them in another order, the file must hold these, and the fold is proved on those before: that the
+    layer computes the same with both has been proved when it was changed.
+    """
     written = read_weights(Source(path))
     stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
     if options.weights_format == "hdf5":  # which has shared blobs once
@@ -112,12 +118,22 @@ def prove_written(facts: Facts, options: Options, path: str) -> None:
         stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
     powers = {} if facts.repair is None else facts.repair.powers
     rewrites = facts.progress.rewrites
-    names = {layer.index: layer.name for layer in facts.model.net.layers}
+    folded = {layer.index: layer for layer in facts.folded.layers}
+    final = {layer.index: layer for layer in facts.model.net.layers}
     for rewrite in (*rewrites, *rescaled_alone(facts.model.source, powers, rewrites)):
-        name = names[rewrite.after.index]
-        if name not in stored:
-            raise InternalError(f"layer {name} is missing from the file that was written")
-        prove(rewrite, stored[name], powers.get(rewrite.after.index), facts.measures)
+        before, after = folded[rewrite.after.index], final[rewrite.after.index]
+        if after.name not in stored:
+            raise InternalError(f"layer {after.name} is missing from the file that was written")
+        blobs = stored[after.name]
+        if after.blobs[0] is not before.blobs[0]:
+            if not all(map(_holds, blobs, after.blobs)):
+                raise InternalError(f"layer {after.name} has other weights in the file that was written")
+            blobs = before.blobs
+        prove(rewrite, blobs, powers.get(rewrite.after.index), facts.measures)
+
+
+def _holds(found: Blob, blob: Blob) -> bool:
+    return np.array_equal(found.array().ravel(), blob.in_type(found.dtype).array().ravel())
 
 
 def stem_of(prefix: PathLike) -> str:

@@ -92,4 +92,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "        simplify,\n",
         TEST_DEMANDS + "::test_splits_go_where_the_tool_has_none",
     ),
+    Mutant(
+        "other weights written for a target than those that were proved",
+        "folding/save.py",
+        "            if not all(map(_holds, blobs, after.blobs)):\n",
+        "            if False:\n",
+        TEST_DEMANDS + "::test_what_is_written_for_a_target_is_read_back",
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import AbstractSet, Any, Sequence
 
@@ -18,7 +19,9 @@ from strategies_nets import INPUT
 from strategies_nets import nets as any_nets
 
 import caffe_fuse
+from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.cli import main
+from caffe_fuse.folding import save
 from caffe_fuse.half.targets import POLICIES
 from caffe_fuse.targets import TARGETS, adapted, find, findings
 
@@ -340,6 +343,36 @@ def test_a_transposed_matrix_is_straight() -> None:
     after = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 }")
     fused = fitted("opencv", [before], [after], blobs=blobs)
     assert blobs["f"][0].T.tolist() == fused.arrays["f"][0].tolist()
+
+
+@pytest.mark.parametrize("blob_type", ["float32", "float16"])
+def test_a_transposed_matrix_that_has_absorbed_a_batch_norm(blob_type: str, tmp_path: Path) -> None:
+    """The proof of the fold reads the file, where the matrix is straight."""
+    before = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 transpose: true }")
+    prototxt = text(before, batch_norm("b", "f", "b"))
+    old = model(prototxt, caffemodel(prototxt, numbers(prototxt)))
+    caffe_fuse.fuse(old, target="opencv", blob_type=blob_type).save(str(tmp_path / "new"))
+    new = caffe_fuse.load(tmp_path / "new.prototxt", tmp_path / "new.caffemodel")
+    assert not new.net.layers[0].parameter.inner_product_param.transpose
+    assert () == caffe_fuse.verify(old, new, tolerance=1e-3).problems
+
+
+def test_what_is_written_for_a_target_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 transpose: true }")
+    prototxt = text(before, batch_norm("b", "f", "b"))
+    result = caffe_fuse.fuse(model(prototxt, caffemodel(prototxt, numbers(prototxt))), target="opencv")
+    read = save.read_weights
+
+    def damaged(source: Any) -> Any:
+        found = read(source)
+        (record,) = (each for each in found.layers if each.name == "f")
+        zeros = ArrayBlob(np.zeros(record.blobs[0].shape, np.float32))
+        return found._replace(layers=(replace(record, blobs=(zeros, *record.blobs[1:])),))
+
+    monkeypatch.setattr(save, "read_weights", damaged)
+    with pytest.raises(caffe_fuse.InternalError, match="layer f has other weights"):
+        result.save(str(tmp_path / "new"))
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_what_tools_do_not_look_at_is_named() -> None:
