@@ -15,7 +15,6 @@ from . import printing
 
 def run_fuse(options: argparse.Namespace) -> int:
     from ..folding.fuse import fuse
-    from ..report.terminal import fold_report
 
     if options.min_snr is not None and not options.verify:
         raise InputError("--min-snr needs --verify", remedy="give both")
@@ -53,7 +52,11 @@ def run_fuse(options: argparse.Namespace) -> int:
             pass  # the report has the reason, and its status is 1
     report = result.report
     warnings = [*report.warnings, *_boundless(options, report.activations), *_unused_inputs(options)]
-    lines = [f"upgraded   {line}" for line in upgraded] + fold_report(report, written, options.verbose)
+    lines = [f"upgraded   {line}" for line in upgraded]
+    if not options.quiet:  # what only the report shows need not be computed
+        from ..report.terminal import fold_report
+
+        lines += fold_report(report, written, options.verbose)
     _print(options, lines, warnings)
     return report.status
 
