@@ -7,6 +7,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ..folding.report import Asked
 from ..targets import Finding, Target
+from ..targets.demand import CHANGED
 
 SHOWN = 8
 
@@ -52,14 +53,20 @@ def asked_lines(asked: Optional[Asked], verbose: bool) -> List[str]:
 def finding_lines(target: Target, left: Sequence[Finding], verbose: bool) -> List[str]:
     if not left:
         return [f"target     {target.name}: nothing known that {target.title} would not take"]
-    lines = [f"target     {target.name}: {target.title} does not take {_counts(Counter(each.demand for each in left))}"]
-    each = [_finding(finding) for finding in left]
-    return [*lines, *(each if verbose else _first(each))]
+    lines: List[str] = []
+    changed = [finding for finding in left if finding.remedy == CHANGED]
+    others = [finding for finding in left if finding.remedy != CHANGED]
+    for words, found in ((f"{target.title} does not take", others), ("fuse changes", changed)):
+        if found:
+            lines.append(f"target     {target.name}: {words} {_counts(Counter(each.demand for each in found))}")
+            each = [_finding(finding) for finding in found]
+            lines += each if verbose else _first(each)
+    return lines
 
 
 def _finding(finding: Finding) -> str:
     place = "" if finding.layer is None else f"{finding.layer.where} {finding.layer} "
-    remedy = f"; {finding.remedy}" if finding.remedy else ""
+    remedy = f"; {finding.remedy}" if finding.remedy not in ("", CHANGED) else ""
     return f"  {place}{finding.what}: it {finding.effect}{remedy}"
 
 
