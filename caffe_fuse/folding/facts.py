@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
+from typing import Mapping, Optional
 
 from ..half.measures import Measures
 from ..half.report import HalfReport
@@ -30,6 +30,11 @@ class Facts:
     before: HalfReport
     repair: Optional[Repair]
     adapted: Optional[Adapted] = None
+
+    @property
+    def renamed(self) -> Mapping[str, str]:
+        """The new name of each blob that got one for the target."""
+        return {} if self.adapted is None else self.adapted.renamed
 
     @property
     def folded(self) -> Net:

@@ -58,8 +58,10 @@ class Result:
         refusals = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
         refused = tuple(map(verdict.advised, refusals))
         exponents = {} if facts.repair is None else facts.repair.values
-        activations = expected(facts.assumptions, Fold(net, facts.progress, exponents))
+        # Of the net before the target gave blobs other names: exponents are by the names of that.
+        activations = expected(facts.assumptions, Fold(facts.folded, facts.progress, exponents))
         why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
+        powers = {} if facts.repair is None else facts.repair.blobs
         looked_for = None if self.options.rescale == "never" else left
         return Report(
             typed=self.typed or Typed(self.model.paths),
@@ -75,9 +77,7 @@ class Result:
             after=after,
             before_channels=Diagnosis(facts.original, facts.before, facts.measures, why, ()),
             after_channels=Diagnosis(net, after, facts.measures, why, looked_for),
-            rescaled={}
-            if facts.repair is None
-            else {self._now(name): powers for name, powers in facts.repair.blobs.items()},
+            rescaled={facts.renamed.get(name, name): exponents for name, exponents in powers.items()},
             unrepaired=left,
             activations=activations,
             warnings=(*self.model.warnings, *_new_layers(self.model)),
@@ -87,15 +87,12 @@ class Result:
             target=self._asked(),
         )
 
-    def _now(self, blob: str) -> str:
-        """The name that a blob has in the new net."""
-        return blob if self.facts.adapted is None else self.facts.adapted.renamed.get(blob, blob)
-
     def _vanished(self) -> Dict[str, Optional[str]]:
         """The blobs that are no more, those that the target gave another name included."""
-        left = set(self.model.net.blob_names)
-        holders = {name: holder and self._now(holder) for name, holder in self.facts.progress.vanished.items()}
-        renamed = {} if self.facts.adapted is None else self.facts.adapted.renamed
+        left, renamed = set(self.model.net.blob_names), self.facts.renamed
+        holders = {
+            name: holder and renamed.get(holder, holder) for name, holder in self.facts.progress.vanished.items()
+        }
         return {**holders, **{name: now for name, now in renamed.items() if name not in left}}
 
     def _dropped(self) -> Tuple[Layer, ...]:
@@ -152,7 +149,7 @@ class Result:
             replace(self.model, net=stored(self.model.net, self.options.blob_type)),
             inputs,
             rescaled=self.report.rescaled,
-            renamed=None if adapted is None else adapted.renamed,
+            renamed=self.facts.renamed,
             unrepaired=replace(self.model, net=self.facts.progress.net) if self.report.rescaled else None,
             half_policy=self.options.policy,
             min_snr=min_snr,

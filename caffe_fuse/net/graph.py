@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import generations, layers
 from ..blobs.blob import Blob, StoredBlob
@@ -22,6 +22,9 @@ from ..schema.spelling import hint
 from ..weights.records import LayerRecord
 from .memory import Memory, memory_of
 from .sizes import Sizes, sizes_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Value(NamedTuple):
@@ -144,6 +147,13 @@ class Layer:
     def order(self) -> Tuple[int, int]:
         """A sort key for the layer's position in the net: a new layer comes after that of the files."""
         return (self.index, 0) if self.follows is None else (self.follows, 1)
+
+    def run(self, bottoms: Sequence[NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        """The tops of a layer that has a forward function, on bottoms that fit it, in their type."""
+        assert self.layer_type is not None
+        assert self.layer_type.forward is not None
+        blobs = [blob.array().astype(bottoms[0].dtype, copy=False) for blob in self.blobs]
+        return self.layer_type.forward(self.parameter, blobs, bottoms)
 
     def rewritten(self, parameter: Any, blobs: Tuple[Blob, ...]) -> Layer:
         reading = self.reading if parameter.type == self.type else None

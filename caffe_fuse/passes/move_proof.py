@@ -14,7 +14,6 @@ from ..errors import InputError, InternalError
 from ..half.sampling import Chance
 from ..net.graph import Layer, Net
 from .chain import compose
-from .proof import by_definition
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +99,7 @@ def _forward(layers: Sequence[Layer], state: State) -> None:
         )
         if any(0 in (shape or ()) for shape in shapes):
             raise InputError(f"{layer} would have an empty top")
-        state.update(zip(layer.tops, by_definition(layer, bottoms)))
+        state.update(zip(layer.tops, layer.run(bottoms)))
 
 
 def _compare(move: Move, chain: Sequence[Link], expected: State, found: State) -> None:

@@ -178,12 +178,4 @@ def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Output
 
 def _forward(layer: Layer, bottoms: Sequence[Vector], shape: Sequence[int]) -> Sequence[Vector]:
     """The layer on each bottom alone: a Scale along axis 0 fits one batch size."""
-    return [np.ravel(by_definition(layer, [bottom.reshape(shape)])[0]) for bottom in bottoms]
-
-
-def by_definition(layer: Layer, bottoms: Sequence[Vector]) -> Sequence[Vector]:
-    """The tops of a layer that can be run, by its forward function in float64."""
-    assert layer.layer_type is not None
-    assert layer.layer_type.forward is not None
-    blobs = [blob.array().astype(np.float64) for blob in layer.blobs]
-    return layer.layer_type.forward(layer.parameter, blobs, bottoms)
+    return [np.ravel(layer.run([bottom.reshape(shape)])[0]) for bottom in bottoms]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ..folding.report import Asked
-from ..targets import Finding, Target
+from ..targets import Demand, Finding, Target
 from ..targets.demand import CHANGED
 
 SHOWN = 8
@@ -27,13 +27,12 @@ def target_lines(target: Target) -> List[str]:
         ("versions", target.versions),
         ("half", f"policy {target.policy}"),
         ("source", f"{target.source}; {known}"),
-        *(("demands", f"{demand.name}: {demand.what}{_how(target, demand.name)}") for demand in target.demands),
+        *(("demands", f"{demand.name}: {demand.what}{_how(demand)}") for demand in target.demands),
     ]
     return [f"{title:<10} {line}" for title, line in rows]
 
 
-def _how(target: Target, name: str) -> str:
-    demand = next(each for each in target.demands if each.name == name)
+def _how(demand: Demand) -> str:
     return " (fuse changes the net)" if demand.is_met else " (only named)"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import AbstractSet, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import AbstractSet, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from ..errors import InternalError
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from .demand import CHANGED, DROPPING, WRITING, Change, Finding, Target
-from .trial import fits, random_bottoms, tops
+from .inputs import input_layers
+from .trial import fits, random_bottoms
 
 MOST = 8  # elements along an axis of the bottom of a proof
 LARGE = 1 << 22  # weights in a proof: more take too much memory
@@ -31,7 +32,7 @@ class Adapted(NamedTuple):
 
     def with_its_inputs(self, net: Net) -> Net:
         """The net before, with inputs of the size that they have now: of another batch."""
-        now = {layer.index: layer for layer in self.model.net.layers if layer.kind == "Input"}
+        now = {layer.index: layer for layer in input_layers(self.model.net)}
         given = {
             top: self.model.net.shapes[value]
             for layer in net.layers
@@ -45,10 +46,15 @@ def findings(model: Model, target: Target) -> Tuple[Finding, ...]:
     """What the tool does not take, in the order of the layers; the remedy of what `adapted` changes is a fold."""
     found: List[Finding] = []
     for demand in target.demands:
-        changes = {} if demand.changes is None else demand.changes(model, frozenset())
-        for each in demand.find(model):
+        named = demand.find(model)
+        changes = {} if demand.changes is None or not named else demand.changes(model, frozenset())
+        for each in named:
             is_changed = each.layer is not None and each.layer.index in changes
             found.append(each._replace(remedy=CHANGED) if is_changed or demand.by in (DROPPING, WRITING) else each)
+    return _in_order(found)
+
+
+def _in_order(found: Iterable[Finding]) -> Tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: (-1, 0) if finding.layer is None else finding.layer.order))
 
 
@@ -69,8 +75,7 @@ def adapted(model: Model, target: Target, kept: AbstractSet[str]) -> Adapted:
         if demand.by == DROPPING:
             done += [Change(demand.name, layer, "is left out") for layer in model.excluded]
             model = replace(model, excluded=(), dropped=model.dropped + model.excluded)
-    written = {demand.name for demand in target.demands if demand.by == WRITING}
-    left = tuple(each for each in findings(model, target) if each.demand not in written)
+    left = _in_order(each for demand in target.demands if demand.by != WRITING for each in demand.find(model))
     return Adapted(model, tuple(done), left, _renamed(before, model.net))
 
 
@@ -96,7 +101,7 @@ def _prove(net: Net, before: Layer, after: Layer) -> None:
     if not sizes or sum(blob.count for blob in before.blobs) > LARGE:
         return
     bottoms = random_bottoms(sizes)
-    for was, now in zip(tops(before, bottoms), tops(after, bottoms[: len(after.bottoms)])):
+    for was, now in zip(before.run(bottoms), after.run(bottoms[: len(after.bottoms)])):
         bound = _NOISE * float(np.max(np.abs(was), initial=0.0))
         if was.shape != now.shape or not np.all(np.abs(was - now) <= bound):
             raise InternalError(f"layer {before.name} would compute something else as {after.type}")

@@ -12,7 +12,7 @@ from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..schema.messages import copy_of
 from .demand import COMPLAINS, REFUSES, UPGRADING, WRITING, Changed, Demand, Finding, each
-from .trial import fits, random_bottoms, tops
+from .trial import fits, random_bottoms
 
 _NOISE = 2.0**-20  # relative to the largest value: sums of float32 numbers may take another order
 
@@ -102,7 +102,7 @@ def _is_by_item(net: Net, layer: Layer, batch: int) -> bool:
     firsts = [bottom[:1] if size[:1] == (batch,) else bottom for bottom, size in zip(bottoms, sizes)]
     if not fits(layer, sizes) or not fits(layer, [first.shape for first in firsts]):
         return False  # for example a Reshape that names the batch
-    return all(_begins_with(of_all, of_first) for of_all, of_first in zip(tops(layer, bottoms), tops(layer, firsts)))
+    return all(_begins_with(of_all, of_first) for of_all, of_first in zip(layer.run(bottoms), layer.run(firsts)))
 
 
 def _begins_with(values: np.ndarray, first: np.ndarray) -> bool:

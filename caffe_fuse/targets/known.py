@@ -6,9 +6,9 @@ from __future__ import annotations
 SSD_TYPES = ("DetectionOutput", "Normalize", "Permute", "PriorBox")
 SSD_FIELDS = ("detection_output_param", "norm_param", "permute_param", "prior_box_param")
 # Types of BVLC Caffe that the converters have no words for.
-RARE = ("BNLL", "BatchReindex", "Bias", "ELU", "Exp", "Filter", "Im2col", "Log", "MVN", "SPP", "Threshold")
-NOT_TPU_MLIR = (*RARE, "Clip", "LSTMUnit", "Parameter", "Python", "RNN", "Swish")
-NOT_X2PADDLE = (*NOT_TPU_MLIR, "Embed", "LSTM", "Silence", "Split", "Tile")
+_RARE = ("BNLL", "BatchReindex", "Bias", "ELU", "Exp", "Filter", "Im2col", "Log", "MVN", "SPP", "Threshold")
+NOT_TPU_MLIR = (*_RARE, "Clip", "LSTMUnit", "Parameter", "Python", "RNN", "Swish")
+NOT_X2PADDLE = (*NOT_TPU_MLIR, "Embed", "LSTM", "Tile")
 NOT_OPENCV = (
     *("ArgMax", "BatchReindex", "Clip", "Embed", "Filter", "Im2col", "LSTMUnit", "Parameter", "Python", "RNN"),
     *("Reduction", "SPP", "Threshold", "Tile"),

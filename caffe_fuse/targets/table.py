@@ -40,6 +40,7 @@ _MINUS = ((1, -1),)
 _UPSAMPLE, _DEPTHWISE = upsample(), depthwise()
 _TRAINED = (UPGRADED, ONE_PHASE, DEPLOY, INPUT_SHAPE)
 _PLAIN = (*_TRAINED, FLOAT32, _UPSAMPLE, _DEPTHWISE)
+_LOOKS_AT_PHASES = tuple(demand for demand in _PLAIN if demand is not ONE_PHASE)
 _DEEP, _SCALED = depthwise("ConvolutionDepthwise"), upsample("scale")
 _UNIQUE_NAMES = legal_names("(?s:.)*", "layer names that differ")
 # Its text form has fields between blanks.
@@ -84,7 +85,7 @@ TARGETS: Dict[str, Target] = {
                 *(*_TRAINED, FLOAT32, _DEEP, _SCALED, SCALE_BLOBS, CHANNELS, eltwise(coefficients=_MINUS)),
                 *(known_types(*SSD_TYPES, missing=NOT_MNN, wrong=("ArgMax", "MVN")), known_fields(*SSD_FIELDS)),
             ),
-            "MNNConvert on 90 nets",
+            "MNNConvert on 70 nets",
             measured=True,
         ),
         Target(
@@ -105,7 +106,7 @@ TARGETS: Dict[str, Target] = {
                 *(*_PLAIN, CHANNELS, means(beyond=True), without("Split", "Silence")),
                 *(known_types(*OPENVINO, missing=NOT_OPENVINO), known_fields(*OPENVINO_FIELDS)),
             ),
-            "mo on 18 nets; loader.py:182-195, 282",
+            "mo on 69 nets; loader.py:182-195, 282",
             ("mo", "intel"),
             measured=True,
         ),
@@ -119,7 +120,7 @@ TARGETS: Dict[str, Target] = {
                 *(means(), eltwise(most=2, coefficients=_MINUS)),
                 *(known_types(*SSD_TYPES, missing=("Reduction",), wrong=NOT_RIGHT_RKNN), known_fields(*RKNN_FIELDS)),
             ),
-            "the simulator of the toolkit on 24 nets",
+            "the simulator of the toolkit on 62 nets",
             ("rockchip", "rknn2", "rknn-toolkit2"),
             measured=True,
         ),
@@ -147,11 +148,11 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "1.6.0",
             (
-                *(*_PLAIN, INPUT_LAYER, SCALE_BLOBS, LOWER_NAMES),
+                *(*_LOOKS_AT_PHASES, SCALE_BLOBS, LOWER_NAMES, without("Split", "Silence")),
                 *(means(padded=False, beyond=True), eltwise(operations=("PROD", "SUM"))),
                 *(known_types(*SSD_TYPES, missing=NOT_X2PADDLE), known_fields(*SSD_FIELDS)),
             ),
-            "x2paddle on 25 nets; caffe_op_mapper.py, caffe_decoder.py",
+            "x2paddle on 28 nets; caffe_op_mapper.py, caffe_decoder.py",
             ("paddle",),
             measured=True,
         ),
@@ -165,9 +166,9 @@ TARGETS: Dict[str, Target] = {
                 *(eltwise(operations=("PROD", "SUM"), most=2), without("Split", "Silence", "Dropout")),
                 *(known_types(*ONNX, missing=NOT_ONNX), known_fields(*SSD_FIELDS)),
             ),
-            "caffe2onnx on 24 nets",
+            "caffe2onnx on 69 nets",
             ("caffe2onnx", "onnxruntime"),
-            True,
+            measured=True,
         ),
         Target(
             "ascend-inference",
@@ -228,10 +229,10 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "tpu_mlir 1.30.2",
             (
-                *(*_PLAIN, STATISTICS, means(), eltwise()),
+                *(*_LOOKS_AT_PHASES, STATISTICS, _UNIQUE_NAMES, means(), eltwise(), without("Split")),
                 *(known_types(*SSD_TYPES, missing=NOT_TPU_MLIR), known_fields(*SSD_FIELDS)),
             ),
-            "CaffeConverter.py; 23 nets",
+            "CaffeConverter.py; 28 nets",
             ("tpu-mlir", "tpu_mlir", "bitmain", "cvitek"),
             measured=True,
         ),
@@ -241,13 +242,10 @@ TARGETS: Dict[str, Target] = {
             "ieee",
             "T-Head's hhb-tvm 3.2.3: TVM 0.16, with the caffe_pb2 of kendryte-caffe",
             (
-                *_PLAIN,
-                SCALE_BLOBS,
-                eltwise(most=2),
-                known_types("Permute", missing=NOT_TVM),
-                known_fields("permute_param"),
+                *(*_PLAIN, SCALE_BLOBS, _UNIQUE_NAMES, eltwise(most=2), without("Split", "Silence")),
+                *(known_types("Permute", missing=NOT_TVM), known_fields("permute_param")),
             ),
-            "relay/frontend/caffe.py; 12 nets",
+            "relay/frontend/caffe.py; 22 nets",
             ("hhb", "t-head"),
             measured=True,
         ),

@@ -1,9 +1,9 @@
-"""Runs a layer on random bottoms, to see what it computes."""
+"""Random bottoms, on which a layer is run to see what it computes."""
 
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, List, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Sequence, Tuple
 
 from ..errors import InputError
 from ..half.sampling import Chance
@@ -29,10 +29,3 @@ def fits(layer: Layer, sizes: Sequence[Tuple[int, ...]]) -> bool:
     except InputError:
         return False
     return all(None in dims or prod(dim or 0 for dim in dims) == blob.count for dims, blob in zip(wanted, layer.blobs))
-
-
-def tops(layer: Layer, bottoms: Sequence[NDArray[Any]]) -> List[NDArray[Any]]:
-    """What a layer that fits computes, in the type of the bottoms."""
-    assert layer.layer_type is not None
-    assert layer.layer_type.forward is not None
-    return layer.layer_type.forward(layer.parameter, [blob.array() for blob in layer.blobs], bottoms)

@@ -84,10 +84,10 @@ def _unknown_fields(allowed: Optional[FrozenSet[str]], model: Model) -> List[Fin
 def _has(parameter: Any, path: str) -> bool:
     """Whether Caffe has this field, but not the value that stands there."""
     *outer, name = path.split(".")
-    message = parameter
+    descriptor = parameter.DESCRIPTOR
     for step in outer:
-        message = getattr(message, step)
-    return name in message.DESCRIPTOR.fields_by_name
+        descriptor = descriptor.fields_by_name[step].message_type
+    return name in descriptor.fields_by_name
 
 
 def _foreign(parameter: Any, allowed: Optional[FrozenSet[str]]) -> List[Tuple[str, Any, Any]]:

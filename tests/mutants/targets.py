@@ -257,4 +257,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "    is_said = False\n",
         TEST_FILES + "::test_inputs_as_fields_and_as_layers_are_layers",
     ),
+    Mutant(
+        "what fuse left said to be changed by it",
+        ADAPT,
+        "if demand.by != WRITING for each in demand.find(model))",
+        "if demand.by != WRITING for each in findings(model, target))",
+        TEST + "::test_what_keep_names_is_not_said_to_be_changed",
+    ),
 )

@@ -151,7 +151,7 @@ def test_a_mean_of_windows_beyond_the_edge(settings: str, named: bool) -> None:
     padded = layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }")
     assert ["means p"] == left("openvino", CONVOLUTION, padded)  # 4 to 3 of 2, beyond 6
     within = layer("p", "Pooling", "c", "p", "pooling_param { pool: AVE kernel_size: 3 stride: 1 pad: 1 }")
-    assert ["input-layer None", "means p"] == left("x2paddle", CONVOLUTION, within)
+    assert ["means p"] == left("x2paddle", CONVOLUTION, within)
     assert [] == left("openvino", CONVOLUTION, within) == left("sophgo", CONVOLUTION, within)
 
 
@@ -263,7 +263,7 @@ def test_no_word_of_a_bias_that_a_scale_does_not_have() -> None:
 def test_splits_go_where_the_tool_has_none() -> None:
     split = layer("p", "Split", "c", "a b")
     net = [CONVOLUTION, split, layer("r", "ReLU", "a", "r"), layer("t", "TanH", "b", "t")]
-    assert ["simple p"] == left("openvino", *net)
+    assert ["simple p"] == left("openvino", *net) == left("sophgo", *net)
     after = [CONVOLUTION, layer("r", "ReLU", "c", "r"), layer("t", "TanH", "c", "t")]
     assert after == fuse(text(*net), target="openvino", half_policy=None).lines
     assert net == fuse(text(*net), target="mnn", half_policy=None).lines
@@ -308,8 +308,8 @@ def test_layers_in_place_on_an_input_and_illegal_names() -> None:
 def test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs() -> None:
     inside = [convolution("Conv/1", top="c"), layer("a-r", "ReLU", "c", "c")]
     named = [*inside, layer("a/R", "ReLU", "c", "c"), layer("Prob", "Softmax", "c", "p")]
-    assert ["input-layer None", "names a/R", "names Prob"] == left("x2paddle", *named)
-    assert ["input-layer None"] == left("x2paddle", *inside)
+    assert ["names a/R", "names Prob"] == left("x2paddle", *named)
+    assert [] == left("x2paddle", *inside)
     renamed = [layer("a_r_", "ReLU", "c", "c"), layer("prob", "Softmax", "c", "p")]
     fused = fitted("x2paddle", named, [*inside, *renamed])
     assert ["Conv/1"] == list(fused.arrays)
@@ -321,7 +321,7 @@ def test_names_that_x2paddle_writes_as_one_and_capitals_of_outputs() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "without"),
-    [("ELU", {"x2paddle", "sophgo", "tvm"}), ("Silence", {"x2paddle", "tvm"}), ("AbsVal", {"tvm"}), ("TanH", set())],
+    [("ELU", {"x2paddle", "sophgo", "tvm"}), ("AbsVal", {"tvm"}), ("TanH", set())],
 )
 def test_converters_do_not_have_every_type_of_caffe(kind: str, without: AbstractSet[str]) -> None:
     net = [CONVOLUTION, layer("t", kind, "c", "t")]
@@ -405,6 +405,21 @@ def test_values_that_opencv_does_not_know_and_fields_that_it_skips() -> None:
     quick = convolution(settings="bias_term: true engine: MKLDNN")
     assert ["fields c"] == left("opencv", quick)
     fitted("opencv", [quick], [CONVOLUTION])
+
+
+def test_a_field_inside_a_repeated_one() -> None:
+    unheard = convolution(settings="bias_term: true", rest="param { lr_mult: 1 unheard: 2 }")
+    assert ["fields c"] == left("mnn", unheard)
+    assert [] == left("opencv", unheard)
+
+
+def test_what_keep_names_is_not_said_to_be_changed() -> None:
+    up = layer("u", "Upsample", "c", "u")
+    report = fuse(text(CONVOLUTION, up), target="caffe", half_policy=None, keep=["u"]).result.report
+    assert report.target is not None
+    assert [("u", "")] == [(each.layer and each.layer.name, each.remedy) for each in report.target.left]
+    checked = findings(model(text(CONVOLUTION, up), None), find("caffe"))
+    assert ["fuse changes it"] == [each.remedy for each in checked]
 
 
 def test_layers_of_training_are_named() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import List, Mapping, Sequence, Tuple
 
 import nets
 import numpy as np
 import pytest
+import reference
 from nets import batch_norm, caffemodel, convolution, fuse, layer, model, numbers, text
 
 import caffe_fuse
@@ -42,11 +43,21 @@ def written(folder: Path, prototxt: bytes) -> Tuple[str, str]:
     return files
 
 
+def judged(fused: nets.Fused, inputs: Mapping[str, np.ndarray], names: Mapping[str, str]) -> None:
+    """Asserts by the interpreter that blobs of the old net are in the new one under these names, for the first item."""
+    before = reference.run(*fused.before, inputs)
+    batches = {name: shape[0] for name, shape in model(fused.prototxt, fused.weights).net.inputs.items() if shape}
+    firsts = {name: value[: batches.get(name, 1)] for name, value in inputs.items()}
+    after = reference.run(fused.prototxt, fused.weights, firsts)
+    for old, new in names.items():
+        assert np.allclose(before[old][: len(after[new])], after[new], rtol=1e-5, atol=1e-5)
+
+
 # Phases
 
 
 def test_layers_of_another_phase_go_with_their_weights() -> None:
-    """No tool but Caffe itself looks at `include`."""
+    """Caffe, X2Paddle and TPU-MLIR look at `include`, OpenCV and the others do not."""
     loss = layer("l", "SoftmaxWithLoss", "c c", "l", TRAIN)
     twin = layer("t", "Convolution", "x", "t", f"{TRAIN} convolution_param {{ num_output: 2 kernel_size: 1 }}")
     data = f'layer {{ name: "d" type: "ImageSegData" top: "q" {TRAIN} }}'
@@ -58,7 +69,9 @@ def test_layers_of_another_phase_go_with_their_weights() -> None:
     report = fused.result.report
     assert report.target is not None
     assert ((), ["d", "l", "t"]) == (report.dropped, [each.layer.name for each in report.target.changes])
-    assert list(layers) == fuse(text(*layers), blobs, target="caffe", half_policy=None).lines
+    assert () == fused.violations()
+    for name in ("caffe", "x2paddle", "sophgo"):
+        assert list(layers) == fuse(text(*layers), blobs, target=name, half_policy=None).lines
 
 
 # Inputs
@@ -70,6 +83,7 @@ def test_a_batch_of_1_where_each_layer_computes_each_item_by_itself() -> None:
     assert ["batch-1 i"] == left("nnie", prototxt)
     fused = fuse(prototxt, target="nnie", half_policy=None)
     assert [INPUT.replace("dim: 3", "dim: 1"), CONVOLUTION, matrix] == fused.prototxt.decode().splitlines()
+    judged(fused, {"x": nets.spread((3, 4, 5, 6), 1)}, {"c": "c", "f": "f"})
     verification = fused.result.verified().verification
     assert verification is not None
     assert () == verification.problems
@@ -107,6 +121,7 @@ def test_input_layers_become_fields() -> None:
     assert ["input-fields i"] == left("ncsdk", prototxt)
     fused = fuse(prototxt, target="ncsdk", half_policy=None)
     assert fused.prototxt.startswith(b'input: "x"\ninput: "z"\ninput_shape {\n  dim: 1\n  dim: 4\n')
+    judged(fused, {name: nets.spread((1, 4, 5, 6), place) for place, name in enumerate("xz")}, {"c": "c", "r": "r"})
     after = model(fused.prototxt, fused.weights).net
     assert ({"x": (1, 4, 5, 6), "z": (1, 4, 5, 6)}, ["c", "r"]) == (after.inputs, [each.name for each in after.layers])
 
@@ -149,6 +164,7 @@ def test_illegal_names_become_legal_in_both_files() -> None:
     assert ["x_c_1_", "x_c_1"] == [each.name for each in model(fused.prototxt, None).net.layers]
     assert {"x_c_1_"} == set(fused.arrays)
     assert [] == [each for each in left("rknn1", fused.prototxt) if each.startswith("names")]
+    judged(fused, {"x": nets.spread((2, 4, 5, 6), 1)}, {"r": "r"})
     verification = fused.result.verified().verification
     assert verification is not None
     assert () == verification.problems
@@ -189,6 +205,27 @@ def test_blobs_are_renamed_with_all_that_reads_them(tmp_path: Path) -> None:
     assert {"c d", "r", "r t"} == {row["blob"] for row in json.loads(compared.read_text())["verification"]["blobs"]}
 
 
+def test_the_values_of_renamed_blobs() -> None:
+    layers = convolution(top="c_d"), layer("r", "ReLU", "c_d", "r"), layer("t", "TanH", "c_d", "r_t")
+    blanks = with_input(*layers).replace(b'"c_d"', b'"c d"').replace(b'"r_t"', b'"r t"').replace(b"dim: 3", b"dim: 1")
+    fused = fuse(blanks, target="ncnn", half_policy=None)
+    judged(fused, {"x": nets.spread((1, 4, 5, 6), 1)}, {"c d": "c_d", "r": "r", "r t": "r_t"})
+
+
+def test_a_repair_is_told_under_the_new_names() -> None:
+    layers = convolution(top="c_d"), layer("r", "ReLU", "c_d", "r_d"), convolution("e", "r_d", "e")
+    blanks = with_input(*layers).replace(b'"c_d"', b'"c d"').replace(b'"r_d"', b'"r d"').replace(b"dim: 3", b"dim: 1")
+    blobs = numbers(blanks)
+    blobs["c"] = [blobs["c"][0] * np.float32(1e6), blobs["c"][1]]
+    plain, named = (fuse(blanks, blobs, target=name, half_policy=None).result for name in ("tengine", "ncnn"))
+    moved = plain.report.rescaled
+    assert {"c d", "r d"} <= set(moved)
+    assert {name.replace(" ", "_"): powers for name, powers in moved.items()} == dict(named.report.rescaled)
+    verification = named.verified().verification
+    assert verification is not None
+    assert verification.equal
+
+
 def test_of_two_layers_with_one_name_that_with_weights_keeps_it() -> None:
     """The file has a record for each; Caffe would load that without blobs into the Convolution, and stop."""
     net = text(CONVOLUTION, layer("c", "ReLU", "c", "r"))
@@ -206,3 +243,8 @@ def test_a_layer_in_place_on_an_input_is_compared_under_its_new_name() -> None:
     verification = result.verified().verification
     assert verification is not None
     assert ((), {"x", "c"}) == (verification.problems, {row.blob for row in verification.rows})
+    fused = fuse(net, target="tensorrt", half_policy=None)
+    before = reference.run(*fused.before, {"x": nets.spread((3, 4, 5, 6), 1)})
+    after = reference.run(fused.prototxt, fused.weights, {"x": nets.spread((3, 4, 5, 6), 1)})
+    assert np.array_equal(before["x"], after["x_r"])
+    assert np.allclose(before["c"], after["c"], rtol=1e-6)
