@@ -12,7 +12,9 @@ from ..net.model import Model
 # What the tool does with a net that it finds something in: it stops, computes something else, or only complains.
 REFUSES, WRONG, COMPLAINS = "refuses", "computes something else", "complains"
 
-CHANGED = "fuse changes it"  # the remedy of a finding
+# Remedies of findings.
+CHANGED = "fuse changes it"
+UPGRADE = "caffe-fuse upgrade, which caffe-fuse fuse does first"
 
 # How the command meets a demand where that is not by other layers: it upgrades the files first, simplifies the net,
 # leaves out layers of other phases, or writes the files in another way.

@@ -8,7 +8,7 @@ from ..blobs.blob import FLOAT16
 from ..generations import V1, V2
 from ..net.model import Model
 from ..protobuf.text import Scalar, Value
-from .demand import DROPPING, REFUSES, UPGRADING, WRITING, Demand, Finding
+from .demand import DROPPING, REFUSES, UPGRADE, UPGRADING, WRITING, Demand, Finding
 
 _DATA = ("AnnotatedData", "Data", "DummyData", "HDF5Data", "ImageData", "MemoryData", "WindowData")
 
@@ -18,12 +18,12 @@ def _of_old_form(model: Model) -> List[Finding]:
     if not old:
         return []
     what = f"is one of {len(old)} layers in the form {old[0].generation}"
-    return [Finding("v2", old[0], REFUSES, what, "caffe-fuse upgrade")]
+    return [Finding("v2", old[0], REFUSES, what, UPGRADE)]
 
 
 def _types_as_text(model: Model) -> List[Finding]:
     return [
-        Finding("v1-types", layer, REFUSES, f"is of the form V1 and has its type as text, {layer.type!r}")
+        Finding("v1-types", layer, REFUSES, f"is of the form V1 and has its type as text, {layer.type!r}", UPGRADE)
         for layer in model.net.layers
         if layer.generation == V1 and any(_is_text(value) for value in layer.node.all("type"))
     ]

@@ -11,7 +11,7 @@ from ..generations import V2
 from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..schema.messages import copy_of
-from .demand import COMPLAINS, REFUSES, UPGRADING, WRITING, Changed, Demand, Finding, each
+from .demand import COMPLAINS, REFUSES, UPGRADE, UPGRADING, WRITING, Changed, Demand, Finding, each
 from .trial import fits, random_bottoms
 
 _NOISE = 2.0**-20  # relative to the largest value: sums of float32 numbers may take another order
@@ -21,13 +21,14 @@ def _fields(effect: str, model: Model) -> List[Finding]:
     if not model.net.inputs or any(layer.generation != V2 for layer in model.net.layers):
         return []
     what = f"the net has `input` fields ({', '.join(model.net.inputs)}) and no Input layer"
-    return [Finding("input-layer", None, effect, what, "caffe-fuse upgrade")]
+    return [Finding("input-layer", None, effect, what, UPGRADE)]
 
 
 def _twice(model: Model) -> List[Finding]:
     is_said = any(field.name == "input" for field in model.document.root.fields)
     layers = input_layers(model.net) if is_said else []
-    return [Finding("input-once", layer, REFUSES, "is an Input layer beside `input` fields") for layer in layers]
+    what = "is an Input layer beside `input` fields"
+    return [Finding("input-once", layer, REFUSES, what, UPGRADE) for layer in layers]
 
 
 def input_layers(net: Net) -> List[Layer]:
