@@ -182,17 +182,19 @@ def fuse(
     content = weights or caffemodel(prototxt, numbers(prototxt) if blobs is None else blobs)
     options.setdefault("half_policy", "off")
     result = caffe_fuse.fuse(model(prototxt, content, state), **options)
-    return Fused((prototxt, content), rendered(result.model, result.options), _written(result), result)
+    weights = written(result.model, result.options.prune)
+    return Fused((prototxt, content), rendered(result.model, result.options), weights, result)
 
 
-def _written(result: Result) -> bytes:
+def written(model: Model, prune: bool = False) -> bytes:
+    """Returns the bytes of the model's weight file."""
     content: Dict[int, bytes] = {}
 
     def put(place: int, data: memoryview) -> None:
         if len(data):
             content[place] = bytes(data)
 
-    stored = result.model.weights
+    stored = model.weights
     assert stored is not None
-    write(stored, plan(result.model, stored, result.options.prune), put)
+    write(stored, plan(model, stored, prune), put)
     return b"".join(content[place] for place in sorted(content))

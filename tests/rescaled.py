@@ -23,8 +23,7 @@ Values = Dict[str, List[np.ndarray]]
 def files(result: Result, net: Net) -> Files:
     """Returns the two files of a result, with this net instead of its own."""
     model = dataclasses.replace(result.model, net=net)
-    changed = dataclasses.replace(result, facts=dataclasses.replace(result.facts, model=model))
-    return rendered(changed.model, changed.options), nets._written(changed)
+    return rendered(model, result.options), nets.written(model)
 
 
 def spread(

@@ -20,8 +20,8 @@ from ..protobuf.wire import Source
 # Elements of a chunk: 1 MB of float32. With fewer, threads would pass Python's lock on too often.
 CHUNK = 1 << 18
 
-# A blob of at most so many elements may stay in memory.
-_SMALL = 1 << 12
+# A blob of at most so many elements may stay in memory, and is measured together with others.
+SMALL = 1 << 12
 
 FLOAT16 = np.dtype("<f2")
 FLOAT32 = np.dtype("<f4")
@@ -149,9 +149,17 @@ class StoredBlob(Blob):
         array = np.empty(self.count, self.dtype)
         self._fill(0, array)
         array.flags.writeable = False
-        if self.count <= _SMALL:
+        if self.count <= SMALL:
             self._array = array.reshape(self.shape)
         return array.reshape(self.shape)
+
+    @property
+    def stored(self) -> Optional[Tuple[int, int]]:
+        """The bytes of its values in the source, [start, end), where these are what its chunks are."""
+        if self.missing or len(self._spans) != 1 or self._spans[0].stride != self.dtype.itemsize:
+            return None
+        start, length, size = self._spans[0]
+        return start, start + length * size
 
     def _chunks(self, read: Reader) -> Iterator[np.ndarray]:
         self._require_values()

@@ -17,7 +17,7 @@ from ..half.influence import NO_EFFECT, Effects, channels_of, layout_of
 from ..half.lost_channels import losses, overflowing
 from ..half.measures import Measures
 from ..half.report import HalfReport, HalfRow
-from ..half.rounding import LARGEST, HalfPolicy
+from ..half.rounding import LARGEST
 from ..layers.layer_type import Refusal
 from ..net.graph import Layer, Net
 from ..net.scale_groups import grouped
@@ -79,14 +79,14 @@ class BlobChannels(NamedTuple):
     channels: Tuple[Channel, ...]
 
 
-def analyse_net(net: Net, policy: HalfPolicy, measures: Measures) -> HalfReport:
+def analyse_net(net: Net, measures: Measures) -> HalfReport:
     """The half-range report on each blob of a net, in the order of `Diagnosis.rows`."""
     entries = [
         (layer.name, index, blob, channels_of(layer, index))
         for layer in net.layers
         for index, blob in enumerate(layer.blobs)
     ]
-    return half.analyse(entries, policy, measures)
+    return half.analyse(entries, measures)
 
 
 def counted_states(channels: Iterable[Tuple[Any, Channel]]) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""The stages of a fold in their order: half range before, passes, range repair. Each takes and returns a Model."""
+"""What the API and the command line begin with: a fold, and checks of the half range without one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Collection, Optional, Union
 
 from .. import passes
-from ..emit.dropped import dropped_layers
 from ..errors import InputError
-from ..half import sampling
 from ..half.measures import Measures
 from ..half.report import HalfReport
 from ..half.rounding import HalfPolicy
@@ -16,16 +14,15 @@ from ..half.targets import policy_of
 from ..judging import problems as verdict
 from ..net.bn_dialect import decide, with_stored_statistics
 from ..net.model import Model
-from ..ranges.expected import Assumptions, assume, predict
+from ..ranges.expected import assume, predict
 from ..ranges.predict import SIGMAS
 from ..schema.names import listed
-from ..targets import adapted, findings, policy_for
 from ..targets import find as find_target
+from ..targets import findings, policy_for
 from ..wording import Typed
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
-from .options import Options, options_for, require_weights
-from .repair import repaired
+from .options import options_for, require_weights
 from .report import Asked, Checked
 from .result import Result
 
@@ -54,7 +51,7 @@ def fuse(
     folds: str = "all",
     simplify: bool = False,
 ) -> Result:
-    """Folds what can be folded; does not change `model` and writes nothing.
+    """Folds what can be folded; does not change `model` and writes nothing. Reads large weights when it needs them.
 
     keep: names of layers that stay exactly as they are. half_policy: a name, or a HalfPolicy; "off" for no verdict on
     the half range; "ieee" if there is none. target: the tool that takes the result, instead of a half policy: layers
@@ -95,7 +92,7 @@ def fuse(
     )
     model = model if bn_dialect is None else _read_as(model, bn_dialect)
     model = _with_stored_statistics(model, keep, ranges) if use_global_stats else model
-    return Result(_folded(model, options, assume(model.net, sigmas, ranges, half_sums)), options)
+    return Result(Facts(model, options, assume(model.net, sigmas, ranges, half_sums)))
 
 
 def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optional[Calibration]) -> Model:
@@ -110,28 +107,10 @@ def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optiona
     return replace(model, net=net)
 
 
-def _folded(model: Model, options: Options, assumptions: Assumptions) -> Facts:
-    """The stages in their order."""
-    measures = Measures()
-    sampling.want(model.net.layers, measures)
-    before = analyse_net(model.net, options.policy, measures)
-    progress = passes.run(model.net, options.keep, measures, folds=options.folds, simplify=options.simplify)
-    dropped = dropped_layers(model.net, model.excluded, progress)
-    left = tuple(layer for layer in model.excluded if layer not in dropped)
-    repair = None
-    if options.repairs is not None:
-        repair = repaired(progress, left, options, assumptions, measures, needed=options.repairs == "needed")
-    net = progress.net if repair is None else repair.net
-    fused = replace(model, net=net, excluded=left, dropped=model.dropped + dropped)
-    fitted = None if options.target is None else adapted(fused, options.target, options.keep)
-    fused = fused if fitted is None else fitted.model
-    return Facts(fused, model.net, assumptions, progress, measures, before, repair, fitted)
-
-
 def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
     """The half-range report on each weight blob of the net."""
     require_weights(model)
-    return analyse_net(model.net, policy_of(half_policy), Measures())
+    return analyse_net(model.net, Measures(policy_of(half_policy)))
 
 
 def check(
@@ -144,15 +123,15 @@ def check(
     half_sums: bool = False,
 ) -> Checked:
     """The results of the command `check`. The causes of bad channels are those that a fold would have."""
-    policy, measures = policy_for(half_policy, target), Measures()
+    measures = Measures(policy_for(half_policy, target))
     require_weights(model)
-    found = analyse_net(model.net, policy, measures)
+    found = analyse_net(model.net, measures)
     activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
     remedy = verdict.folding(model.net, found.policy)
     return Checked(
         typed=Typed(model.paths),
         half=found,
-        channels=Diagnosis(model.net, found, measures, causes(passes.run(model.net, measures=measures).rewrites)),
+        channels=Diagnosis(model.net, found, measures, causes(passes.settled(model.net, measures=measures).rewrites)),
         activations=activations,
         target=None if target is None else Asked(find_target(target), (), findings(model, find_target(target)), {}),
         warnings=model.warnings,

@@ -32,7 +32,6 @@ class Result:
     """The result of `fuse`: the new model, the facts of the fold and its options, and `save`."""
 
     facts: Facts
-    options: Options
     verification: Optional[Verification] = None
     typed: Optional[Typed] = None
 
@@ -40,9 +39,13 @@ class Result:
     def model(self) -> Model:
         return self.facts.model
 
+    @property
+    def options(self) -> Options:
+        return self.facts.options
+
     def __repr__(self) -> str:
-        progress = self.facts.progress
-        return f"<Result {len(progress.rewrites)} rewritten, {len(progress.refusals)} refused: {self.model!r}>"
+        model, progress, *_ = self.facts.draft
+        return f"<Result {len(progress.rewrites)} rewritten, {len(progress.refusals)} refused: {model!r}>"
 
     @property
     def safe(self) -> bool:
@@ -53,7 +56,7 @@ class Result:
     def report(self) -> Report:
         """What was folded, converted and refused, and what half precision does to the result."""
         facts, net = self.facts, self.model.net
-        after = analyse_net(net, self.options.policy, facts.measures)
+        after = analyse_net(net, facts.measures)
         rewrites = sorted(facts.progress.rewrites, key=lambda rewrite: rewrite.after.index)
         refusals = sorted(facts.progress.refusals.values(), key=lambda refused: refused.layer.index)
         refused = tuple(map(verdict.advised, refusals))
@@ -116,7 +119,7 @@ class Result:
             *([] if options.allow_bn else verdict.remaining(self.model.net, refused)),
             *verdict.out_of_range(after, [repairing]),
             *verdict.demanded(options.strict, after, len(refused), self._flush_remedy),
-            *verdict.unstorable(saving.layers_beyond_half(facts, options)),
+            *verdict.unstorable(saving.layers_beyond_half(facts)),
             *verdict.seen_to_overflow(activations, after.policy, repairing),
             *(() if self.verification is None else self.verification.problems),
         )
@@ -129,7 +132,7 @@ class Result:
         excluded = self.model.excluded
         repair = repaired(facts.progress, excluded, options, facts.assumptions, facts.measures, needed=False)
         net = facts.progress.net if repair is None else repair.net
-        left = verdict.flushed_in(analyse_net(net, options.policy, facts.measures))
+        left = verdict.flushed_in(analyse_net(net, facts.measures))
         return verdict.ALWAYS if left < flushed else verdict.NO_LIFT
 
     def verified(
@@ -175,9 +178,7 @@ class Result:
         when a proof fails. No file remains then. A signal to the main thread that arrives while the files are renamed
         takes effect when all have their names.
         """
-        return saving.save(
-            self.facts, self.options, self.report, prefix, force=force, reports=reports or {}, inputs=inputs
-        )
+        return saving.save(self.facts, lambda: self.report, prefix, force=force, reports=reports or {}, inputs=inputs)
 
     def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:
         """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""

@@ -30,21 +30,20 @@ Reports = Mapping[str, Callable[[Report, Sequence[Written]], str]]
 
 def save(
     facts: Facts,
-    options: Options,
-    report: Report,
+    reported: Callable[[], Report],
     prefix: PathLike,
     *,
     force: bool,
     reports: Reports,
     inputs: Sequence[str],
 ) -> Tuple[str, str]:
-    """Implements `Result.save`."""
-    targets = targets_of(options, prefix)
-    unstorable = layers_beyond_half(facts, options)
-    with Outputs((*facts.model.paths, *inputs)) as outputs:
+    """Implements `Result.save`. reported: makes the report, for which it measures what was not measured yet."""
+    targets = targets_of(facts.options, prefix)
+    with Outputs((*facts.source.paths, *inputs)) as outputs:
         pages = [outputs.create(path) for path in reports]
         files = [outputs.create(target) for target in targets]
-        _write(facts, options, files, proved=not unstorable)
+        _write(facts, files)
+        report, unstorable = reported(), layers_beyond_half(facts)
         refused = bool((report.problems and not force) or unstorable)
         written = [] if refused else [Written(path, file.temporary) for path, file in zip(targets, files)]
         if refused:
@@ -60,30 +59,41 @@ def save(
 
 def save_reports(facts: Facts, report: Report, reports: Reports, *, inputs: Sequence[str]) -> None:
     """Writes only the reports, all or none."""
-    with Outputs((*facts.model.paths, *inputs)) as outputs:
+    with Outputs((*facts.source.paths, *inputs)) as outputs:
         pages = [outputs.create(path) for path in reports]
         for page, render in zip(pages, reports.values()):
             page.write_all(render(report, []).encode())
         outputs.commit()
 
 
-def _write(facts: Facts, options: Options, files: Sequence[Pending], proved: bool) -> None:
-    """Writes the weights, then the net."""
+def _write(facts: Facts, files: Sequence[Pending]) -> None:
+    """Writes the weights, then the net, and proves them.
+
+    The draft is written first, and measured on the way; where the measures say that it is not what is wanted, the
+    result is written over it.
+    """
     binary, text = files
-    weights = facts.model.weights
-    assert weights is not None
-    format = _format_of(options.weights_format)
-    original, entries = planned(
-        facts.model, weights, prune=options.prune, format=format.name, blob_type=options.blob_type
-    )
     try:
-        format.write(original, entries, binary.write, facts.measures.watched)
+        if facts.draft_may_do:
+            _write_weights(facts, facts.draft.model, binary)
+        if not (facts.draft_may_do and facts.final is facts.draft):
+            binary.file.truncate(0)
+            _write_weights(facts, facts.model, binary)
         binary.sync_soon()
     except OSError as error:
         raise failure(error, binary.target) from error
-    text.write_all(rendered(facts.model, options))
-    if proved:
-        prove_written(facts, options, binary.temporary)
+    text.write_all(rendered(facts.model, facts.options))
+    if not layers_beyond_half(facts):
+        prove_written(facts, binary.temporary)
+
+
+def _write_weights(facts: Facts, model: Model, file: Pending) -> None:
+    assert model.weights is not None
+    options, format = facts.options, _format_of(facts.options.weights_format)
+    original, entries = planned(
+        model, model.weights, prune=options.prune, format=format.name, blob_type=options.blob_type
+    )
+    format.write(original, entries, file.write, facts.measures.watched)
 
 
 def targets_of(options: Options, prefix: PathLike) -> Tuple[str, str]:
@@ -99,13 +109,15 @@ def rendered(model: Model, options: Options) -> bytes:
     return model.document.render(new)
 
 
-def layers_beyond_half(facts: Facts, options: Options) -> List[Layer]:
+def layers_beyond_half(facts: Facts) -> List[Layer]:
     """The layers whose weights blob_type="float16" cannot hold."""
-    layers = [layer for layer in facts.model.net.layers if options.blob_type == "float16" and in_half(layer)]
+    if facts.options.blob_type != "float16":
+        return []
+    layers = [layer for layer in facts.model.net.layers if in_half(layer)]
     return [layer for layer in layers if not all(facts.measures.of(blob).safe for blob in layer.blobs)]
 
 
-def prove_written(facts: Facts, options: Options, path: str) -> None:
+def prove_written(facts: Facts, path: str) -> None:
     """Proves each rewritten layer on the weights in a file.
 
     Where a target has them in another order, the file must hold these, and the fold is proved on those before: that the
@@ -113,7 +125,7 @@ def prove_written(facts: Facts, options: Options, path: str) -> None:
     """
     written = read_weights(Source(path))
     stored: Dict[str, Sequence[Blob]] = {record.name: record.blobs for record in written.layers if record.blobs}
-    if options.weights_format == "hdf5":  # which has shared blobs once
+    if facts.options.weights_format == "hdf5":  # which has shared blobs once
         bound = bind(facts.model.net, written, None).net
         stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
     powers = {} if facts.repair is None else facts.repair.powers

@@ -7,22 +7,21 @@ from typing import Dict, Iterable, Iterator
 import numpy as np
 
 from .. import parallel
-from ..blobs.blob import CHUNK, Blob, CastBlob, borrowed
+from ..blobs.blob import CHUNK, SMALL, Blob, CastBlob, borrowed
 from ..blobs.scaled import ScaledBlob
-from .meter import NOTHING, BlobStats, Meter, joined, stats_of
-from .rounding import HalfPolicy
-
-# Blobs of fewer elements are measured many at a time.
-_FEW = 1 << 12
+from .meter import NOTHING, BlobStats, Meter, stats_of
+from .rounding import IEEE, HalfPolicy
 
 
 class Measures:
     """The stats of blobs in half precision, and some of their elements: each blob is read at most once for both.
 
     One is created at the start of a piece of work and passed along. Blobs never change, and are compared by identity.
+    policy: how the device rounds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: HalfPolicy = IEEE) -> None:
+        self.policy = policy
         self._stats: Dict[Blob, BlobStats] = {}
         self._wanted: Dict[Blob, np.ndarray] = {}
         self._taken: Dict[Blob, np.ndarray] = {}
@@ -48,12 +47,12 @@ class Measures:
         chunks = blob.chunks(read=self.watched)
         if blob in self._wanted and blob not in self._taken:
             chunks = self._keeping(blob, chunks)
-        if blob in self._stats or blob.count <= _FEW:
+        if blob in self._stats or blob.count <= SMALL:
             yield from chunks
             return
         wide = np.dtype(np.float32) if blob.dtype == np.float16 else blob.dtype
         with borrowed(min(blob.count, CHUNK), wide) as buffer:
-            meter = Meter(buffer)
+            meter = Meter(buffer, self.policy)
             for chunk in chunks:
                 meter.add(chunk)
                 yield chunk
@@ -82,28 +81,23 @@ class Measures:
         return float("inf") if base.nan or base.inf else base.max_abs * gain
 
     def of_all(self, blobs: Iterable[Blob]) -> None:
-        """Measures the blobs that were not measured yet: large ones in a few threads, small ones together."""
+        """Measures the blobs that were not measured yet: large ones in a few threads, small ones together.
+
+        The base of a recipe is measured on the way, and not read for itself.
+        """
         new = [blob for blob in dict.fromkeys(blobs) if blob not in self._stats]
-        large = sorted((blob for blob in new if blob.count > _FEW), key=lambda blob: -blob.count)
-        parallel.each(self._read, large)
+        bases = {blob.base for blob in new if isinstance(blob, ScaledBlob)}
+        large = [blob for blob in new if blob.count > SMALL and blob not in bases]
+        parallel.each(self._read, sorted(large, key=lambda blob: -blob.count))
         self.of_small(new)
 
     def of_small(self, blobs: Iterable[Blob]) -> None:
         """Measures the blobs of few elements together: one by one takes longer."""
-        new = [blob for blob in dict.fromkeys(blobs) if blob.count <= _FEW and blob not in self._stats]
+        new = [blob for blob in dict.fromkeys(blobs) if blob.count <= SMALL and blob not in self._stats]
         small = [blob for blob in new if blob.count]
         if small:
-            self._stats.update(zip(small, stats_of([blob.array().reshape(-1) for blob in small])))
+            self._stats.update(zip(small, stats_of([blob.array().reshape(-1) for blob in small], self.policy)))
         self._stats.update((blob, NOTHING) for blob in new if not blob.count)
-
-    def under(self, blob: Blob, policy: HalfPolicy) -> BlobStats:
-        """The stats of a blob on a device with this policy. Raises InputError if it cannot be read."""
-        if policy.is_ieee:
-            return self.of(blob)
-        stats = NOTHING
-        for chunk in self.watched(blob):
-            stats = joined(stats, *stats_of([chunk], policy))
-        return stats
 
     def _read(self, blob: Blob) -> None:
         for _ in self.watched(blob):

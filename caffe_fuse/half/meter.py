@@ -1,7 +1,7 @@
 """Counts what becomes of the values of one blob when a device rounds them to fp16: the classes of classes.py.
 
-Rounding is to nearest, ties to even, as in `numpy.float16`. Then the relative error of a value that is finite,
-normal and does not overflow is at most 1/2049: half a step, 2^-11, over 1 + 2^-11.
+The relative error of a value that is finite, normal and does not overflow is at most 1/2049 where the device rounds to
+the nearest: half a step, 2^-11, over 1 + 2^-11. Where it truncates, it is less than 2^-10.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from .classes import CLASSES, classify
 from .rounding import IEEE, LARGEST, OVERFLOW, SMALLEST_NORMAL, HalfPolicy, rounded
 
-LARGEST_NORMAL_ERROR = 1 / 2049
+# By rounding: the largest relative error of a normal value, and of one between 1 and 2 the largest error.
+_LARGEST_ERRORS = {"nearest": (1 / 2049, 2.0**-11), "truncate": (2.0**-10, 2.0**-10)}
 
 # The integer type of the same size, the bits of the fraction, and how many of those fp16 lacks.
 _BITS = {np.dtype(np.float32): ("u4", 23, 13), np.dtype(np.float64): ("u8", 52, 42)}
@@ -54,6 +55,10 @@ class BlobStats(NamedTuple):
     max_relative_error: float
 
     @property
+    def finite(self) -> bool:
+        return not (self.nan or self.inf)
+
+    @property
     def safe(self) -> bool:
         """Whether every element rounds to an fp16 value near it."""
         return not (self.overflow or self.nan or self.inf)
@@ -69,8 +74,10 @@ class Meter:
     rounded: the few with a small magnitude, and of the others those that can exceed the largest error so far.
     """
 
-    def __init__(self, buffer: np.ndarray) -> None:
+    def __init__(self, buffer: np.ndarray, policy: HalfPolicy = IEEE) -> None:
         self._buffer = buffer  # for the magnitudes of a chunk
+        self._policy = policy
+        self._largest_error, self._step = _LARGEST_ERRORS[policy.rounding]
         self._count = 0
         self._max_abs = self._error = 0.0
         self._min_nonzero = np.inf
@@ -164,24 +171,31 @@ class Meter:
         places, small, values = places[nonzero], small[nonzero], values[nonzero]
         if values.size:
             self._min_nonzero = min(self._min_nonzero, float(values.min()))
-            # Here fp16 values are the multiples of 2^-24; processors convert to subnormals slowly.
-            fp16 = np.rint(values * 2.0**24) * 2.0**-24
+            fp16 = self._small_rounded(values)
             underflow = int(np.count_nonzero(fp16 == 0))
             self._underflow += underflow
             self._subnormal += int(np.count_nonzero(fp16 < SMALLEST_NORMAL)) - underflow
             self._note_errors(places, small, fp16)
 
+    def _small_rounded(self, values: np.ndarray) -> np.ndarray:
+        """As `rounded`: below 2^-14 fp16 values are the multiples of 2^-24; processors convert to them slowly."""
+        fp16: np.ndarray = (np.rint if self._policy.rounding == "nearest" else np.floor)(values * 2.0**24) * 2.0**-24
+        if self._policy.subnormals == "flushed":
+            fp16[fp16 < SMALLEST_NORMAL] = 0
+        return fp16
+
     def _normal_may_matter(self) -> bool:
         """Whether a normal element of the next chunk can have the largest error, or be the first with it."""
-        if self._error == LARGEST_NORMAL_ERROR and self._lossiest is not None:
+        if self._error == self._largest_error and self._lossiest is not None:
             return self._lossiest.index >= self._count
-        return self._error < LARGEST_NORMAL_ERROR
+        return self._error < self._largest_error
 
     def _add_normal(self, chunk: np.ndarray, magnitude: np.ndarray, start: int, end: int) -> None:
         """Looks for a larger error among elements [start, end) of the chunk. Overwrites their magnitudes.
 
-        x = s * 2^e with 1 <= s < 2 has a relative error of at most 2^-11 / s. So once an error is known, only an
-        s close to 1 can exceed it. Until then only elements with a bit set that fp16 lacks have an error at all.
+        x = s * 2^e with 1 <= s < 2 has a relative error of at most 2^-11 / s, truncated 2^-10 / s. So once an error is
+        known, only an s close to 1 can exceed it. Until then only elements with a bit set that fp16 lacks have an error
+        at all.
         """
         integer, fraction, lost = _BITS[chunk.dtype]
         bits = magnitude[start:end].view(integer)
@@ -191,14 +205,14 @@ class Meter:
         else:
             bits &= bits.dtype.type(2**fraction - 1)
             # The second factor allows for the rounding of the quotient.
-            limit = min(2.0**-11 / self._error * (1 + 2.0**-40) - 1, 1.0)
+            limit = min(self._step / self._error * (1 + 2.0**-40) - 1, 1.0)
             chosen = bits <= bits.dtype.type(limit * 2.0**fraction)
         positions = np.flatnonzero(chosen) + start
         values = np.abs(chunk[positions]).astype(np.float64)
         normal = (values >= SMALLEST_NORMAL) & (values < OVERFLOW)
         positions, values = positions[normal], values[normal]
         if values.size:
-            fp16 = values.astype(np.float16).astype(np.float64)
+            fp16 = rounded(values, self._policy)
             self._note_errors(positions + self._count, chunk[positions], fp16)
 
     def _note_errors(self, places: np.ndarray, elements: np.ndarray, fp16: np.ndarray) -> None:
@@ -247,29 +261,3 @@ def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[Bl
         lowest = low if low < np.inf else 0.0
         stats.append(BlobStats(array.size, high, lowest, **counted, worst=worst, max_relative_error=loss))
     return stats
-
-
-def joined(first: BlobStats, second: BlobStats) -> BlobStats:
-    """The stats of two arrays as one, `first` followed by `second`."""
-    largest = second if second.max_abs > first.max_abs else first
-    lossiest = second if second.max_relative_error > first.max_relative_error else first
-    broken = next((part for part in (first, second) if part.nan or part.inf), None)
-    chosen = broken or (largest if first.overflow or second.overflow else lossiest)
-    worst = chosen.worst
-    if worst is not None and chosen is second:
-        worst = Worst(worst.index + first.count, worst.value)
-    smallest = [part.min_nonzero for part in (first, second) if part.min_nonzero]
-    return BlobStats(
-        first.count + second.count,
-        largest.max_abs,
-        min(smallest, default=0.0),
-        first.overflow + second.overflow,
-        first.clipped + second.clipped,
-        first.subnormal + second.subnormal,
-        first.underflow + second.underflow,
-        first.zeros + second.zeros,
-        first.nan + second.nan,
-        first.inf + second.inf,
-        worst,
-        lossiest.max_relative_error,
-    )

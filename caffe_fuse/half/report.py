@@ -10,7 +10,7 @@ from ..blobs.blob import Blob
 from ..blobs.scaled import Layout
 from .measures import Measures
 from .meter import BlobStats
-from .rounding import IEEE, HalfPolicy
+from .rounding import HalfPolicy
 
 # The layer's name, the index of the blob in it, the blob, and the layout of its output channels if it has any.
 Entry = Tuple[str, int, Blob, Optional[Layout]]
@@ -41,20 +41,18 @@ class HalfReport(NamedTuple):
         return tuple(sorted(self.rows, key=_loss, reverse=True)[:count])
 
 
-def analyse(entries: Iterable[Entry], policy: HalfPolicy = IEEE, measures: Optional[Measures] = None) -> HalfReport:
-    """The report on these blobs. If the policy is not checked, nothing is read. measures: as far as known."""
-    measures = measures or Measures()
+def analyse(entries: Iterable[Entry], measures: Measures) -> HalfReport:
+    """The report on these blobs under the measures' policy. If that is not checked, nothing is read."""
     rows: List[HalfRow] = []
-    wanted = list(entries) if policy.checked else []
-    if policy.is_ieee:
-        measures.of_all(blob for _, _, blob, _ in wanted)
+    wanted = list(entries) if measures.policy.checked else []
+    measures.of_all(blob for _, _, blob, _ in wanted)
     for layer, index, blob, layout in wanted:
-        stats = measures.under(blob, policy)
+        stats = measures.of(blob)
         channel = None
         if layout is not None and stats.worst is not None:
             channel = int(layout.channel(np.array([stats.worst.index]))[0])
         rows.append(HalfRow(layer, index, stats, channel))
-    return HalfReport(policy, tuple(rows))
+    return HalfReport(measures.policy, tuple(rows))
 
 
 def _loss(row: HalfRow) -> Tuple[bool, float, float]:

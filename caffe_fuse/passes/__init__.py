@@ -6,8 +6,11 @@ names; the net has the same outputs. Imports `net`, `half` (for its measures) an
 
 from __future__ import annotations
 
-from typing import AbstractSet, Optional, Tuple, Union
+from typing import AbstractSet, FrozenSet, Tuple, Union
 
+import numpy as np
+
+from ..blobs.scaled import ScaledBlob
 from ..errors import InternalError
 from ..half.measures import Measures
 from ..net.graph import Net
@@ -32,7 +35,9 @@ __all__ = [
     "Removal",
     "Rewrite",
     "Rule",
+    "beyond_float32",
     "run",
+    "settled",
 ]
 
 PIPELINE: Tuple[Union[Pass, Rule], ...] = (
@@ -65,17 +70,17 @@ _INDIRECT = (BACKWARD, FORWARD)
 def run(
     net: Net,
     kept: AbstractSet[str] = frozenset(),
-    measures: Optional[Measures] = None,
     *,
     folds: str = "all",
     simplify: bool = False,
+    not_finite: AbstractSet[Tuple[str, int]] = frozenset(),
 ) -> Progress:
-    """Applies the PIPELINE. kept: names of layers that stay as they are. measures: of the blobs, as far as known.
+    """Applies the PIPELINE. kept: names of layers that stay as they are.
 
-    folds: one of FOLDS. simplify: whether layers that do nothing go. Raises InternalError for a pass that breaks the
-    contract, with its name.
+    folds: one of FOLDS. simplify: whether layers that do nothing go. not_finite: as in Progress; see `beyond_float32`.
+    Raises InternalError for a pass that breaks the contract, with its name.
     """
-    progress = Progress(net, frozenset(net.blob_names), frozenset(kept), measures or Measures())
+    progress = Progress(net, frozenset(net.blob_names), frozenset(kept), frozenset(not_finite))
     left_out = (*(_INDIRECT if folds == "direct" else ()), *(() if simplify else (SIMPLIFY,)))
     for step in PIPELINE:
         if step in left_out:
@@ -87,6 +92,37 @@ def run(
             raise InternalError(f"pass {step.name}: {error}") from error
         progress = after
     return progress
+
+
+def beyond_float32(progress: Progress, measures: Measures) -> FrozenSet[Tuple[str, int]]:
+    """The rules and layers whose new weights are not all finite; read are those that were not measured yet."""
+    limit = float(np.finfo(np.float32).max)
+    found = [
+        (rewrite.rule.name, rewrite.after.index)
+        for rewrite in progress.rewrites
+        for blob in rewrite.after.blobs
+        # A bound first: it costs nothing where the blob before is measured.
+        if isinstance(blob, ScaledBlob) and measures.bound(blob) > limit and not measures.of(blob).finite
+    ]
+    return frozenset(found)
+
+
+def settled(
+    net: Net,
+    kept: AbstractSet[str] = frozenset(),
+    *,
+    measures: Measures,
+    folds: str = "all",
+    simplify: bool = False,
+    not_finite: AbstractSet[Tuple[str, int]] = frozenset(),
+) -> Progress:
+    """As `run`, without rewrites whose new weights would not be finite. measures: of the blobs, as far as known."""
+    while True:
+        progress = run(net, kept, folds=folds, simplify=simplify, not_finite=not_finite)
+        more = beyond_float32(progress, measures)
+        if not more:
+            return progress
+        not_finite |= more
 
 
 def _check(before: Net, after: Net) -> None:

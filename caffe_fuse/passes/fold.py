@@ -14,14 +14,9 @@ After:
 
 from __future__ import annotations
 
-from math import prod
-from typing import AbstractSet, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import AbstractSet, Dict, List, NamedTuple, Optional, Tuple, Union
 
-import numpy as np
-
-from ..blobs.scaled import ScaledBlob
-from ..half.measures import Measures
-from ..layers.layer_type import Absorbed, Absorber, Affine, Refusal
+from ..layers.layer_type import Absorber, Affine, Refusal
 from ..layers.shapes import rank_of
 from ..net.graph import Layer, Net
 from .chain import compose, follow, trimmed, vanished
@@ -99,8 +94,8 @@ def _rewrite(progress: Progress, match: Match, matches: Dict[int, Match]) -> Uni
     absorbed = match.absorber.absorb(layer.parameter, layer.blobs, match.affine, None)
     if isinstance(absorbed, Refusal):
         return absorbed
-    if not is_finite(absorbed, progress.measures):
-        return Refusal(f"the folded weights of {layer} would not be finite in float32")
+    if (FOLD.name, layer.index) in progress.not_finite:
+        return not_finite_in(layer)
     parameter = absorbed.parameter
     parameter.top[0] = members[-1].tops[0]
     del parameter.blobs[:]
@@ -121,17 +116,8 @@ def _different_sharer(net: Net, match: Match, matches: Dict[int, Match]) -> Opti
     return None
 
 
-def is_finite(absorbed: Absorbed, measures: Measures) -> bool:
-    """Whether all folded weights are finite in float32: by a bound, and only where that fails by each product."""
-    weights: Sequence[ScaledBlob] = [blob for blob in absorbed.blobs if isinstance(blob, ScaledBlob)]
-    limit = float(np.finfo(np.float32).max)
-    for blob in weights:
-        found, gain = measures.of(blob.base), prod(float(np.max(np.abs(each.factors))) for each in blob.scalings)
-        if not found.nan and not found.inf and found.max_abs * gain <= limit:
-            continue
-        if not all(np.isfinite(chunk).all() for chunk in blob.chunks()):
-            return False
-    return True
+def not_finite_in(layer: Layer) -> Refusal:
+    return Refusal(f"the folded weights of {layer} would not be finite in float32")
 
 
 def fate(rewrite: Rewrite, layer: Layer) -> str:

@@ -23,7 +23,7 @@ from ..layers.layer_type import IDENTITY, Affine, Refusal
 from ..layers.shapes import rank_of
 from ..net.graph import Layer, Net, Value
 from .chain import affine_of, compose
-from .fold import fate, is_finite, obstacle
+from .fold import fate, not_finite_in, obstacle
 from .proof import from_inputs
 from .rewrite import Link, Progress, Refused, Rewrite, Rule
 
@@ -84,8 +84,8 @@ def _rewrite(progress: Progress, links: Sequence[Link], layer: Layer) -> Union[R
     absorbed = absorber.absorb(target.parameter, target.blobs, following, inflow)
     if isinstance(absorbed, Refusal):
         return absorbed
-    if not is_finite(absorbed, progress.measures):
-        return Refusal(f"the folded weights of {layer} would not be finite in float32")
+    if (FORWARD.name, layer.index) in progress.not_finite:
+        return not_finite_in(layer)
     parameter = absorbed.parameter
     parameter.bottom[0], parameter.top[0] = source.blob, layer.tops[0]
     del parameter.blobs[:]

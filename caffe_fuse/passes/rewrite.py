@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..half.measures import Measures
 from ..layers.layer_type import Affine, Refusal, Shape
 from ..net.graph import Layer, Net
 from ..wording import Remedy
@@ -123,12 +122,16 @@ class Refused(NamedTuple):
 
 @dataclass(frozen=True)
 class Progress:
-    """The state between two passes. blobs: the names in the files. measures: of the blobs, as far as known."""
+    """The state between two passes. blobs: the names in the files.
+
+    not_finite: names of rules with indices of layers, of which is known that the weights that the rule makes are not
+    finite in float32.
+    """
 
     net: Net
     blobs: FrozenSet[str]
     kept: FrozenSet[str] = frozenset()
-    measures: Measures = field(default_factory=Measures)
+    not_finite: FrozenSet[Tuple[str, int]] = frozenset()
     rewrites: Tuple[Rewrite, ...] = ()
     refusals: Mapping[int, Refused] = field(default_factory=dict)  # by layer index; the first reason counts
     moves: Tuple[Move, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, Sequence
 
 from .. import passes
+from ..half.measures import Measures
 from ..layers.layer_type import Shape
 from ..net.bind import expected_shapes
 from ..net.cost import Savings, savings
@@ -16,7 +17,7 @@ from .cost_table import cost_lines, cost_rows
 
 def plan_report(model: Model, folds: str = "all", simplify: bool = False) -> List[str]:
     """One line per layer: name, type, bottoms -> tops with shapes, blobs, its fate in a fold; then what that saves."""
-    progress = passes.run(model.net, folds=folds, simplify=simplify)
+    progress = passes.settled(model.net, measures=Measures(), folds=folds, simplify=simplify)
     fate: Dict[int, str] = {}
     for rewrite in progress.rewrites:
         fate.update({layer.index: rewrite.rule.fate(rewrite, layer) for layer in rewrite.before})

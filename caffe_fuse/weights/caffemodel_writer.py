@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from itertools import accumulate
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from .. import parallel
-from ..blobs.blob import Blob, Reader
+from ..blobs.blob import SMALL, Blob, Reader, StoredBlob
 from ..errors import InputError, InternalError
 from ..protobuf import wire
 from ..protobuf.wire import DELIMITED, VARINT, Source, WireField
@@ -44,10 +45,10 @@ def write(original: WeightFile, plan: Plan, out: Output, chunks: Reader = Blob.c
     chunks: how a blob is read, so that a caller can observe its values on the way.
     Raises InputError, before anything is written, if the file would be too large for Caffe.
     """
-    write_pieces(original, _pieces(original, plan), out, chunks)
+    write_pieces(original, _with_blobs(original, _pieces(original, plan)), out, chunks)
 
 
-def write_pieces(original: WeightFile, parts: Sequence[Piece], out: Output, chunks: Reader = Blob.chunks) -> None:
+def write_pieces(original: WeightFile, parts: Iterable[Piece], out: Output, chunks: Reader = Blob.chunks) -> None:
     """Write a file of these pieces, as `write` does."""
     pieces = _joined(original.source, parts)
     size = sum(map(_size, pieces))
@@ -69,7 +70,25 @@ def write_pieces(original: WeightFile, parts: Sequence[Piece], out: Output, chun
     parallel.each(write_piece, sorted(zip(offsets, pieces), key=lambda place: -_size(place[1])))
 
 
-def _joined(source: Source, pieces: Sequence[Piece]) -> List[Piece]:
+def _with_blobs(original: WeightFile, pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """The same file, in which large blobs that are copied are pieces of their own: `chunks` reads them as well."""
+    blobs = (blob for record in original.layers for blob in record.blobs if blob.count > SMALL)
+    places = ((blob.stored, blob) for blob in blobs if isinstance(blob, StoredBlob))
+    stored = sorted(((place, blob) for place, blob in places if place is not None), key=lambda pair: pair[0])
+    starts = [place[0] for place, _ in stored]
+    for piece in pieces:
+        if not isinstance(piece, Copy):
+            yield piece
+            continue
+        done = piece.start
+        for (start, end), blob in stored[bisect_left(starts, piece.start) : bisect_left(starts, piece.end)]:
+            yield Copy(done, start)
+            yield blob
+            done = end
+        yield Copy(done, piece.end)
+
+
+def _joined(source: Source, pieces: Iterable[Piece]) -> List[Piece]:
     """The same file in fewer pieces: consecutive short ones are joined."""
     joined: List[Piece] = []
     for piece in pieces:

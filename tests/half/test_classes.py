@@ -95,6 +95,6 @@ def test_a_calibration_counts_the_same(expected: Dict[str, int]) -> None:
 
 @pytest.mark.parametrize("policy", sorted(set(POLICIES) - {"off"}))
 def test_what_is_too_large_is_so_on_every_device(policy: str, expected: Dict[str, int]) -> None:
-    found = counts(Measures().under(ArrayBlob(VALUES), POLICIES[policy]))
+    found = counts(Measures(POLICIES[policy]).of(ArrayBlob(VALUES)))
     large = ("overflow", "clipped", "nan", "inf", "zeros")
     assert {name: expected[name] for name in large} == {name: found[name] for name in large}

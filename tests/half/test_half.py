@@ -94,7 +94,7 @@ def test_a_reading_that_stops_half_way_keeps_nothing() -> None:
 
 def test_a_report_has_a_row_for_each_blob_in_the_order_given() -> None:
     weights, bias = ArrayBlob(np.array([[1, 2], [3, 7e4]], np.float32)), ArrayBlob(np.ones(2, np.float32))
-    report = half.analyse([("conv2", 0, weights, Layout(1, 1, 2, 2)), ("conv1", 1, bias, None)])
+    report = half.analyse([("conv2", 0, weights, Layout(1, 1, 2, 2)), ("conv1", 1, bias, None)], Measures())
     assert [("conv2", 0), ("conv1", 1)] == [(row.layer, row.blob) for row in report.rows]
     assert [Measures().of(each) for each in (weights, bias)] == [row.stats for row in report.rows]
 
@@ -111,35 +111,35 @@ def test_a_report_has_a_row_for_each_blob_in_the_order_given() -> None:
 def test_a_row_names_the_channel_of_the_worst_element(layout: Optional[Layout], channel: Optional[int]) -> None:
     values = np.ones(12, np.float32)
     values[7] = 1e6
-    assert channel == half.analyse([("conv", 0, ArrayBlob(values), layout)]).rows[0].channel
+    assert channel == half.analyse([("conv", 0, ArrayBlob(values), layout)], Measures()).rows[0].channel
 
 
 def test_a_row_of_an_exact_blob_has_no_channel() -> None:
     blob = ArrayBlob(np.ones(4, np.float32))
-    assert half.analyse([("conv", 0, blob, Layout(1, 1, 4, 1))]).rows[0].channel is None
+    assert half.analyse([("conv", 0, blob, Layout(1, 1, 4, 1))], Measures()).rows[0].channel is None
 
 
 def test_a_report_is_unsafe_if_one_blob_is() -> None:
     good, bad = ArrayBlob(np.ones(2, np.float32)), ArrayBlob(np.array([1, np.inf], np.float32))
-    assert half.analyse([("a", 0, good, None)]).safe
-    assert not half.analyse([("a", 0, good, None), ("b", 0, bad, None)]).safe
+    assert half.analyse([("a", 0, good, None)], Measures()).safe
+    assert not half.analyse([("a", 0, good, None), ("b", 0, bad, None)], Measures()).safe
 
 
 def test_the_worst_rows_are_nan_then_overflow_then_relative_error() -> None:
     values = {"exact": 1, "tiny": 1e-9, "huge": 9e4, "huger": 1e5, "rounded": 1.1, "broken": np.nan}
     blobs = {name: ArrayBlob(np.array([value], np.float32)) for name, value in values.items()}
-    report = half.analyse([(name, 0, blob, None) for name, blob in blobs.items()])
+    report = half.analyse([(name, 0, blob, None) for name, blob in blobs.items()], Measures())
     assert ["broken", "huger", "huge", "tiny", "rounded"] == [row.layer for row in report.worst(5)]
 
 
 def test_the_policy_off_reads_nothing_and_finds_nothing() -> None:
     blob = Pieces(np.array([np.nan], np.float32), 1)
-    report = half.analyse([("conv", 0, blob, None)], POLICIES["off"])
+    report = half.analyse([("conv", 0, blob, None)], Measures(POLICIES["off"]))
     assert ((), True, 0) == (report.rows, report.safe, blob.reads)
 
 
 def under(name: str, values: np.ndarray) -> BlobStats:
-    return Measures().under(ArrayBlob(values), POLICIES[name])
+    return Measures(POLICIES[name]).of(ArrayBlob(values))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,8 @@ def test_a_policy_sees_a_long_blob_as_its_numbers_one_by_one(policy: str) -> Non
 
 def test_a_verdict_is_that_of_the_policy() -> None:
     blob = ArrayBlob(np.array([7e4, 1e-5], np.float32))
-    reports = {name: half.analyse([("c", 0, blob, None)], POLICIES[name]) for name in ("ieee", "saturate", "flush")}
+    reports = {
+        name: half.analyse([("c", 0, blob, None)], Measures(POLICIES[name])) for name in ("ieee", "saturate", "flush")
+    }
     assert {"ieee": False, "saturate": False, "flush": False} == {name: found.safe for name, found in reports.items()}
     assert [0, 0, 1] == [found.rows[0].stats.underflow for found in reports.values()]

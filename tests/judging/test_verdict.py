@@ -21,6 +21,7 @@ import caffe_fuse
 from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.cli import process as cli
 from caffe_fuse.half import report as half_report
+from caffe_fuse.half.measures import Measures
 from caffe_fuse.half.targets import TARGETS
 from caffe_fuse.judging.answers import HalfAnswer
 from caffe_fuse.judging.problems import (
@@ -186,7 +187,7 @@ def test_an_answer_without_a_ratio_is_below_every_one_that_is_asked_for() -> Non
 
 def test_numbers_that_become_0_count_as_flushed() -> None:
     numbers = np.array([1e-9, 1e-6, 1, 0], np.float32)
-    report = half_report.analyse([("c", 0, ArrayBlob(numbers), None)])
+    report = half_report.analyse([("c", 0, ArrayBlob(numbers), None)], Measures())
     assert 2 == flushed_in(report)
 
 

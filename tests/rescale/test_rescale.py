@@ -91,7 +91,7 @@ def test_an_overflow_with_nothing_behind_it_is_named_and_the_rest_repaired() -> 
 def test_a_net_that_needs_no_repair_gets_none(name: str) -> None:
     result, plain = fused(name), fused(name, rescale="never")
     assert {} == result.report.rescaled
-    assert nets._written(plain) == nets._written(result)
+    assert nets.written(plain.model) == nets.written(result.model)
 
 
 def test_without_a_verdict_nothing_is_needed() -> None:

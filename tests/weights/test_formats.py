@@ -432,7 +432,7 @@ class TestHalves:
         model = loaded(tmp_path, self.NET, nets.caffemodel(self.NET, nets.numbers(self.NET)))
         result = caffe_fuse.fuse(model, half_policy="off", blob_type="float16", weights_format=weights_format)
         path, _ = result.save(tmp_path / "out")
-        prove_written(result.facts, result.options, path)
+        prove_written(result.facts, path)
         content = bytearray(Path(path).read_bytes())
         halves = result.model.net.layers[0].blobs[0].in_type(FLOAT16).array()
         start = bytes(content).index(halves.tobytes())
@@ -440,7 +440,7 @@ class TestHalves:
         content[start : start + wrong.nbytes] = wrong.tobytes()
         Path(path).write_bytes(content)
         with pytest.raises(caffe_fuse.InternalError, match="the proof of layer c failed"):
-            prove_written(result.facts, result.options, path)
+            prove_written(result.facts, path)
 
 
 class TestOpenCV:
