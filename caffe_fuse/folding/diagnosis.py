@@ -11,19 +11,18 @@ import numpy as np
 from .. import parallel
 from ..blobs.scaled import Layout, ScaledBlob
 from ..half import report as half
-from ..half.channels import GOOD, POOR, ChannelStats, by_channel, decibels
+from ..half.channels import GOOD, NO_EFFECT, POOR, ChannelStats, by_channel, channels_of, decibels, layout_of
 from ..half.classes import CLASSES
-from ..half.influence import NO_EFFECT, Effects, channels_of, layout_of
 from ..half.lost_channels import losses, overflowing
 from ..half.measures import Measures
 from ..half.report import HalfReport, HalfRow
 from ..half.rounding import LARGEST
 from ..layers.layer_type import Refusal
 from ..net.graph import Layer, Net
-from ..net.scale_groups import grouped
 from ..passes import Rewrite
 
 if TYPE_CHECKING:
+    from ..half.influence import Effects
     from ..half.lost_channels import Loss
     from ..rescale.rescale import Unrepaired
 
@@ -262,6 +261,9 @@ class Diagnosis:
 
     @cached_property
     def _effects(self) -> Effects:
+        from ..half.influence import Effects
+        from ..net.scale_groups import grouped
+
         groups = grouped(self._net, (), frozenset(), frozenset())
         return Effects(self._net.layers, groups, self._report.policy)
 

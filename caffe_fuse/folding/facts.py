@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Mapping, NamedTuple, Optional, Tuple
 
 from .. import passes
 from ..emit.dropped import dropped_layers
@@ -15,12 +15,13 @@ from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..passes import Progress
 from ..ranges.expected import Assumptions
-from ..rescale.rescale import Repair
-from ..targets import Adapted
-from ..targets import adapted as adapted_to
 from .diagnosis import analyse_net
 from .options import Options
 from .repair import repaired
+
+if TYPE_CHECKING:
+    from ..rescale.rescale import Repair
+    from ..targets import Adapted
 
 
 class Folded(NamedTuple):
@@ -92,8 +93,12 @@ class Facts:
         left = tuple(layer for layer in source.excluded if layer not in dropped)
         net = progress.net if repair is None else repair.net
         model = replace(source, net=net, excluded=left, dropped=source.dropped + dropped)
-        fitted = None if options.target is None else adapted_to(model, options.target, options.keep)
-        return Folded(model if fitted is None else fitted.model, progress, left, repair, fitted)
+        if options.target is None:
+            return Folded(model, progress, left, repair, None)
+        from ..targets import adapted  # only here: few name a target
+
+        fitted = adapted(model, options.target, options.keep)
+        return Folded(fitted.model, progress, left, repair, fitted)
 
     @property
     def original(self) -> Net:

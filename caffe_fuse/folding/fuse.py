@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Collection, Optional, Union
+from typing import TYPE_CHECKING, Collection, Optional, Tuple, Union
 
 from .. import passes
 from ..errors import InputError
@@ -17,8 +17,6 @@ from ..net.model import Model
 from ..ranges.expected import assume, predict
 from ..ranges.predict import SIGMAS
 from ..schema.names import listed
-from ..targets import find as find_target
-from ..targets import findings, policy_for
 from ..wording import Typed
 from .diagnosis import Diagnosis, analyse_net, causes
 from .facts import Facts
@@ -28,6 +26,7 @@ from .result import Result
 
 if TYPE_CHECKING:
     from ..ranges.calibrate import Calibration
+    from ..targets import Target
 
 
 def fuse(
@@ -75,11 +74,12 @@ def fuse(
     Raises InputError for options that do not fit the model.
     """
     keep = listed(keep)
+    named, policy = _asked(target, half_policy)
     options = options_for(
         model,
         keep=keep,
-        policy=policy_for(half_policy, target),
-        target=None if target is None else find_target(target),
+        policy=policy,
+        target=named,
         strict=listed(strict),
         allow_bn=allow_bn,
         prune=prune,
@@ -123,7 +123,8 @@ def check(
     half_sums: bool = False,
 ) -> Checked:
     """The results of the command `check`. The causes of bad channels are those that a fold would have."""
-    measures = Measures(policy_for(half_policy, target))
+    named, half = _asked(target, half_policy)
+    measures = Measures(half)
     require_weights(model)
     found = analyse_net(model.net, measures)
     activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
@@ -133,13 +134,28 @@ def check(
         half=found,
         channels=Diagnosis(model.net, found, measures, causes(passes.settled(model.net, measures=measures).rewrites)),
         activations=activations,
-        target=None if target is None else Asked(find_target(target), (), findings(model, find_target(target)), {}),
+        target=None if named is None else _findings(model, named),
         warnings=model.warnings,
         problems=(
             *verdict.out_of_range(found, [remedy]),
             *verdict.seen_to_overflow(activations, found.policy, remedy),
         ),
     )
+
+
+def _asked(target: Optional[str], half_policy: Union[str, HalfPolicy, None]) -> Tuple[Optional[Target], HalfPolicy]:
+    """The target of this name, if there is one, and the half policy. Raises InputError for an unknown name."""
+    if target is None:
+        return None, policy_of("ieee" if half_policy is None else half_policy)
+    from ..targets import find, policy_for  # only here: few name a target
+
+    return find(target), policy_for(half_policy, target)
+
+
+def _findings(model: Model, target: Target) -> Asked:
+    from ..targets import findings
+
+    return Asked(target, (), findings(model, target), {})
 
 
 def _read_as(model: Model, bn_dialect: str) -> Model:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Collection, FrozenSet, Iterable, Optional, Sequence
+from typing import TYPE_CHECKING, Collection, FrozenSet, Iterable, Optional, Sequence, Tuple
 
 from ..errors import InputError
 from ..half.rounding import HalfPolicy
 from ..net.model import Model
 from ..passes import FOLDS
-from ..rescale.rescale import MODES
-from ..targets.demand import SIMPLIFYING, Target
-from ..targets.files import FLOAT32
-from ..targets.inputs import INPUT_FIELDS
 from ..weights import FORMATS
+
+if TYPE_CHECKING:
+    from ..targets import Target
 
 STRICT = ("bn", "refused", "flush")
 BLOB_TYPES = ("float32", "float16")
+RESCALE = ("needed", "always", "never")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,11 @@ class Options:
     @property
     def input_fields(self) -> bool:
         """Whether the new net has `input` fields, and no Input layers."""
-        return self.target is not None and INPUT_FIELDS in self.target.demands
+        if self.target is None:
+            return False
+        from ..targets.inputs import INPUT_FIELDS
+
+        return INPUT_FIELDS in self.target.demands
 
 
 def options_for(
@@ -79,11 +83,9 @@ def options_for(
         raise InputError("strict bn and allow_bn contradict each other", remedy="omit one of them")
     _check_choice("weights format", weights_format, (None, *(format.name for format in FORMATS)))
     _check_choice("blob type", blob_type, (None, *BLOB_TYPES))
-    if target is not None and FLOAT32 in target.demands:
-        if blob_type == "float16":
-            raise InputError(f"{target.title} does not read fp16 weights", remedy="omit --blob-type float16")
-        blob_type = "float32"
-    _check_choice("mode of rescale", rescale, MODES)
+    if target is not None:
+        blob_type, simplify = _for_target(target, blob_type, simplify)
+    _check_choice("mode of rescale", rescale, RESCALE)
     _check_choice("value of folds", folds, FOLDS)
     return Options(
         frozenset(keep),
@@ -96,9 +98,21 @@ def options_for(
         rescale,
         frozenset(keep_blobs),
         folds,
-        simplify or (target is not None and any(demand.by == SIMPLIFYING for demand in target.demands)),
+        simplify,
         target,
     )
+
+
+def _for_target(target: Target, blob_type: Optional[str], simplify: bool) -> Tuple[Optional[str], bool]:
+    """The blob type, and whether to simplify, as the target demands. Raises InputError for fp16 that it cannot read."""
+    from ..targets.demand import SIMPLIFYING
+    from ..targets.files import FLOAT32
+
+    if FLOAT32 in target.demands:
+        if blob_type == "float16":
+            raise InputError(f"{target.title} does not read fp16 weights", remedy="omit --blob-type float16")
+        blob_type = "float32"
+    return blob_type, simplify or any(demand.by == SIMPLIFYING for demand in target.demands)
 
 
 def require_weights(model: Model) -> str:

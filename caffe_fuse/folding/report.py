@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Optional, Tuple
 
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
-from ..net.cost import Savings, savings
 from ..net.graph import Layer, Net
 from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activations
-from ..rescale.rescale import Unrepaired
-from ..targets import Change, Finding, Target
 from ..wording import Typed, counted
 from .diagnosis import Channel, Diagnosis, counted_states
 
 if TYPE_CHECKING:
     from ..judging.outcome import Verification
+    from ..net.cost import Savings
+    from ..rescale.rescale import Unrepaired
+    from ..targets import Change, Finding, Target
 
 
 class Flushed(NamedTuple):
@@ -115,6 +115,8 @@ class Report(NamedTuple):
     @property
     def savings(self) -> Savings:
         """What both nets cost, computed when it is asked for: not every form of the report shows it."""
+        from ..net.cost import savings
+
         return savings(*self.nets)
 
     @property

@@ -16,10 +16,9 @@ from ..net.bind import bind
 from ..net.graph import Layer
 from ..net.load import PathLike
 from ..net.model import Model
+from ..passes import Rewrite
 from ..passes.proof import prove
 from ..protobuf.wire import Source
-from ..rescale.rescale import rescaled_alone
-from ..targets.inputs import input_layers
 from ..weights import FORMATS, Format, read_weights
 from .facts import Facts
 from .options import Options
@@ -104,7 +103,11 @@ def targets_of(options: Options, prefix: PathLike) -> Tuple[str, str]:
 
 def rendered(model: Model, options: Options) -> bytes:
     """The new prototxt."""
-    fields = input_layers(model.net) if options.input_fields else ()
+    fields: Sequence[Layer] = ()
+    if options.input_fields:
+        from ..targets.inputs import input_layers
+
+        fields = input_layers(model.net)
     new = edits(model.document, model.source, model.net, model.dropped, fields)
     return model.document.render(new)
 
@@ -130,9 +133,14 @@ def prove_written(facts: Facts, path: str) -> None:
         stored = {layer.name: layer.blobs for layer in bound.layers if layer.blobs}
     powers = {} if facts.repair is None else facts.repair.powers
     rewrites = facts.progress.rewrites
+    alone: Sequence[Rewrite] = ()
+    if powers:
+        from ..rescale.rescale import rescaled_alone
+
+        alone = rescaled_alone(facts.original, powers, rewrites)
     folded = {layer.index: layer for layer in facts.folded.layers}
     final = {layer.index: layer for layer in facts.model.net.layers}
-    for rewrite in (*rewrites, *rescaled_alone(facts.model.source, powers, rewrites)):
+    for rewrite in (*rewrites, *alone):
         before, after = folded[rewrite.after.index], final[rewrite.after.index]
         if after.name not in stored:
             raise InternalError(f"layer {after.name} is missing from the file that was written")

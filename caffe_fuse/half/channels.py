@@ -12,11 +12,32 @@ import numpy as np
 
 from ..blobs.blob import Blob
 from ..blobs.scaled import Layout
+from ..net.graph import Layer
 from .classes import CLASSES, classify
 from .rounding import IEEE, LARGEST, SMALLEST_NORMAL, HalfPolicy, rounded
 
 POOR = 40.0  # dB: below this a channel is lost to half precision
 GOOD = 60.0  # dB: the SNR of a channel of normal fp16 values
+# A share below this one in a sum does no harm: rounding the sum itself to fp16 is as far off.
+NO_EFFECT = 10 ** (-GOOD / 10)
+
+
+def layout_of(layer: Layer, index: int) -> Optional[Layout]:
+    """The layout of the output channels in a blob of a layer; None if it has none, or none that is known."""
+    layer_type = layer.layer_type
+    if layer_type is not None and layer_type.absorb is not None and index == 0:
+        return layer_type.absorb.layout(layer.parameter, layer.blobs[0].shape)
+    if layer_type is not None and (layer_type.absorb is not None or layer_type.scales):
+        return Layout(1, 1, layer.blobs[index].count, 1)
+    return None
+
+
+def channels_of(layer: Layer, index: int) -> Optional[Layout]:
+    """The layout of the channels of any blob: one element each, unless it holds weights; None if not known."""
+    blob = layer.blobs[index]
+    if layer.layer_type is not None and layer.layer_type.absorb is not None and index == 0:
+        return layer.layer_type.absorb.layout(layer.parameter, blob.shape)
+    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
 
 
 @dataclass(frozen=True)

@@ -8,40 +8,21 @@ power of two passes through, have energy 1. So shares do not change when powers 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..blobs.kernels import Kernels
-from ..blobs.scaled import Layout
 from ..net.graph import Layer
-from ..net.scale_groups import Groups
-from .channels import GOOD
+from .channels import NO_EFFECT, layout_of
 from .rounding import IEEE, HalfPolicy, rounded
 
-# A share below this one does no harm: rounding the sum itself to fp16 is as far off.
-NO_EFFECT = 10 ** (-GOOD / 10)
+if TYPE_CHECKING:
+    from ..net.scale_groups import Groups
+
 ENOUGH_ENERGY = 1e200  # of a channel: times the square of any weight it is still finite in float64
 
 Measure = Callable[[np.ndarray], np.ndarray]
-
-
-def layout_of(layer: Layer, index: int) -> Optional[Layout]:
-    """The layout of the output channels in a blob of a layer; None if it has none, or none that is known."""
-    layer_type = layer.layer_type
-    if layer_type is not None and layer_type.absorb is not None and index == 0:
-        return layer_type.absorb.layout(layer.parameter, layer.blobs[0].shape)
-    if layer_type is not None and (layer_type.absorb is not None or layer_type.scales):
-        return Layout(1, 1, layer.blobs[index].count, 1)
-    return None
-
-
-def channels_of(layer: Layer, index: int) -> Optional[Layout]:
-    """The layout of the channels of any blob: one element each, unless it holds weights; None if not known."""
-    blob = layer.blobs[index]
-    if layer.layer_type is not None and layer.layer_type.absorb is not None and index == 0:
-        return layer.layer_type.absorb.layout(layer.parameter, blob.shape)
-    return Layout(1, 1, blob.count, 1) if blob.count in (1, max(blob.shape, default=1)) else None
 
 
 class Effects:

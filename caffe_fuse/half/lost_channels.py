@@ -13,8 +13,7 @@ from .. import parallel
 from ..blobs.blob import Blob
 from ..blobs.scaled import Layout, ScaledBlob
 from ..net.graph import Layer
-from .channels import POOR, by_channel
-from .influence import NO_EFFECT, channels_of, layout_of
+from .channels import NO_EFFECT, POOR, by_channel, channels_of, layout_of
 from .measures import Measures
 from .rounding import IEEE, LARGEST, OVERFLOW, HalfPolicy, rounded
 from .sampling import sampled_weights, weights_at
@@ -119,7 +118,7 @@ def _poor_bias(layer: Layer, index: int, policy: HalfPolicy, known: Measures) ->
 
 def _sampled_energy(layer: Layer, known: Measures) -> np.ndarray:
     """The sum of the squares of the sampled weights of each channel: a lower bound for that of all."""
-    places = sampled_weights(layer)
+    places = sampled_weights(layer, known)
     if places is None:  # a Scale or a Bias: one element per channel
         return np.square(layer.blobs[0].array().astype(np.float64).reshape(-1))
     energy: np.ndarray = np.square(weights_at(layer.blobs[0], places, known)).sum(axis=1)

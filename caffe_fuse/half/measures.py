@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator
+from typing import Dict, Iterable, Iterator, Tuple
 
 import numpy as np
 
@@ -17,11 +17,12 @@ class Measures:
     """The stats of blobs in half precision, and some of their elements: each blob is read at most once for both.
 
     One is created at the start of a piece of work and passed along. Blobs never change, and are compared by identity.
-    policy: how the device rounds.
+    policy: how the device rounds. places: by a layer's index and the shape of its weights, which of them are sampled.
     """
 
     def __init__(self, policy: HalfPolicy = IEEE) -> None:
         self.policy = policy
+        self.places: Dict[Tuple[int, Tuple[int, ...]], np.ndarray] = {}
         self._stats: Dict[Blob, BlobStats] = {}
         self._wanted: Dict[Blob, np.ndarray] = {}
         self._taken: Dict[Blob, np.ndarray] = {}

@@ -38,17 +38,24 @@ class Chance:
         return (bits >> np.uint64(11)).astype(np.float64).reshape(shape) * 2.0**-53
 
 
-def sampled_weights(layer: Layer) -> Optional[NDArray[np.int64]]:
-    """Flat indices of the sampled weights of each output channel, (channels, n); None for a layer without weights."""
+def sampled_weights(layer: Layer, measures: Measures) -> Optional[NDArray[np.int64]]:
+    """Flat indices of the sampled weights of each output channel, (channels, n); None for a layer without weights.
+
+    measures: keeps them, as they are needed before a fold and after it.
+    """
     if layer.layer_type is None or layer.layer_type.absorb is None or not layer.blobs:
         return None
-    return layer.layer_type.absorb.sampled_weights(layer.parameter, layer.blobs[0].shape, SAMPLES, Chance(layer.index))
+    shape = layer.blobs[0].shape
+    if (layer.index, shape) not in measures.places:
+        drawn = layer.layer_type.absorb.sampled_weights(layer.parameter, shape, SAMPLES, Chance(layer.index))
+        measures.places[layer.index, shape] = drawn
+    return measures.places[layer.index, shape]
 
 
 def want(layers: Iterable[Layer], measures: Measures) -> None:
     """Has `measures` keep the weights that `weights_at` needs, when their blobs are read."""
     for layer in layers:
-        places = sampled_weights(layer)
+        places = sampled_weights(layer, measures)
         if places is not None:
             flat = places.reshape(-1)
             measures.want(layer.blobs[0], flat if _ascend(flat) else np.sort(flat))

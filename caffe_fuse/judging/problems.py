@@ -8,12 +8,12 @@ from ..half.report import HalfReport, HalfRow
 from ..half.rounding import HalfPolicy
 from ..half.targets import TARGETS
 from ..net.graph import Layer, Net
-from ..passes import Refused
-from ..ranges.expected import Activations
-from ..rescale.rescale import Unrepaired
 from ..wording import Remedy, Typed, counted, few
 
 if TYPE_CHECKING:
+    from ..passes import Refused
+    from ..ranges.expected import Activations
+    from ..rescale.rescale import Unrepaired
     from .answers import HalfAnswer
     from .outcome import BlobDifference
 

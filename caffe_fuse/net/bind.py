@@ -30,8 +30,9 @@ class _Problem(NamedTuple):
 def bind(net: Net, weights: WeightFile, bn_dialect: Optional[str]) -> Decided:
     """The net with its blobs. Raises InputError if a layer's blobs are missing, or of another count or shape."""
     decided = decide(_with_shared(net.with_layers(_bound(net, weights))), bn_dialect)
-    net, notes = filled(decided.net, _needed(decided.net))
-    _check_blobs(net, weights)
+    needed = _needed(decided.net)
+    net, notes = filled(decided.net, needed)
+    _check_blobs(net, needed if net is decided.net else _needed(net), weights)
     net = _with_own_axes(net)
     _check_layouts(net)
     return Decided(net, (*notes, *decided.warnings))
@@ -155,13 +156,12 @@ def _needed(net: Net) -> List[Tuple[Layer, Sequence[Dims]]]:
     return [(layer, shapes) for layer, shapes in expected if shapes is not None]
 
 
-def _check_blobs(net: Net, weights: WeightFile) -> None:
+def _check_blobs(net: Net, needed: Sequence[Tuple[Layer, Sequence[Dims]]], weights: WeightFile) -> None:
     """Raises InputError for blobs that are missing or of another shape: such a net is not the one of these weights."""
     for layer in net.layers:
         for blob in layer.blobs:
             if isinstance(blob, Absent):
                 raise blob.error()
-    needed = _needed(net)
     missing = [layer for layer, expected in needed if expected and not layer.blobs]
     problem = _missing(missing, weights) if missing else next(filter(None, (_misfit(*pair) for pair in needed)), None)
     if problem is not None:

@@ -61,7 +61,7 @@ class Start(NamedTuple):
 
 def from_weights(rewrite: Rewrite, written: Written) -> Start:
     """The start for a layer with weights that absorbed the others: sampled weights of each channel, the same inputs."""
-    layer, places = rewrite.target, sampled_weights(rewrite.target)
+    layer, places = rewrite.target, sampled_weights(rewrite.target, written.known)
     assert places is not None
     chance = _chance(rewrite)
     inputs = chance.random((1, places.shape[1])) + 0.5  # not near 0, which would hide the weight

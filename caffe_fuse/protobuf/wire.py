@@ -30,17 +30,18 @@ class Source:
     """Bytes that can be read at any offset: a file by its path, or bytes in memory.
 
     name: what messages call it. size: in bytes, taken when it was opened.
+    window, window_start: the bytes read last, and where they begin, for those that are in a hurry.
     A file is read with preadv and not mapped: if it shrinks meanwhile, the result is an InputError, not a SIGBUS.
     """
 
     def __init__(self, content: Union[str, os.PathLike[str], bytes], name: str = "") -> None:
         self._descriptor: Optional[int] = None
-        self._window = b""
-        self._window_start = 0
+        self.window = b""
+        self.window_start = 0
         if isinstance(content, bytes):
             self.name = name or "<bytes>"
             self.size = len(content)
-            self._window = content
+            self.window = content
             return
         self.name = name or os.fspath(content)
         self._descriptor = _open(content, self.name)
@@ -49,25 +50,18 @@ class Source:
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes of [start, end), which must lie in the source; for small pieces."""
-        offset = start - self._window_start
-        if offset < 0 or offset + end - start > len(self._window):
+        offset = start - self.window_start
+        if offset < 0 or offset + end - start > len(self.window):
             self._move_window(start, max(end, min(start + _WINDOW, self.size)))
             offset = 0
-        return self._window[offset : offset + end - start]
-
-    def byte(self, position: int) -> int:
-        """The byte at a position, which must lie in the source."""
-        offset = position - self._window_start
-        if 0 <= offset < len(self._window):
-            return self._window[offset]
-        return self.read(position, position + 1)[0]
+        return self.window[offset : offset + end - start]
 
     def read_into(self, start: int, target: memoryview) -> None:
         """Fill `target` (writable bytes) with the bytes from `start` on, bypassing the window."""
         if self._descriptor is None:
             if start + len(target) > self.size:
                 raise self._shrunk()
-            target[:] = memoryview(self._window)[start : start + len(target)]
+            target[:] = memoryview(self.window)[start : start + len(target)]
             return
         while target:
             try:
@@ -82,8 +76,8 @@ class Source:
     def _move_window(self, start: int, end: int) -> None:
         window = bytearray(end - start)
         self.read_into(start, memoryview(window))
-        self._window = bytes(window)
-        self._window_start = start
+        self.window = bytes(window)
+        self.window_start = start
 
     def _shrunk(self) -> InputError:
         return InputError(
@@ -139,7 +133,7 @@ def fields(source: Source, start: int, end: int) -> Iterator[WireField]:
     """The fields of the message in [start, end), in order. Raises InputError with the byte where it is corrupt."""
     position = start
     while position < end:
-        field = _field(source, position, end)
+        field = _short_field(source, position, end) or _field(source, position, end)
         if field.wire_type == GROUP_START:
             field = _whole_group(source, field, end)
         elif field.wire_type == GROUP_END:
@@ -148,6 +142,23 @@ def fields(source: Source, start: int, end: int) -> Iterator[WireField]:
             field = _whole_run(source, field, end)
         yield field
         position = field.end
+
+
+def _short_field(source: Source, start: int, end: int) -> Optional[WireField]:
+    """The field at `start` if it is as most are: delimited, with a short key and length that lie in the window."""
+    window, offset = source.window, start - source.window_start
+    if not 0 <= offset < len(window) - 2:
+        return None
+    key, length, value_start = window[offset], window[offset + 1], start + 2
+    if key & 0x87 != DELIMITED or key < 8:
+        return None
+    if length > 0x7F:
+        following = window[offset + 2]
+        if following > 0x7F:
+            return None
+        length, value_start = length & 0x7F | following << 7, start + 3
+    value_end = value_start + length
+    return WireField(key >> 3, DELIMITED, start, value_start, value_end) if value_end <= end else None
 
 
 def _field(source: Source, start: int, end: int) -> WireField:
@@ -213,10 +224,9 @@ def _whole_run(source: Source, first: WireField, end: int) -> WireField:
 
 def varint(source: Source, start: int, end: int) -> Tuple[int, int]:
     """The unsigned 64-bit varint at `start`, and the offset after it; the message ends at `end`."""
-    # Most of the time of a scan is spent here, and nearly all varints take one byte.
-    byte = source.byte(start) if start < end else 0x80
-    if byte < 0x80:
-        return byte, start + 1
+    offset, window = start - source.window_start, source.window
+    if 0 <= offset < len(window) and start < end and window[offset] < 0x80:
+        return window[offset], start + 1
     head = source.read(start, min(start + _LONGEST_VARINT, end))
     value = 0
     for index, byte in enumerate(head):

@@ -15,13 +15,13 @@ from ..net.graph import Net, Value
 from ..net.model import Model
 from ..passes import Progress
 from .predict import SIGMAS, Known, multiplied, origins, predicted
-from .sums import SumBound, sum_bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..rescale.rescale import Exponents
     from .calibrate import Calibration, Recorded
+    from .sums import SumBound
 
 
 class Activation(NamedTuple):
@@ -98,6 +98,14 @@ class Assumptions:
         ranges.update({value: recorded.range for value, recorded in self.observed.items()})
         return ranges
 
+    def sums(self, net: Net, known: Known) -> Tuple[SumBound, ...]:
+        """The bounds of the sums of a net, if they are wanted."""
+        if not self.half_sums:
+            return ()
+        from .sums import sum_bounds
+
+        return sum_bounds(net, known)
+
     def largest(self, progress: Progress) -> Dict[Value, NDArray[np.float64]]:
         """The largest magnitudes that are expected in the channels of a folded net."""
         sources = origins(self.net, progress, progress.net)
@@ -131,7 +139,7 @@ def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activatio
     before, known, observed = assumptions.net, assumptions.known, assumptions.observed
     listed = _listed(before, known, observed, {})
     if fold is None:
-        return Activations(assumptions.sigmas, listed, (), sum_bounds(before, known) if assumptions.half_sums else ())
+        return Activations(assumptions.sigmas, listed, (), assumptions.sums(before, known))
     later: Dict[Value, Range] = {}
     seen: Dict[Value, Recorded] = {}
     rescaled: Dict[Value, Recorded] = {}
@@ -143,8 +151,8 @@ def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activatio
         elif source in known:
             later[value] = known[source]
             seen.update({value: observed[source]} if source in observed else {})
-    sums = sum_bounds(fold.after, later) if assumptions.half_sums else ()
-    return Activations(assumptions.sigmas, listed, _listed(fold.after, later, seen, rescaled), sums)
+    rows = _listed(fold.after, later, seen, rescaled)
+    return Activations(assumptions.sigmas, listed, rows, assumptions.sums(fold.after, later))
 
 
 def _listed(

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..blobs.blob import Blob
 from ..blobs.scaled import ScaledBlob, Scaling, scaled
-from ..half.influence import Effects, channels_of
+from ..half.channels import channels_of
+from ..half.influence import Effects
 from ..half.lost_channels import Loss, losses
 from ..half.measures import Measures
-from ..half.rounding import IEEE, OVERFLOW, HalfPolicy
+from ..half.rounding import IEEE, HalfPolicy
 from ..layers.homogeneous import Scaled
 from ..layers.layer_type import IDENTITY
 from ..layers.shapes import rank_of
@@ -30,7 +31,6 @@ from ..wording import few
 from .descent import LOWEST, LOWEST_FLUSHED, Block, Descent, Side
 from .peaks import Peaks
 
-MODES = ("needed", "always", "never")
 KEPT = 1 << 25  # exponents of this many weights may stay in memory, one byte per kernel; other blobs are read again
 PATIENCE = 3  # this many layers are given up one by one, then all at once: a broken model would take minutes
 
@@ -101,9 +101,6 @@ def rescale(
     Raises InputError for weights that cannot be read.
     """
     largest, measures = largest or {}, measures or Measures()
-    is_large = any((magnitudes >= OVERFLOW).any() for magnitudes in largest.values())
-    if needed and not is_large and not losses(net.layers, policy=policy, measures=measures):
-        return None
     broken = _not_finite(net.layers, measures)
     while True:
         groups = grouped(net, excluded, kept, keep_blobs, broken)

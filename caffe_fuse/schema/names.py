@@ -14,7 +14,8 @@ _ESCAPE, _BACKSLASH = (re.compile(pattern.encode()) for pattern in (rf"\\{ESCAPE
 
 
 def decode(name: bytes) -> str:
-    return _BACKSLASH.sub(rb"\\x5c", name).decode("utf-8", "backslashreplace")
+    plain = name if b"\\" not in name else _BACKSLASH.sub(rb"\\x5c", name)
+    return plain.decode("utf-8", "backslashreplace")
 
 
 def encode(name: str) -> bytes:

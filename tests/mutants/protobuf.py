@@ -244,9 +244,23 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "a piece that crosses the window is cut",
         WIRE,
-        "offset < 0 or offset + end - start > len(self._window)",
-        "offset < 0 or offset >= len(self._window)",
+        "offset < 0 or offset + end - start > len(self.window)",
+        "offset < 0 or offset >= len(self.window)",
         TEST_WIRE + "::test_any_place_of_a_file_reads_as_from_memory",
+    ),
+    Mutant(
+        "a short field may end after its message",
+        WIRE,
+        "value_start, value_end) if value_end <= end else None",
+        "value_start, value_end)",
+        TEST_WIRE,
+    ),
+    Mutant(
+        "of a length in two bytes the second is lost",
+        WIRE,
+        "length & 0x7F | following << 7, start + 3",
+        "length & 0x7F, start + 3",
+        TEST_WIRE,
     ),
     Mutant(
         "a short read begins again",

@@ -163,7 +163,6 @@ def test_any_place_of_a_file_reads_as_from_memory(
         target = bytearray(end - start)
         source.read_into(start, memoryview(target))
         assert content[start:end] == target
-        assert start == end or content[start] == source.byte(start)
 
 
 def test_a_file_is_known_by_its_path_and_size(tmp_path: Path) -> None:

@@ -19,8 +19,7 @@ from strategies_nets import nets as random_nets
 import caffe_fuse
 from caffe_fuse.errors import InputError
 from caffe_fuse.folding.result import Result
-from caffe_fuse.half.channels import by_channel, decibels
-from caffe_fuse.half.influence import layout_of
+from caffe_fuse.half.channels import by_channel, decibels, layout_of
 from caffe_fuse.half.lost_channels import losses
 from caffe_fuse.half.rounding import GENERIC
 from caffe_fuse.net.graph import Net, Value
