@@ -71,6 +71,19 @@ def test_a_delimited_field_is_read_as_it_was_written(number: int, payload: bytes
     assert encoded.endswith(payload)
 
 
+@pytest.mark.parametrize("number", [1, 15, 16, 100])
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 255, 300, 16383, 16384])
+def test_a_length_of_any_number_of_bytes_ends_the_field_at_its_place(number: int, length: int) -> None:
+    encoded = wire.delimited(number, bytes(length)) + wire.delimited(2, b"abc")
+    first, second = listed(encoded)
+    assert (number, length, 2, 3) == (
+        first.number,
+        first.end - first.value_start,
+        second.number,
+        second.end - second.value_start,
+    )
+
+
 def test_a_group_is_one_field_up_to_its_end() -> None:
     inner = b"\x1b" + b"\x0a\x01\x1c" + b"\x1c"
     message = b"\x13" + inner + b"\x14" + b"\x08\x01"
