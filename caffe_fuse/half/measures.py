@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 import numpy as np
 
@@ -95,11 +95,24 @@ class Measures:
     def of_small(self, blobs: Iterable[Blob]) -> None:
         """Measures the blobs of few elements together: one by one takes longer."""
         new = [blob for blob in dict.fromkeys(blobs) if blob.count <= SMALL and blob not in self._stats]
-        small = [blob for blob in new if blob.count]
-        if small:
+        for small in _batches(blob for blob in new if blob.count):
             self._stats.update(zip(small, stats_of([blob.array().reshape(-1) for blob in small], self.policy)))
         self._stats.update((blob, NOTHING) for blob in new if not blob.count)
 
     def _read(self, blob: Blob) -> None:
         for _ in self.watched(blob):
             pass
+
+
+def _batches(blobs: Iterable[Blob]) -> Iterator[List[Blob]]:
+    """The blobs in groups of no more than a chunk of elements together."""
+    batch: List[Blob] = []
+    room = CHUNK
+    for blob in blobs:
+        if blob.count > room:
+            yield batch
+            batch, room = [], CHUNK
+        batch.append(blob)
+        room -= blob.count
+    if batch:
+        yield batch
