@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from .errors import CaffeFuseError, InputError, InternalError, SystemFailure, TextError, UnsafeResult
     from .execution.forward import Precision
     from .execution.run import run
-    from .folding.fuse import check_half, fuse
+    from .folding.check import check_half
+    from .folding.fuse import fuse
     from .folding.result import Result
     from .half.report import HalfReport
     from .half.rounding import HalfPolicy
@@ -55,7 +56,7 @@ _HOMES = {
     "Verification": "judging.outcome",
     "verify": "judging.compare",
     "Result": "folding.result",
-    "check_half": "folding.fuse",
+    "check_half": "folding.check",
     "fuse": "folding.fuse",
     "HalfPolicy": "half.rounding",
     "HalfReport": "half.report",

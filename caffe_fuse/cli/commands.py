@@ -68,7 +68,7 @@ def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
 
 
 def run_check(options: argparse.Namespace) -> int:
-    from ..folding.fuse import check
+    from ..folding.check import check
     from ..report.json_report import check_to_json
     from ..report.terminal import check_report
 

@@ -19,11 +19,11 @@ from ..half.report import HalfReport, HalfRow
 from ..half.rounding import LARGEST
 from ..layers.layer_type import Refusal
 from ..net.graph import Layer, Net
-from ..passes import Rewrite
 
 if TYPE_CHECKING:
     from ..half.influence import Effects
     from ..half.lost_channels import Loss
+    from ..passes import Rewrite
     from ..rescale.rescale import Unrepaired
 
     Lost = Union[Loss, Unrepaired]

@@ -1,32 +1,24 @@
-"""What the API and the command line begin with: a fold, and checks of the half range without one."""
+"""A fold, as the API and the command line begin it: its options, checked, and the model as they read it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Collection, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Collection, Optional, Union
 
-from .. import passes
 from ..errors import InputError
-from ..half.measures import Measures
-from ..half.report import HalfReport
 from ..half.rounding import HalfPolicy
-from ..half.targets import policy_of
-from ..judging import problems as verdict
 from ..net.bn_dialect import decide, with_stored_statistics
 from ..net.model import Model
-from ..ranges.expected import assume, predict
+from ..ranges.expected import assume
 from ..ranges.predict import SIGMAS
 from ..schema.names import listed
-from ..wording import Typed
-from .diagnosis import Diagnosis, analyse_net, causes
+from .check import asked
 from .facts import Facts
-from .options import options_for, require_weights
-from .report import Asked, Checked
+from .options import options_for
 from .result import Result
 
 if TYPE_CHECKING:
     from ..ranges.calibrate import Calibration
-    from ..targets import Target
 
 
 def fuse(
@@ -74,7 +66,7 @@ def fuse(
     Raises InputError for options that do not fit the model.
     """
     keep = listed(keep)
-    named, policy = _asked(target, half_policy)
+    named, policy = asked(target, half_policy)
     options = options_for(
         model,
         keep=keep,
@@ -105,57 +97,6 @@ def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optiona
             remedy="write use_global_stats: true into the net, and record them again",
         )
     return replace(model, net=net)
-
-
-def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
-    """The half-range report on each weight blob of the net."""
-    require_weights(model)
-    return analyse_net(model.net, Measures(policy_of(half_policy)))
-
-
-def check(
-    model: Model,
-    *,
-    half_policy: Union[str, HalfPolicy, None] = None,
-    target: Optional[str] = None,
-    sigmas: float = SIGMAS,
-    ranges: Optional[Calibration] = None,
-    half_sums: bool = False,
-) -> Checked:
-    """The results of the command `check`. The causes of bad channels are those that a fold would have."""
-    named, half = _asked(target, half_policy)
-    measures = Measures(half)
-    require_weights(model)
-    found = analyse_net(model.net, measures)
-    activations = predict(model, sigmas=sigmas, ranges=ranges, half_sums=half_sums)
-    remedy = verdict.folding(model.net, found.policy)
-    return Checked(
-        typed=Typed(model.paths),
-        half=found,
-        channels=Diagnosis(model.net, found, measures, causes(passes.settled(model.net, measures=measures).rewrites)),
-        activations=activations,
-        target=None if named is None else _findings(model, named),
-        warnings=model.warnings,
-        problems=(
-            *verdict.out_of_range(found, [remedy]),
-            *verdict.seen_to_overflow(activations, found.policy, remedy),
-        ),
-    )
-
-
-def _asked(target: Optional[str], half_policy: Union[str, HalfPolicy, None]) -> Tuple[Optional[Target], HalfPolicy]:
-    """The target of this name, if there is one, and the half policy. Raises InputError for an unknown name."""
-    if target is None:
-        return None, policy_of("ieee" if half_policy is None else half_policy)
-    from ..targets import find, policy_for  # only here: few name a target
-
-    return find(target), policy_for(half_policy, target)
-
-
-def _findings(model: Model, target: Target) -> Asked:
-    from ..targets import findings
-
-    return Asked(target, (), findings(model, target), {})
 
 
 def _read_as(model: Model, bn_dialect: str) -> Model:

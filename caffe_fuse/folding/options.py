@@ -69,7 +69,7 @@ def options_for(
     target: Optional[Target],
 ) -> Options:
     """The checked options. Raises InputError for options that do not fit the model, or each other."""
-    stored = require_weights(model)
+    stored = model.required_weights().format
     _check_names(model, "keep", keep, "layer", {layer.name for layer in model.net.layers})
     _check_names(model, "keep_blobs", keep_blobs, "blob", model.net.blob_names)
     for name in strict:
@@ -113,13 +113,6 @@ def _for_target(target: Target, blob_type: Optional[str], simplify: bool) -> Tup
             raise InputError(f"{target.title} does not read fp16 weights", remedy="omit --blob-type float16")
         blob_type = "float32"
     return blob_type, simplify or any(demand.by == SIMPLIFYING for demand in target.demands)
-
-
-def require_weights(model: Model) -> str:
-    """The format of the model's weights. Raises InputError for a model without weights."""
-    if model.weights is None:
-        raise InputError("the model has no weights", where=model.document.path, remedy="give the .caffemodel as well")
-    return model.weights.format
 
 
 def _check_names(model: Model, option: str, names: Iterable[str], what: str, known: Collection[str]) -> None:

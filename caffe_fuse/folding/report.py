@@ -46,30 +46,6 @@ class Asked(NamedTuple):
     renamed: Mapping[str, str]
 
 
-class Checked(NamedTuple):
-    """The results of `check`. typed: the files of the net, and the options."""
-
-    typed: Typed
-    half: HalfReport
-    channels: Diagnosis
-    activations: Activations
-    target: Optional[Asked]
-    warnings: Tuple[str, ...]
-    problems: Tuple[Problem, ...]
-
-    @property
-    def status(self) -> int:
-        return 1 if self.problems else 0
-
-    @property
-    def verdict(self) -> str:
-        return sentence(self.problems, self.half.policy.checked)
-
-    @property
-    def next(self) -> Tuple[str, ...]:
-        return steps(self.problems, self.typed)
-
-
 class Report(NamedTuple):
     """typed: the files as they were named, and the options. folded, converted: the rewrites, in the order of the net.
 

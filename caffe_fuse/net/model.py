@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+from ..errors import InputError
 from ..protobuf.text import Document
 from ..weights.records import WeightFile
 from .graph import Layer, Net
@@ -33,3 +34,11 @@ class Model:
     def paths(self) -> Tuple[str, ...]:
         """The input files, which no output may overwrite."""
         return (self.document.path,) + ((self.weights.path,) if self.weights is not None else ())
+
+    def required_weights(self) -> WeightFile:
+        """The weight file. Raises InputError for a model without one."""
+        if self.weights is None:
+            raise InputError(
+                "the model has no weights", where=self.document.path, remedy="give the .caffemodel as well"
+            )
+        return self.weights

@@ -13,12 +13,12 @@ from ..half.rounding import OVERFLOW, SMALLEST_NORMAL
 from ..layers.ranges import Range
 from ..net.graph import Net, Value
 from ..net.model import Model
-from ..passes import Progress
 from .predict import SIGMAS, Known, multiplied, origins, predicted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..passes import Progress
     from ..rescale.rescale import Exponents
     from .calibrate import Calibration, Recorded
     from .sums import SumBound

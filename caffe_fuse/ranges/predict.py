@@ -15,10 +15,10 @@ from .. import layers
 from ..layers.layer_type import Refusal
 from ..layers.ranges import UNKNOWN, Passage, Range, between
 from ..net.graph import Layer, Net, Value
-from ..passes import Progress
 
 if TYPE_CHECKING:
     from ..layers.layer_type import Doubles
+    from ..passes import Progress
     from ..rescale.rescale import Exponents
 
 SIGMAS = 6.0

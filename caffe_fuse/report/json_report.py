@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
 from ..files.outputs import Written
+from ..folding.check import Checked
 from ..folding.diagnosis import STATES, BlobChannels, Diagnosis
-from ..folding.report import Asked, Checked, Report
+from ..folding.report import Asked, Report
 from ..half.rounding import HalfPolicy
 from ..judging.agreement import Ranking
 from ..passes import Move, Refused, Rewrite

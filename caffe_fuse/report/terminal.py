@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, 
 
 import numpy as np
 
+from ..folding.check import Checked
 from ..folding.diagnosis import Channel, Diagnosis, counted_states
-from ..folding.report import Checked, Report
+from ..folding.report import Report
 from ..half.report import HalfReport, HalfRow
 from ..judging.agreement import Ranking, ranking
 from ..judging.problems import CALIBRATE, Problem, steps

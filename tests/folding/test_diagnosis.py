@@ -12,8 +12,8 @@ from nets import batch_norm, convolution, layer, scale, text
 
 import caffe_fuse
 from caffe_fuse.folding import diagnosis
+from caffe_fuse.folding.check import check
 from caffe_fuse.folding.diagnosis import Channel, Diagnosis
-from caffe_fuse.folding.fuse import check
 from caffe_fuse.folding.result import Result
 from caffe_fuse.report.terminal import channel_lines, fold_report
 

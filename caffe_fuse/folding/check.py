@@ -1,0 +1,122 @@
+"""What half precision does to a model as it is, without a fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Optional, Tuple, Union
+
+from ..half.measures import Measures
+from ..half.targets import policy_of
+from ..judging import problems as verdict
+from ..wording import Typed
+from .diagnosis import Diagnosis, analyse_net, causes
+
+if TYPE_CHECKING:
+    from ..half.report import HalfReport
+    from ..half.rounding import HalfPolicy
+    from ..judging.problems import Problem
+    from ..net.model import Model
+    from ..ranges.calibrate import Calibration
+    from ..ranges.expected import Activations, Assumptions
+    from ..targets import Target
+    from .report import Asked
+
+
+def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
+    """The half-range report on each weight blob of the net."""
+    model.required_weights()
+    return analyse_net(model.net, Measures(policy_of(half_policy)))
+
+
+def asked(target: Optional[str], half_policy: Union[str, HalfPolicy, None]) -> Tuple[Optional[Target], HalfPolicy]:
+    """The target of this name, if there is one, and the half policy. Raises InputError for an unknown name."""
+    if target is None:
+        return None, policy_of("ieee" if half_policy is None else half_policy)
+    from ..targets import find, policy_for  # only here: few name a target
+
+    return find(target), policy_for(half_policy, target)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Checked:
+    """The results of `check`; what only a report shows is computed when it is asked for.
+
+    half: of all blobs. measures: of the same. assumptions: on which expectations of activations are based. typed: the
+    files of the net, and the options.
+    """
+
+    model: Model
+    half: HalfReport
+    measures: Measures
+    assumptions: Assumptions
+    named: Optional[Target]
+    typed: Typed
+
+    @property
+    def warnings(self) -> Tuple[str, ...]:
+        return self.model.warnings
+
+    @cached_property
+    def channels(self) -> Diagnosis:
+        """The causes of bad channels are those that a fold would have."""
+        from .. import passes
+
+        progress = passes.settled(self.model.net, measures=self.measures)
+        return Diagnosis(self.model.net, self.half, self.measures, causes(progress.rewrites))
+
+    @cached_property
+    def activations(self) -> Activations:
+        from ..ranges.expected import expected
+
+        return expected(self.assumptions)
+
+    @cached_property
+    def target(self) -> Optional[Asked]:
+        """What the target does not take."""
+        if self.named is None:
+            return None
+        from ..targets import findings
+        from .report import Asked
+
+        return Asked(self.named, (), findings(self.model, self.named), {})
+
+    @cached_property
+    def problems(self) -> Tuple[Problem, ...]:
+        remedy = verdict.folding(self.model.net, self.half.policy)
+        # Only recorded ranges are a problem; predicted ones need not be computed for this.
+        seen = verdict.seen_to_overflow(self.activations, self.half.policy, remedy) if self.assumptions.observed else ()
+        return (*verdict.out_of_range(self.half, [remedy]), *seen)
+
+    @property
+    def status(self) -> int:
+        return 1 if self.problems else 0
+
+    @property
+    def verdict(self) -> str:
+        return verdict.sentence(self.problems, self.half.policy.checked)
+
+    @property
+    def next(self) -> Tuple[str, ...]:
+        return verdict.steps(self.problems, self.typed)
+
+
+def check(
+    model: Model,
+    *,
+    half_policy: Union[str, HalfPolicy, None] = None,
+    target: Optional[str] = None,
+    sigmas: float = 6.0,
+    ranges: Optional[Calibration] = None,
+    half_sums: bool = False,
+    typed: Optional[Typed] = None,
+) -> Checked:
+    """The results of the command `check`. The options are those of `fuse`."""
+    from ..ranges.expected import assume
+
+    named, policy = asked(target, half_policy)
+    measures = Measures(policy)
+    model.required_weights()
+    assumptions = assume(model.net, sigmas, ranges, half_sums)
+    found = analyse_net(model.net, measures)
+    return Checked(model, found, measures, assumptions, named, typed or Typed(model.paths))
