@@ -40,7 +40,7 @@ class Cluster:
             for place, task in enumerate(tasks)
         }
         try:
-            for future in self._as_completed(list(places)):
+            for future in self._as_completed(list(places), loop=self._client.loop):
                 place = places.pop(future)
                 error = future.exception()
                 if isinstance(error, SystemFailure):
