@@ -17,7 +17,7 @@ PACKAGE = PROJECT / "caffe_fuse"
 ROOMS = (
     *("protobuf", "files", "schema", "blobs", "layers", "generations", "weights", "net", "half"),
     *("targets", "passes", "rescale"),
-    *("execution", "ranges", "judging", "emit", "folding", "upgrading", "report", "cli"),
+    *("execution", "ranges", "judging", "emit", "folding", "upgrading", "report", "many", "cli"),
 )
 ROOT = {"__init__", "__main__", "errors", "parallel", "progress", "wording"}
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, List, Mapping, NoReturn, Sequence, Tuple
+from functools import lru_cache
+from typing import Any, Collection, List, Mapping, NoReturn, Sequence, Tuple
 
 from .. import __version__
 from ..errors import InputError
+from .models import settled
+
+# The options that are about all models of a command, not about one of them.
+OF_MANY = frozenset({"jobs", "manifest", "resume", "dask", "output", "report", "html", "quiet", "verbose"})
 
 
 class Parser(argparse.ArgumentParser):
@@ -22,10 +27,30 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
         # By itself argparse takes a positional argument after options, such as WEIGHTS, for an unknown one.
         options = commands[given[0]].parse_intermixed_args(given[1:])
         options.words = given[1:]
-        return options
+        return settled(options)
     return parser.parse_args(given)
 
 
+def words_of(options: argparse.Namespace, without: Collection[str]) -> Tuple[str, ...]:
+    """The options that differ from their default as words, the same in whatever form they were typed."""
+    given = vars(options)
+    words: List[str] = []
+    for action in _parsers()[1][options.command]._actions:
+        value = given.get(action.dest)
+        if not action.option_strings or action.dest not in given or action.dest in without or value == action.default:
+            continue
+        name = action.option_strings[-1]
+        if action.nargs == 0:
+            words += [name] if value == action.const else []
+        elif action.dest == "strict":
+            words += [f"{name}={value}"] if value != "bn" else []
+        else:
+            for each in value if isinstance(value, list) else [value]:
+                words += [f"{name}={each}"] if str(each).startswith("-") else [name, str(each)]
+    return tuple(words)
+
+
+@lru_cache(maxsize=None)
 def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
     """The parser of the program, and those of the commands by name."""
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
@@ -45,7 +70,7 @@ def _command(commands: Any, name: str, summary: str) -> argparse.ArgumentParser:
 
 def _add_fuse(commands: Any) -> None:
     fuse = _command(commands, "fuse", "write a net without BatchNorm and check its half range")
-    _add_model(fuse, weights_needed=True)
+    _add_models(fuse)
     fuse.add_argument("-o", "--output", metavar="PREFIX", help="write PREFIX.prototxt and PREFIX.caffemodel")
     fuse.add_argument("--report", metavar="F.json", help="write the report as JSON")
     fuse.add_argument("--html", metavar="F.html", help="write the report as HTML (needs the extra: report)")
@@ -98,7 +123,7 @@ def _add_fuse(commands: Any) -> None:
 
 def _add_check(commands: Any) -> None:
     check = _command(commands, "check", "what half precision does to a model's weights")
-    _add_model(check, weights_needed=True)
+    _add_models(check)
     check.add_argument("--report", metavar="F.json", help="write the report as JSON")
     _add_half_policy(check)
     _add_activations(check)
@@ -107,15 +132,16 @@ def _add_check(commands: Any) -> None:
 
 def _add_calibrate(commands: Any) -> None:
     calibrate = _command(commands, "calibrate", "record the ranges of a model's activations on data")
-    _add_model(calibrate, weights_needed=True)
+    _add_models(calibrate)
     calibrate.add_argument(
         "--input",
         metavar="F",
         action="append",
-        required=True,
-        help="samples: .npy, .npz, HDF5, or a folder of images; may be repeated",
+        default=[],
+        help="samples: .npy, .npz, HDF5, or a folder of images; needed; may be repeated",
     )
-    calibrate.add_argument("-o", "--output", metavar="RANGES.json", required=True, help="the file to write")
+    calibrate.add_argument("-o", "--output", metavar="RANGES.json", help="the file to write; needed")
+    calibrate.add_argument("--report", metavar="F.json", help="with many models: write what was done as JSON")
     _add_pixels(calibrate)
     _add_quiet(calibrate)
 
@@ -225,6 +251,28 @@ def _add_upgrade(commands: Any) -> None:
 def _add_targets(commands: Any) -> None:
     targets = _command(commands, "targets", "the tools that --target knows, and what each demands")
     targets.add_argument("name", metavar="NAME", nargs="?", help="one of them, or an alias")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    """Adds the files of one model, or of many, and the options about many."""
+    parser.set_defaults(output=None, html=None, verbose=False)  # not all commands have them
+    parser.usage = "%(prog)s [options] NET WEIGHTS | NET WEIGHTS NET WEIGHTS ... | FOLDER ... | --manifest F"
+    parser.add_argument(
+        "files",
+        metavar="NET WEIGHTS",
+        nargs="*",
+        help="the prototxt and the caffemodel; several pairs, or folders in which they are found",
+    )
+    _add_state(parser)
+    many = parser.add_argument_group("many models", "-o, --html: a folder; --report: one report of all")
+    many.add_argument("--manifest", metavar="F", help="a list of models: a table with tabs, or JSON lines")
+    many.add_argument("-j", "--jobs", metavar="N", type=int, default=1, help="how many processes at a time (1)")
+    many.add_argument(
+        "--resume", action="store_true", help="leave out what an earlier run with the same --report has done"
+    )
+    many.add_argument(
+        "--dask", metavar="ADDRESS", help="let the workers of this scheduler do it (needs the extra: dask)"
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser, weights_needed: bool) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import Iterable, Optional, Sequence, TextIO
+from typing import Callable, Iterable, Optional, Sequence, TextIO
 
 from ..files import interrupts
+from ..many.outcome import Outcome
 from ..wording import VERDICT, shown
 
 _COLOURS = {
@@ -16,6 +17,23 @@ _COLOURS = {
     "NOT": 31,
     "the nets DIFFER": 31,
 }  # by the start of the verdict; else yellow
+_before: Optional[Callable[[], object]] = None
+
+
+def before_a_line(call: Optional[Callable[[], object]]) -> None:
+    """From now on `call` comes before what is printed: it removes what stands where the line goes."""
+    global _before
+    _before = call
+
+
+def outcome(found: Outcome) -> None:
+    """Prints the warnings, the error and the report of a command. Raises OSError as `report` does."""
+    for warning in found.warnings:
+        warn(warning)
+    if found.errors:
+        complain(*found.errors)
+    if found.lines:
+        report(found.lines)
 
 
 def report(lines: Sequence[str]) -> None:
@@ -36,6 +54,12 @@ def report(lines: Sequence[str]) -> None:
 
 def warn(message: str) -> None:
     _to_stderr("warning", [message])
+
+
+def note(message: str) -> None:
+    """Prints what is neither: how far the command has come."""
+    with suppress(OSError):
+        _write(sys.stderr, [shown(f"caffe-fuse: {message}")])
 
 
 def complain(message: str, *more: str) -> None:
@@ -63,5 +87,7 @@ def _coloured(line: str) -> str:
 def _write(stream: Optional[TextIO], lines: Iterable[str]) -> None:
     """Writes lines. stream: None if the process was started without it (`2>&-`)."""
     if stream is not None:
+        if _before is not None:
+            _before()
         stream.write("".join(f"{line}\n" for line in lines))
         stream.flush()

@@ -1,4 +1,4 @@
-"""The process `caffe-fuse`: its exit status, and its messages when it fails."""
+"""The process `caffe-fuse`: one command, what it prints, and its exit status."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import os
 import sys
 from typing import Callable, NoReturn, Optional, Sequence
 
-from ..errors import CaffeFuseError
+from .. import progress
 from ..files import interrupts
-from . import commands
+from ..many.outcome import Outcome
+from . import commands, printing
 from .arguments import parsed
-from .printing import complain
-
-INTERRUPTED = 130
+from .bars import Bars
+from .failures import INTERRUPTED, failed
 
 
 def console() -> NoReturn:
@@ -39,39 +39,23 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack letters of a layer's name
     try:
-        given = sys.argv[1:] if arguments is None else arguments
-        options = parsed(given)
-        command: Callable[[argparse.Namespace], int] = getattr(commands, f"run_{options.command}")
-        return command(options)
+        options = parsed(sys.argv[1:] if arguments is None else arguments)
+        command = _command(options)
+        with progress.shown(Bars(quiet=getattr(options, "quiet", False))):
+            outcome = command(options)
+        printing.outcome(outcome)
     except (Exception, KeyboardInterrupt) as error:
-        return _reported(error)
+        outcome = failed(error)
+        printing.outcome(outcome)
     finally:
         interrupts.settled()
+    return outcome.status
 
 
-def _reported(error: BaseException) -> int:
-    """Prints the error, and returns its exit status."""
-    # A library may turn an interrupt into another error: numpy raises ImportError while it is imported.
-    if isinstance(error, KeyboardInterrupt) or interrupts.came():
-        complain("interrupted")
-        return INTERRUPTED
-    if isinstance(error, CaffeFuseError):
-        complain(*error.lines)
-        return error.exit_status
-    if isinstance(error, OSError):
-        complain(f"the system refused: {error}")
-    elif isinstance(error, MemoryError):
-        complain(f"the memory is too small: {error}")
-    else:
-        complain(f"internal error; please report {_saved_traceback()}")
-    return 3
+def _command(options: argparse.Namespace) -> Callable[[argparse.Namespace], Outcome]:
+    if getattr(options, "many", False):
+        from .several import run_many
 
-
-def _saved_traceback() -> str:
-    import tempfile
-    import traceback
-
-    handle, path = tempfile.mkstemp(prefix="caffe_fuse_", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        traceback.print_exc(file=file)
-    return path
+        return run_many
+    command: Callable[[argparse.Namespace], Outcome] = getattr(commands, f"run_{options.command}")
+    return command

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -75,6 +75,8 @@ class Recorded:
             self._count_elements(flat[first : first + _PIECE])
 
     def merge(self, other: Recorded) -> None:
+        if not other.count:  # its range is of no channels in particular
+            return
         self._widen(other.range)
         self.count += other.count
         for exponent, count in other.histogram.items():
@@ -137,13 +139,7 @@ class Calibration:
         """This calibration and another as one. Raises InputError if they are of different nets."""
         if self.net != other.net:
             raise InputError("the ranges are of different nets", remedy="give ranges of one net")
-        values: Dict[Key, Recorded] = {}
-        for key in dict.fromkeys((*self.values, *other.values)):
-            values[key] = Recorded()
-            for part in (self.values, other.values):
-                if key in part:
-                    values[key].merge(part[key])
-        return Calibration(self.net, self.samples + other.samples, values)
+        return in_order((self, other))
 
     def of(self, net: Net) -> Dict[Value, Recorded]:
         """The records by the values of the net. Raises InputError if it is another net."""
@@ -180,22 +176,37 @@ def calibrate(model: Model, batches: Iterable[Mapping[str, Any]]) -> Calibration
 
     One batch is in memory at a time. Raises InputError for a batch that does not fit, and if there are no samples.
     """
+    return in_order(recorded(model, batches))
+
+
+def recorded(model: Model, batches: Iterable[Mapping[str, Any]]) -> Iterator[Calibration]:
+    """The ranges on each batch. Raises InputError for one that does not fit."""
     net = model.net
+    mark = fingerprint(net)
     names = {value: key for key, value in keys(net).items()}
-    values: Dict[Key, Recorded] = {}
-    samples = 0
     for batch in batches:
         inputs = checked(net, batch)
         missing = [name for name in input_shapes(net) if name not in inputs]
         if missing or not inputs:
             raise InputError(f"a batch has no values for input {', '.join(missing)} of the net")
-        samples += max(len(np.atleast_1d(array)) for array in inputs.values())
+        values: Dict[Key, Recorded] = {}
         for value, computed in compute(net, inputs, PRECISIONS["float32"]):
             if value in names and not isinstance(computed, Unavailable):
                 values.setdefault(names[value], Recorded()).add(computed)
+        yield Calibration(mark, max(len(np.atleast_1d(array)) for array in inputs.values()), values)
+
+
+def in_order(parts: Iterable[Calibration]) -> Calibration:
+    """The ranges of the batches of one net, in their order, as one. Raises InputError if there are no samples."""
+    mark, samples = "", 0
+    values: Dict[Key, Recorded] = {}
+    for part in parts:
+        mark, samples = part.net, samples + part.samples
+        for key, each in part.values.items():
+            values.setdefault(key, Recorded()).merge(each)
     if not samples:
         raise InputError("there are no samples to calibrate with", remedy="give at least one")
-    return Calibration(fingerprint(net), samples, values)
+    return Calibration(mark, samples, values)
 
 
 def _document(layer: str, blob: str, recorded: Recorded) -> Dict[str, Any]:

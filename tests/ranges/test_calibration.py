@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
-import types
 from pathlib import Path
-from typing import Any, ClassVar, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence
 
 import h5py
 import nets
@@ -21,7 +21,7 @@ import caffe_fuse
 from caffe_fuse import InputError
 from caffe_fuse.cli import process as cli
 from caffe_fuse.cli.samples import Pixels, open_samples
-from caffe_fuse.ranges.calibrate import _PIECE, Recorded, fingerprint
+from caffe_fuse.ranges.calibrate import _PIECE, Calibration, Recorded, fingerprint, in_order, recorded
 
 NET = nets.text(
     nets.convolution(),
@@ -144,8 +144,8 @@ def test_what_is_written_is_read_again(model: caffe_fuse.Model, tmp_path: Path) 
     again = caffe_fuse.read_ranges(tmp_path / "r.json")
     assert found.to_json() == again.to_json()
     assert "NaN" not in found.to_json()
-    for key, recorded in found.values.items():
-        assert [ends.tolist() for ends in recorded.range] == [ends.tolist() for ends in again.values[key].range]
+    for key, one in found.values.items():
+        assert [ends.tolist() for ends in one.range] == [ends.tolist() for ends in again.values[key].range]
     assert (np.inf, -np.inf) == tuple(ends[1] for ends in again.values["", "x"].range)
 
 
@@ -264,38 +264,49 @@ def test_as_many_samples_are_run_together_as_the_net_was_made_for(
     assert [2, 2, 1] == sizes[::5]
 
 
-class Bar:
-    """Replaces tqdm: records the count of batches of each bar, and how many it saw."""
-
-    made: ClassVar[List[List[int]]] = []
-
-    def __init__(self, *, total: int, **_options: Any) -> None:
-        self.counts = [total, 0]
-        self.made.append(self.counts)
-
-    def __enter__(self) -> Bar:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        pass
-
-    def update(self) -> None:
-        self.counts[1] += 1
+@pytest.mark.parametrize(
+    ("arrays", "shards"), [([X], 2), ([-0.0 * X, 0.0 * X, X[:3]], 3), ([X * [[[[np.nan]]]], X * np.inf, X], 5)]
+)
+def test_the_ranges_of_batches_add_up_to_the_same_bytes_wherever_they_were_recorded(
+    folder: Path, arrays: List[np.ndarray], shards: int
+) -> None:
+    """Each shard is pickled, as by another process; zeros of both signs and elements that are not finite included."""
+    model = caffe_fuse.load("n.prototxt", "n.caffemodel")
+    batches = [{"x": array[first : first + 2]} for array in arrays for first in range(0, len(array), 2)]
+    parts: List[Calibration] = []
+    for shard in np.array_split(np.arange(len(batches)), shards):
+        parts += pickle.loads(pickle.dumps(list(recorded(model, [batches[place] for place in shard]))))
+    assert caffe_fuse.calibrate(model, batches).to_json() == in_order(parts).to_json()
 
 
-def test_a_terminal_shows_how_far_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = types.ModuleType("tqdm")
-    module.tqdm = Bar  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tqdm", module)
-    monkeypatch.setattr(Bar, "made", [])
-    calibrated("--input", "x.npz")
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    calibrated("--input", "x.npz", "-q")
-    assert [] == Bar.made
-    calibrated("--input", "x.npz")
-    assert [[3, 3]] == Bar.made
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    calibrated("--input", "x.npz")
+def test_a_batch_in_which_a_value_has_no_elements_leaves_the_channels_of_the_others() -> None:
+    known, empty = Recorded(), Recorded()
+    known.add(np.array([[1, 2, 3]], np.float32))
+    empty.add(np.empty((0, 3), np.float32))
+    known.merge(empty)
+    assert [1, 2, 3] == known.range.lows.tolist()
+
+
+@pytest.mark.parametrize("shared", ["-j 2", "-j 3"])
+def test_processes_record_the_same_bytes(folder: Path, capsys: pytest.CaptureFixture[str], shared: str) -> None:
+    contents, said = [], []
+    for options in ([], shared.split()):
+        calibrated("--input", "x.npz", "--input", "x.npz", *options)
+        contents.append(Path("r.json").read_bytes())
+        said.append(capsys.readouterr())
+    assert contents[0] == contents[1]
+    assert said[0] == said[1]
+
+
+def test_processes_fail_as_one_does(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez("bad.npz", x=X[:, :1])
+    said = []
+    for shared in ([], ["-j", "2"]):
+        words = ["calibrate", "n.prototxt", "n.caffemodel", "--input", "x.npz", "--input", "bad.npz", "-o", "r.json"]
+        assert 2 == cli.main([*words, *shared])
+        said.append(capsys.readouterr())
+    assert said[0] == said[1]
+    assert not Path("r.json").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""An engine on other machines: a cluster of dask.distributed, whose workers see the same files."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
+
+from .. import __version__
+from ..errors import InputError, SystemFailure
+from .engines import Lost, Task
+
+_SECONDS = 10  # until a scheduler answers
+
+
+class Cluster:
+    """The workers of a scheduler. If one dies, dask gives its tasks to another. Raises InputError if none answers."""
+
+    def __init__(self, address: str) -> None:
+        try:
+            import distributed
+        except ImportError as error:
+            raise InputError("--dask needs dask.distributed", remedy="pip install 'caffe-fuse[dask]'") from error
+        self._as_completed = distributed.as_completed
+        try:
+            self._client = distributed.Client(address, timeout=_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"no scheduler of dask answers: {error}", where=address, remedy="give an address as tcp://HOST:8786"
+            ) from error
+
+    @property
+    def width(self) -> int:
+        threads: Dict[str, int] = self._client.nthreads()
+        return max(1, sum(threads.values()))
+
+    def results(self, function: Callable[..., Any], tasks: Sequence[Task]) -> Iterator[Tuple[int, Any]]:
+        home = os.getcwd()
+        places = {
+            self._client.submit(_at_home, home, __version__, function, task, pure=False): place
+            for place, task in enumerate(tasks)
+        }
+        try:
+            for future in self._as_completed(list(places), loop=self._client.loop):
+                place = places.pop(future)
+                error = future.exception()
+                if isinstance(error, SystemFailure):
+                    raise error
+                yield place, future.result() if error is None else Lost(f"{type(error).__name__}: {error}")
+                del future
+        finally:
+            self._client.cancel(list(places))
+            self._client.close()
+
+
+def _at_home(home: str, version: str, function: Callable[..., Any], task: Task) -> Any:
+    """Calls the function on a worker, in the folder in which the command was given."""
+    if version != __version__:
+        raise SystemFailure(
+            f"a worker has caffe_fuse {__version__}, this is {version}", remedy="install the same version on all"
+        )
+    if os.getcwd() != home:
+        try:
+            os.chdir(home)
+        except OSError as error:
+            raise SystemFailure(
+                "a worker does not see this folder", where=home, remedy="use a file system that all workers have"
+            ) from error
+    return function(*task)
