@@ -7,17 +7,20 @@ import threading
 from itertools import islice
 from typing import Callable, Iterable, List, TypeVar
 
+from . import progress
+
 Item = TypeVar("Item")
 
 WORKERS = min(4, os.cpu_count() or 1)  # each has a few buffers of one chunk
 
 
-def each(function: Callable[[Item], object], items: Iterable[Item]) -> None:
-    """Calls function(item) once for each item, in any order; the caller's thread works too.
+def each(function: Callable[[Item], object], items: Iterable[Item], unit: str = "blob") -> None:
+    """Calls function(item) once for each item, in any order; the caller's thread works too. unit: as in progress.steps.
 
     The first exception, or an interrupt, stops the other threads after their current item, and is raised.
     """
-    pending = iter(list(items))
+    todo = list(items)
+    pending = iter(progress.steps(todo, len(todo), unit))
     failures: List[BaseException] = []
     lock = threading.Lock()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import lru_cache
-from typing import Any, Collection, List, Mapping, NoReturn, Sequence, Tuple
+from typing import Any, Callable, Collection, List, Mapping, NoReturn, Sequence, Tuple
 
 from .. import __version__
 from ..errors import InputError
@@ -22,20 +22,19 @@ class Parser(argparse.ArgumentParser):
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """The parsed options. Raises InputError for an invalid command line; its remedy is the help of the command."""
     given = _with_strict_value(arguments)
-    parser, commands = _parsers()
-    if given and given[0] in commands:
+    if given and given[0] in _commands():
         # By itself argparse takes a positional argument after options, such as WEIGHTS, for an unknown one.
-        options = commands[given[0]].parse_intermixed_args(given[1:])
+        options = _parser_of(given[0]).parse_intermixed_args(given[1:])
         options.words = given[1:]
         return settled(options)
-    return parser.parse_args(given)
+    return _parsers(tuple(_commands()))[0].parse_args(given)
 
 
 def words_of(options: argparse.Namespace, without: Collection[str]) -> Tuple[str, ...]:
     """The options that differ from their default as words, the same in whatever form they were typed."""
     given = vars(options)
     words: List[str] = []
-    for action in _parsers()[1][options.command]._actions:
+    for action in _parser_of(options.command)._actions:
         value = given.get(action.dest)
         if not action.option_strings or action.dest not in given or action.dest in without or value == action.default:
             continue
@@ -50,15 +49,32 @@ def words_of(options: argparse.Namespace, without: Collection[str]) -> Tuple[str
     return tuple(words)
 
 
+def _commands() -> Mapping[str, Callable[[Any], None]]:
+    """What adds the parser of each command."""
+    return {
+        "fuse": _add_fuse,
+        "check": _add_check,
+        "calibrate": _add_calibrate,
+        "run": _add_run,
+        "verify": _add_verify,
+        "show": _add_show,
+        "upgrade": _add_upgrade,
+        "targets": _add_targets,
+    }
+
+
+def _parser_of(command: str) -> argparse.ArgumentParser:
+    return _parsers((command,))[1][command]
+
+
 @lru_cache(maxsize=None)
-def _parsers() -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
-    """The parser of the program, and those of the commands by name."""
+def _parsers(names: Tuple[str, ...]) -> Tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the program with these commands, and those of the commands by name: all of them take long."""
     parser = Parser(prog="caffe-fuse", description="Fold BatchNorm into the layers of a Caffe model.")
     parser.add_argument("--version", action="version", version=f"caffe-fuse {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for add in (_add_fuse, _add_check, _add_calibrate, _add_run, _add_verify, _add_show, _add_upgrade):
-        add(commands)
-    _add_targets(commands)
+    for name in names:
+        _commands()[name](commands)
     return parser, commands.choices
 
 

@@ -332,7 +332,7 @@ def test_an_output_without_a_name(run: Run, model: Tuple[Path, Path]) -> None:
 
 
 OUTPUTS = ["fuse -o", "fuse --dry-run --report", "fuse --html", "check --report", "verify --report", "calibrate -o"]
-WORK = ["folding.fuse.fuse", "folding.fuse.check", "judging.compare.verify", "execution.run.run"]
+WORK = ["folding.fuse.fuse", "folding.check.check", "judging.compare.verify", "execution.run.run"]
 WORK += ["ranges.calibrate.calibrate"]
 
 

@@ -14,7 +14,6 @@ import sys
 import time
 import traceback
 import warnings
-from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, Dict
@@ -105,9 +104,7 @@ def main() -> int:
             import targets
     else:
         import targets
-    from caffe_fuse.cli import arguments
 
-    arguments._parsers = lru_cache(arguments._parsers)  # they take longer than most of the cases
     warnings.simplefilter("error")
     target = targets.target(options.target)
     session = Session(options.target, options.seconds, options.finds)
