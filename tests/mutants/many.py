@@ -1,4 +1,4 @@
-"""Faults in caffe_fuse/many/, and in what hands models to it."""
+"""Faults in caffe_fuse/many/."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ TEST_RECORDS = "tests/many/test_records.py"
 TEST_PAIRS = "tests/many/test_pairs.py"
 TEST_JOBS = "tests/many/test_jobs.py"
 TEST_CLI = "tests/cli/test_many_models.py"
-TEST_BARS = "tests/cli/test_bars.py"
-TEST_CALIBRATION = "tests/ranges/test_calibration.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
@@ -96,33 +94,5 @@ MUTANTS: Tuple[Mutant, ...] = (
         "return max(statuses, default=0)",
         "return min(statuses, default=0)",
         TEST_CLI + "::test_each_model_is_folded_as_alone_and_the_worst_status_counts",
-    ),
-    Mutant(
-        "what was written before is a model",
-        "cli/job_list.py",
-        "if os.path.realpath(job.net) not in made]",
-        "if job.net]",
-        TEST_CLI + "::test_what_the_command_wrote_before_is_no_model_of_it",
-    ),
-    Mutant(
-        "a loop within a loop has its own bar",
-        "cli/bars.py",
-        "if self._busy or self._quiet:",
-        "if self._quiet:",
-        TEST_BARS + "::test_of_loops_inside_one_another_the_outer_one_is_shown",
-    ),
-    Mutant(
-        "nothing recorded leaves one channel",
-        "ranges/calibrate.py",
-        "        if not other.count:  # its range is of no channels in particular\n            return\n",
-        "",
-        TEST_CALIBRATION + "::test_a_batch_in_which_a_value_has_no_elements_leaves_the_channels_of_the_others",
-    ),
-    Mutant(
-        "the last batches are not run",
-        "cli/calibration.py",
-        "for first in range(0, batches, size)]",
-        "for first in range(0, batches - size, size)]",
-        TEST_CALIBRATION + "::test_processes_record_the_same_bytes",
     ),
 )
