@@ -21,6 +21,7 @@ from . import (
     layers,
     layers_batch_norm,
     layers_space,
+    many,
     net,
     passes,
     protobuf,
@@ -52,6 +53,7 @@ LISTS = (
     judging,
     emit,
     folding,
+    many,
     cli,
 )
 MUTANTS: Tuple[Mutant, ...] = tuple(mutant for faults in LISTS for mutant in faults.MUTANTS)

@@ -7,8 +7,11 @@ from typing import Tuple
 from .mutant import Mutant
 
 PRINTING = "cli/printing.py"
-PROCESS = "cli/process.py"
+FAILURES = "cli/failures.py"
 
+TEST_BARS = "tests/cli/test_bars.py"
+TEST_CALIBRATION = "tests/ranges/test_calibration.py"
+TEST_MANY = "tests/cli/test_many_models.py"
 TEST_PRINTING = "tests/cli/test_printing.py"
 TEST_INTERRUPTS = "tests/files/test_interrupts.py"
 
@@ -29,9 +32,30 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "an interrupt in an import is a defect",
-        PROCESS,
+        FAILURES,
         "isinstance(error, KeyboardInterrupt) or interrupts.came()",
         "isinstance(error, KeyboardInterrupt)",
         TEST_INTERRUPTS + "::test_an_interrupt_that_a_library_turns_into_its_own_error_is_one",
+    ),
+    Mutant(
+        "what was written before is a model",
+        "cli/job_list.py",
+        "if os.path.realpath(job.net) not in made]",
+        "if job.net]",
+        TEST_MANY + "::test_what_the_command_wrote_before_is_no_model_of_it",
+    ),
+    Mutant(
+        "a loop within a loop has its own bar",
+        "cli/bars.py",
+        "if self._busy or self._quiet:",
+        "if self._quiet:",
+        TEST_BARS + "::test_of_loops_inside_one_another_the_outer_one_is_shown",
+    ),
+    Mutant(
+        "the last batches are not run",
+        "cli/calibration.py",
+        "for first in range(0, batches, size)]",
+        "for first in range(0, batches - size, size)]",
+        TEST_CALIBRATION + "::test_processes_record_the_same_bytes",
     ),
 )

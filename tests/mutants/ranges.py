@@ -127,4 +127,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "mine.highs",
         TEST_CALIBRATION,
     ),
+    Mutant(
+        "nothing recorded leaves one channel",
+        "ranges/calibrate.py",
+        "        if not other.count:  # its range is of no channels in particular\n            return\n",
+        "",
+        TEST_CALIBRATION + "::test_a_batch_in_which_a_value_has_no_elements_leaves_the_channels_of_the_others",
+    ),
 )
