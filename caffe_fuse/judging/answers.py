@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .. import parallel
 from ..execution.forward import Precision, run_net
 from ..net.graph import Net
 from .agreement import Kind, Ranking, apart, ranking, snr
@@ -54,10 +55,30 @@ class HalfAnswer(NamedTuple):
     top5: Tuple[TopClasses, ...] = ()
 
 
-def half_answers(
+def in_half(
+    nets: Sequence[Tuple[Optional[Net], int]],
+    precision: Precision,
+    inputs: Mapping[str, Array],
+    outputs: Sequence[Output],
+) -> List[Tuple[HalfAnswer, ...]]:
+    """The outputs of each net in half precision, none for None. The int is which of its names an output has there.
+
+    Nets are run at the same time: much of the work is in loops that one processor does.
+    """
+    found: List[Tuple[HalfAnswer, ...]] = [()] * len(nets)
+
+    def run(index: int) -> None:
+        net, place = nets[index]
+        if net is not None:
+            found[index] = _answers(net, place, precision, inputs, outputs)
+
+    parallel.each(run, range(len(nets)))
+    return found
+
+
+def _answers(
     net: Net, place: int, precision: Precision, inputs: Mapping[str, Array], outputs: Sequence[Output]
 ) -> Tuple[HalfAnswer, ...]:
-    """The outputs of a net in half precision. place: 0 for the first net, whose names the outputs then have, or 1."""
     names = [output.names[place] for output in outputs]
     values = unclipped = run_net(net, inputs, precision, names).values
     if precision.half is not None and precision.half.saturates:
