@@ -233,7 +233,7 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
 
 
 def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
-    blobs = [precision.kept(_values_of(blob, precision.dtype)) for blob in layer.blobs]
+    blobs = [_values_of(blob, precision) for blob in layer.blobs]
     # Overflow is visible in the result.
     with np.errstate(all="ignore"):
         if layer_type.sums is not None and precision.block is not None:
@@ -247,10 +247,13 @@ def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: 
 
 
 @np.errstate(all="ignore")  # converting a signalling NaN sets the invalid flag
-def _values_of(blob: Blob, dtype: str) -> Array:
-    values, done = np.empty(blob.count, dtype), 0
+def _values_of(blob: Blob, precision: Precision) -> Array:
+    values, done = np.empty(blob.count, precision.dtype), 0
     for chunk in blob.chunks():
-        values[done : done + len(chunk)] = chunk
+        part = values[done : done + len(chunk)]
+        part[...] = chunk
+        if precision.half is not None:
+            part[...] = rounded(part, precision.half)
         done += len(chunk)
     return values.reshape(blob.shape)
 
