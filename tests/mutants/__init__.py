@@ -25,6 +25,7 @@ from . import (
     passes,
     protobuf,
     ranges,
+    report,
     rescale,
     schema,
     targets,
@@ -52,6 +53,7 @@ LISTS = (
     judging,
     emit,
     folding,
+    report,
     cli,
 )
 MUTANTS: Tuple[Mutant, ...] = tuple(mutant for faults in LISTS for mutant in faults.MUTANTS)

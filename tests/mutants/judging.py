@@ -85,7 +85,7 @@ MUTANTS: Tuple[Mutant, ...] = (
         "what is not finite has a signal",
         AGREEMENT,
         "if not np.isfinite(self.found):",
-        "if np.isnan(self.found):",
+        "if np.isinf(self.found):",
         TEST_AGREEMENT + "::test_what_is_not_finite_has_no_signal",
     ),
     Mutant(
