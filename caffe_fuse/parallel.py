@@ -17,7 +17,8 @@ def each(function: Callable[[Item], object], items: Iterable[Item]) -> None:
 
     The first exception, or an interrupt, stops the other threads after their current item, and is raised.
     """
-    pending = iter(list(items))
+    listed = list(items)
+    pending = iter(listed)
     failures: List[BaseException] = []
     lock = threading.Lock()
 
@@ -32,7 +33,7 @@ def each(function: Callable[[Item], object], items: Iterable[Item]) -> None:
             except BaseException as error:
                 failures.append(error)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(WORKERS - 1)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(WORKERS, len(listed)) - 1)]
     for thread in threads:
         thread.start()
     work()

@@ -171,17 +171,13 @@ def run_run(options: argparse.Namespace) -> int:
     for warning in model.warnings:  # before the run: they may explain its error
         printing.warn(warning)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
-    bar = None if options.quiet else _bar(len(model.net.layers), "layer")
     found = run(
         model,
         given.inputs(options, model),
         precision=Precision("half", half=policy) if options.precision == "half" else options.precision,
         blobs=blobs,
         seed=options.seed,
-        watch=None if bar is None else bar.update,
     )
-    if bar is not None:
-        bar.close()
     if options.output:
         _write_arrays(options.output, found, (*model.paths, *given.also_read(options)))
     warnings = []
