@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Sequ
 
 import numpy as np
 
-from .. import parallel
 from ..execution.forward import Precision, run_net
 from ..net.graph import Net
 from .agreement import Kind, Ranking, apart, ranking, snr
@@ -61,19 +60,8 @@ def in_half(
     inputs: Mapping[str, Array],
     outputs: Sequence[Output],
 ) -> List[Tuple[HalfAnswer, ...]]:
-    """The outputs of each net in half precision, none for None. The int is which of its names an output has there.
-
-    Nets are run at the same time: much of the work is in loops that one processor does.
-    """
-    found: List[Tuple[HalfAnswer, ...]] = [()] * len(nets)
-
-    def run(index: int) -> None:
-        net, place = nets[index]
-        if net is not None:
-            found[index] = _answers(net, place, precision, inputs, outputs)
-
-    parallel.each(run, range(len(nets)))
-    return found
+    """The outputs of each net in half precision, none for None. The int is which of its names an output has there."""
+    return [() if net is None else _answers(net, place, precision, inputs, outputs) for net, place in nets]
 
 
 def _answers(
