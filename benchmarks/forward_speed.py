@@ -1,8 +1,8 @@
-"""Times the forward pass in float32, compared with OpenCV's (cv2.dnn of OpenCV 4) on the same net.
+"""Times the forward pass in float32 and in half, compared with OpenCV's (cv2.dnn of OpenCV 4) on the same net.
 
     python benchmarks/forward_speed.py [--nets resnet50,mobilenet] [--runs 9] [--folder DIR] [--folded]
 
-Both run in this process and take turns, so that a slow moment of the machine affects both. The weights are generated in
+All run in this process and take turns, so that a slow moment of the machine affects both. The weights are generated in
 the folder and kept there. OpenCV folds BatchNorm itself when it first runs a net; with --folded this project folds it
 before either runs.
 """
@@ -98,13 +98,17 @@ def contestants(prototxt: Path, weights: Path) -> Dict[str, Callable[[], np.ndar
     reader = cv2.dnn.readNetFromCaffe(str(prototxt), str(weights))
     reader.setInput(value)
     last = model.net.blob_names[-1]
-    return {"OpenCV": reader.forward, "caffe_fuse": lambda: caffe_fuse.run(model, {"data": value})[last]}
+    return {
+        "OpenCV": reader.forward,
+        "caffe_fuse": lambda: caffe_fuse.run(model, {"data": value})[last],
+        "half": lambda: caffe_fuse.run(model, {"data": value}, precision="half")[last],
+    }
 
 
 def measure(programs: Dict[str, Callable[[], np.ndarray]], runs: int) -> Dict[str, List[float]]:
-    """Returns the seconds of each run, in turns; ends this program if the outputs differ."""
+    """Returns the seconds of each run, in turns; ends this program if the outputs in float32 differ."""
     answers = {title: program() for title, program in programs.items()}
-    expected, actual = answers.values()
+    expected, actual = answers["OpenCV"], answers["caffe_fuse"]
     if not np.allclose(expected, actual, rtol=0, atol=1e-3 * np.abs(expected).max()):
         raise SystemExit(f"the answers differ by {np.abs(expected - actual).max()}")
     seconds: Dict[str, List[float]] = {title: [] for title in programs}
@@ -122,7 +126,11 @@ def report(name: str, seconds: Dict[str, List[float]]) -> None:
         median, least, most = (1e3 * pick(times) for pick in (statistics.median, min, max))
         print(f"  {title:<12}{median:>8.1f} ms, from {least:.1f} to {most:.1f}")
     ratio, at_best = (pick(seconds["caffe_fuse"]) / pick(seconds["OpenCV"]) for pick in (statistics.median, min))
-    print(f"  {ratio:.2f} x OpenCV, the fastest runs {at_best:.2f} x", flush=True)
+    print(f"  {ratio:.2f} x OpenCV, the fastest runs {at_best:.2f} x")
+    print(
+        f"  half: {statistics.median(seconds['half']) / statistics.median(seconds['caffe_fuse']):.2f} x float32",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def each(function: Callable[[Item], object], items: Iterable[Item], unit: str = 
 
     The first exception, or an interrupt, stops the other threads after their current item, and is raised.
     """
-    todo = list(items)
-    pending = iter(progress.steps(todo, len(todo), unit))
+    listed = list(items)
+    pending = iter(progress.steps(listed, len(listed), unit))
     failures: List[BaseException] = []
     lock = threading.Lock()
 
@@ -35,7 +35,7 @@ def each(function: Callable[[Item], object], items: Iterable[Item], unit: str = 
             except BaseException as error:
                 failures.append(error)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(WORKERS - 1)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(WORKERS, len(listed)) - 1)]
     for thread in threads:
         thread.start()
     work()

@@ -11,7 +11,6 @@ from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
-    Callable,
     Collection,
     Dict,
     Iterator,
@@ -25,6 +24,7 @@ from typing import (
 
 import numpy as np
 
+from .. import progress
 from ..blobs.blob import Blob
 from ..errors import InputError
 from ..half.rounding import IEEE, HalfPolicy, rounded
@@ -97,9 +97,8 @@ def run_net(
     inputs: Arrays,
     precision: Precision,
     wanted: Collection[str],
-    watch: Optional[Callable[[], object]] = None,
 ) -> Outcome:
-    """The last values of the wanted blobs; `watch` is called for each computed value.
+    """The last values of the wanted blobs.
 
     Raises InputError where an input or the weights do not fit a layer.
     """
@@ -107,8 +106,6 @@ def run_net(
     homes: Dict[str, Value] = {}
     written: Dict[Value, Computed] = {}  # by home, what an in-place layer wrote to shared memory
     for value, computed in compute(net, inputs, precision, wanted):
-        if watch is not None:
-            watch()
         if value.blob in wanted:
             outcome.put(value.blob, computed)
             homes[value.blob] = net.memory.homes.get(value, value)
@@ -136,7 +133,7 @@ def compute(
     written: Dict[Value, Computed] = {}
     for name in net.inputs:
         yield from _keep([(Value(name, 0), _input(name, inputs, precision))], alive, waiting)
-    for layer in needed:
+    for layer in progress.steps(needed, len(needed), "layer"):
         bottoms = [_now(net, value, alive[value], written) for value in net.bottoms(layer)]
         for value in net.bottoms(layer):
             waiting[value] -= 1
@@ -233,7 +230,7 @@ def _run(layer: Layer, bottoms: List[Computed], precision: Precision, in_doubt: 
 
 
 def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: Precision) -> List[Array]:
-    blobs = [precision.kept(_values_of(blob, precision.dtype)) for blob in layer.blobs]
+    blobs = [_values_of(blob, precision) for blob in layer.blobs]
     # Overflow is visible in the result.
     with np.errstate(all="ignore"):
         if layer_type.sums is not None and precision.block is not None:
@@ -247,10 +244,13 @@ def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: 
 
 
 @np.errstate(all="ignore")  # converting a signalling NaN sets the invalid flag
-def _values_of(blob: Blob, dtype: str) -> Array:
-    values, done = np.empty(blob.count, dtype), 0
+def _values_of(blob: Blob, precision: Precision) -> Array:
+    values, done = np.empty(blob.count, precision.dtype), 0
     for chunk in blob.chunks():
-        values[done : done + len(chunk)] = chunk
+        part = values[done : done + len(chunk)]
+        part[...] = chunk
+        if precision.half is not None:
+            part[...] = rounded(part, precision.half)
         done += len(chunk)
     return values.reshape(blob.shape)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
@@ -25,14 +25,12 @@ def run(
     precision: Union[str, Precision] = "float32",
     blobs: Union[str, Sequence[str]] = "outputs",
     seed: int = 0,
-    watch: Optional[Callable[[], object]] = None,
 ) -> Dict[str, NDArray[Any]]:
     """The blobs of the net, by name: the last value of each, as in Caffe's `net.blobs`.
 
     inputs: an array for each input of the net, of any size that its layers can take; None: `seeded` ones.
     precision: "float32" as Caffe, "float64", "half", or a Precision; arrays are float64 for "float64", else float32.
     blobs: "outputs", "all", or names. Of "outputs" and "all" those that cannot be computed are left out.
-    watch: called for each computed value, to show progress.
     Raises InputError for inputs that do not fit, for a named blob that cannot be computed, and if none can be;
     SystemFailure if there is not enough memory.
     """
@@ -43,7 +41,7 @@ def run(
     wanted = _wanted(model.net, blobs)
     try:
         values = seeded(model.net, seed) if inputs is None else checked(model.net, inputs)
-        outcome = run_net(model.net, values, chosen, wanted, watch)
+        outcome = run_net(model.net, values, chosen, wanted)
     except MemoryError as error:
         raise SystemFailure(f"the memory is too small for a run: {error}", where=model.document.path) from error
     if outcome.unavailable and (not isinstance(blobs, str) or not outcome.values):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Ranking = Tuple[Tuple[int, float], ...]  # the classes with the largest scores, and these scores
 RANKED = 5
+_CHUNK = 1 << 14  # elements that are compared at a time, in a processor's cache
 
 
 class Kind(NamedTuple):
@@ -37,9 +38,13 @@ class Kind(NamedTuple):
         """The two arrays with corresponding elements. Raises InputError if the shapes differ, except for detections."""
         if self.is_detections:
             return matched(found, truth)
+        self.require_equal(found, truth)
+        return Matched(found.astype(np.float64), truth.astype(np.float64), 0)
+
+    def require_equal(self, found: Array, truth: Array) -> None:
+        """Raises InputError if the shapes differ."""
         if found.shape != truth.shape:
             raise InputError(f"blob {self.blob} is {text(found.shape)} in one net, {text(truth.shape)} in the other")
-        return Matched(found.astype(np.float64), truth.astype(np.float64), 0)
 
     def rows(self, values: Array) -> Optional[Array]:
         """Rows (N, C) of several classes, of a blob (N, C) or (N, C, 1, 1); None if it has none."""
@@ -83,32 +88,88 @@ def ranking(row: Array) -> Ranking:
     return tuple((int(place), float(row[place])) for place in best)
 
 
+class Energy(NamedTuple):
+    """Sums of squares over two arrays. product: the sum of their products. noise: of their difference."""
+
+    found: float
+    truth: float
+    product: float
+    noise: float
+
+    @classmethod
+    @np.errstate(all="ignore")
+    def of(cls, found: Array, truth: Array) -> Energy:
+        away = found - truth
+        return cls(*(float(np.vdot(*pair)) for pair in ((found, found), (truth, truth), (found, truth), (away, away))))
+
+    def plus(self, other: Energy) -> Energy:
+        return Energy(*(mine + its for mine, its in zip(self, other)))
+
+    @property
+    def cosine(self) -> float:
+        """1 where one of the arrays is 0."""
+        lengths = float(np.sqrt(self.found) * np.sqrt(self.truth))
+        return self.product / lengths if lengths else 1.0
+
+    @property
+    def snr(self) -> float:
+        """10 log10 of the energy of `truth` over that of the difference; -inf if an element is not finite."""
+        if not np.isfinite(self.found):
+            return -np.inf
+        with np.errstate(all="ignore"):
+            return float(10 * np.log10(np.float64(self.truth) / self.noise)) if self.noise else np.inf
+
+
+class Distance(NamedTuple):
+    """How far an array is from the truth. noise: how far the net's own float32 is. magnitude: the truth's largest."""
+
+    max_abs: float
+    noise: float
+    magnitude: float
+    energy: Energy
+
+
+def distance(found: Array, noisy: Array, truth: Array) -> Distance:
+    """The distance of arrays of one shape. Where the net itself overflows in float32, the other one may, too."""
+    total = Distance(0.0, 0.0, 0.0, Energy(0.0, 0.0, 0.0, 0.0))
+    flat = [array.reshape(-1) for array in (found, noisy, truth)]
+    for first in range(0, truth.size, _CHUNK):
+        here, own, there = (array[first : first + _CHUNK].astype(np.float64) for array in flat)
+        energy = Energy.of(here, there)
+        aims = there, there
+        if not np.isfinite(np.vdot(own, own)) or not np.isfinite(energy.truth):
+            held = np.isfinite(own) == np.isfinite(there)
+            aims = np.where(held, there, here), np.where(held, there, own)
+        total = Distance(
+            max(total.max_abs, apart(here, aims[0])),
+            max(total.noise, apart(own, aims[1])),
+            max(total.magnitude, largest(there)),
+            total.energy.plus(energy),
+        )
+    return total
+
+
 @np.errstate(all="ignore")  # overflows and NaN are judged separately
 def apart(found: Array, truth: Array) -> float:
     """The largest difference; inf if only one of two elements is finite, 0 if both are NaN or the same infinity."""
-    away = np.abs(found - truth)
+    away = found - truth
+    np.abs(away, out=away)
+    most = float(np.max(away, initial=0.0))
+    if not np.isnan(most):
+        return most
     unknown = np.isnan(away)
-    if unknown.any():
-        same = (found == truth) | (np.isnan(found) & np.isnan(truth))
-        away[unknown] = np.where(same[unknown], 0.0, np.inf)
-    return float(np.max(away, initial=0.0))
+    same = (found == truth) | (np.isnan(found) & np.isnan(truth))
+    away[unknown] = np.where(same[unknown], 0.0, np.inf)
+    return float(np.max(away))
 
 
 def largest(values: Array) -> float:
     """The largest magnitude of the finite elements; 0 if there is none."""
+    most = max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+    if np.isfinite(most):
+        return most
     return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
 
 
-@np.errstate(all="ignore")
-def cosine(found: Array, truth: Array) -> float:
-    lengths = float(np.linalg.norm(found) * np.linalg.norm(truth))
-    return float(np.vdot(found, truth)) / lengths if lengths else 1.0
-
-
-@np.errstate(all="ignore")
 def snr(found: Array, truth: Array) -> float:
-    """10 log10 of the energy of `truth` over that of the difference; -inf if an element is not finite."""
-    if not np.isfinite(found).all():
-        return -np.inf
-    noise = float(np.sum(np.square(found - truth)))
-    return float(10 * np.log10(np.sum(np.square(truth)) / noise)) if noise else np.inf
+    return Energy.of(found, truth).snr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -54,10 +54,19 @@ class HalfAnswer(NamedTuple):
     top5: Tuple[TopClasses, ...] = ()
 
 
-def half_answers(
+def in_half(
+    nets: Sequence[Tuple[Optional[Net], int]],
+    precision: Precision,
+    inputs: Mapping[str, Array],
+    outputs: Sequence[Output],
+) -> List[Tuple[HalfAnswer, ...]]:
+    """The outputs of each net in half precision, none for None. The int is which of its names an output has there."""
+    return [() if net is None else _answers(net, place, precision, inputs, outputs) for net, place in nets]
+
+
+def _answers(
     net: Net, place: int, precision: Precision, inputs: Mapping[str, Array], outputs: Sequence[Output]
 ) -> Tuple[HalfAnswer, ...]:
-    """The outputs of a net in half precision. place: 0 for the first net, whose names the outputs then have, or 1."""
     names = [output.names[place] for output in outputs]
     values = unclipped = run_net(net, inputs, precision, names).values
     if precision.half is not None and precision.half.saturates:

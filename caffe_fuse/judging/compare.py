@@ -14,26 +14,31 @@ or smaller, at random. The blob may differ by four times what this changes:
 
 The second net may have NaN, or the same infinity, where the first one has it. The outputs of both nets on a device with
 half precision are reported too.
+
+The runs advance together, and each blob is compared as soon as all have it. Where both nets have the same bits in
+float32 the rule holds whatever float64 says: that runs no further than to the last blob that differs, or to the outputs
+if they are compared in half precision.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Union
 
 import numpy as np
 
 from ..errors import InputError
-from ..execution.forward import PRECISIONS, Precision, Unavailable, compute
+from ..execution.forward import Precision, Unavailable
 from ..execution.run import checked, require_weights, seeded
 from ..half.rounding import HalfPolicy
 from ..half.targets import policy_of
 from ..layers.shapes import text
-from ..net.graph import Net, Value
+from ..net.graph import Net
 from ..net.model import Model
 from ..net.scale_groups import grouped
 from ..rescale.rescale import Exponents
-from .agreement import Kind, apart, cosine, kinds, largest, snr
-from .answers import Output, half_answers
+from .agreement import Distance, Energy, Kind, apart, distance, kinds, largest
+from .answers import Output, in_half
+from .lockstep import Run, last_values
 from .noise import moved
 from .outcome import BlobDifference, Verification
 from .problems import CALIBRATE, batch_norms, folding
@@ -80,27 +85,25 @@ def verify(
     renamed = renamed or {}
     values.update({now: values[name] for name, now in renamed.items() if name in values})
     names = _names(first.net, second.net, renamed)
-    pair = _Pair(first.net, second.net, values, names, _exponents(second.net, rescaled or {}))
-    compared = _compared(pair, tolerance)
+    ends = tuple(dict.fromkeys(value.blob for value in first.net.outputs)) if policy.checked else ()
+    pair = _Pair(first.net, second.net, values, names, _exponents(second.net, rescaled or {}), ends)
+    compared = _Comparison(pair, tolerance)
     if not compared.rows:
         reason = next(iter(compared.unavailable.values()), "the nets have no blob in common")
         raise InputError(f"nothing can be compared: {reason}", where=first.document.path)
-    rows = tuple(compared.rows if tolerance is not None else _settled(pair, compared.rows))
+    rows = [compared.rows[name] for name in first.net.blob_names if name in compared.rows]
+    settled = tuple(rows if tolerance is not None else _settled(pair, rows))
     if not policy.checked:
-        return Verification(rows, compared.unavailable, tolerance=tolerance)
-    precision = Precision("half", half=policy)
-    return Verification(
-        rows,
-        compared.unavailable,
-        half_answers(first.net, 0, precision, values, compared.outputs),
-        half_answers(second.net, 1, precision, values, compared.outputs),
-        ()
-        if unrepaired is None
-        else half_answers(unrepaired.net, 0 if renamed else 1, precision, values, compared.outputs),
-        min_snr,
-        tolerance,
-        folding(second.net, policy) if batch_norms(second.net) else CALIBRATE,
+        return Verification(settled, compared.unavailable, tolerance=tolerance)
+    outputs = [compared.outputs[name] for name in pair.ends if name in compared.outputs]
+    before, after, unrepaired_ones = in_half(
+        [(first.net, 0), (second.net, 1), (None if unrepaired is None else unrepaired.net, 0 if renamed else 1)],
+        Precision("half", half=policy),
+        values,
+        outputs,
     )
+    remedy = folding(second.net, policy) if batch_norms(second.net) else CALIBRATE
+    return Verification(settled, compared.unavailable, before, after, unrepaired_ones, min_snr, tolerance, remedy)
 
 
 def _check(policy: HalfPolicy, min_snr: Optional[float], tolerance: Optional[float]) -> None:
@@ -118,19 +121,17 @@ def _check(policy: HalfPolicy, min_snr: Optional[float], tolerance: Optional[flo
 
 
 class _Pair(NamedTuple):
-    """The nets to compare. names: of each blob of the first net, in the second. rescaled: by names of the second."""
+    """The nets to compare. names: of each blob of the first net, in the second. rescaled: by names of the second.
+
+    ends: the blobs of the first net that are compared in half precision.
+    """
 
     first: Net
     second: Net
     inputs: Mapping[str, Array]
     names: Mapping[str, str]
     rescaled: Mapping[str, Exponents]
-
-
-class _Compared(NamedTuple):
-    rows: List[BlobDifference]
-    unavailable: Dict[str, str]
-    outputs: List[Output]
+    ends: Collection[str]
 
 
 def _names(first: Net, second: Net, renamed: Mapping[str, str]) -> Dict[str, str]:
@@ -151,69 +152,65 @@ def _exponents(net: Net, rescaled: Mapping[str, Sequence[int]]) -> Dict[str, Exp
     return {name: Exponents(axes.get(name, 1), tuple(exponents)) for name, exponents in rescaled.items()}
 
 
-def _compared(pair: _Pair, tolerance: Optional[float]) -> _Compared:
-    """The comparison of the blobs. Each is kept only until all three runs have computed it; outputs are kept longer."""
-    first, kind_of = pair.first, kinds(pair.first)
-    exact = _last_values(first, pair.inputs, "float64", pair.names)
-    own = _last_values(first, pair.inputs, "float32", pair.names)
-    others = _last_values(pair.second, pair.inputs, "float32", {name: name for name in pair.names.values()})
-    waiting: Dict[str, Tuple[Any, Any, float]] = {}
-    rows: Dict[str, BlobDifference] = {}
-    unavailable: Dict[str, str] = {}
-    outputs: Dict[str, Output] = {}
-    firsts = {other: name for name, other in pair.names.items()}
-    ends = {value.blob for value in first.outputs}
-    for other_name, other, _ in others:
-        name = firsts[other_name]
-        while name not in waiting:
-            (key, truth, size), (_, noisy, _) = next(exact), next(own)
-            waiting[key] = (truth, noisy, size)
-        truth, noisy, size = waiting.pop(name)
-        computed, kind = (truth, noisy, other), kind_of[name]
+class _Comparison:
+    """The blobs that were compared, the reasons why others were not, and the outputs for half precision, by name."""
+
+    def __init__(self, pair: _Pair, tolerance: Optional[float]) -> None:
+        self.rows: Dict[str, BlobDifference] = {}
+        self.unavailable: Dict[str, str] = {}
+        self.outputs: Dict[str, Output] = {}
+        self._pair = pair
+        self._tolerance = tolerance
+        self._kinds = kinds(pair.first)
+        self._open = _open(pair.first)
+        self._exact, self._own = (Run(pair.first, pair.inputs, name, pair.names) for name in ("float64", "float32"))
+        firsts = {other: name for name, other in pair.names.items()}
+        for other, last in last_values(pair.second, pair.inputs, "float32", firsts):
+            self._judge(firsts[other], last.computed)
+
+    def _judge(self, name: str, other: Any) -> None:
+        """Compares one blob, and keeps its arrays only if it is an output."""
+        pair, kind = self._pair, self._kinds[name]
+        noisy, before = self._own.take(name)
+        if self._needs_no_truth(name) and _same_bits(pair, name, noisy, other):
+            self._exact.skip(name)
+            self.rows[name] = _same(kind, noisy, before)
+            return
+        truth, before = self._exact.take(name)
+        computed = truth, noisy, other
         reason = next((blob.reason for blob in computed if isinstance(blob, Unavailable)), None)
-        if reason is None and name in ends:
-            outputs[name] = Output((name, other_name), kind, truth, noisy)
+        if reason is None and name in pair.ends:
+            self.outputs[name] = Output((name, pair.names[name]), kind, truth, noisy)
         if reason is not None:
-            unavailable[name] = reason
-        elif not kind.is_detections and _is_open(first, name) and len({blob.shape for blob in computed}) > 1:
-            shapes = ", ".join(text(blob.shape) for blob in computed)
-            unavailable[name] = f"its size depends on rounding: {shapes}"
+            self.unavailable[name] = reason
+        elif not kind.is_detections and name in self._open and len({blob.shape for blob in computed}) > 1:
+            self.unavailable[name] = f"its size depends on rounding: {', '.join(text(blob.shape) for blob in computed)}"
         else:
-            found = _unscaled(pair, other_name, other)
-            row = _difference(kind, truth, noisy, found, size)
-            rows[name] = row if tolerance is None else row._replace(bound=tolerance * largest(truth))
-    order = list(first.blob_names)
-    return _Compared(
-        [rows[name] for name in order if name in rows],
-        unavailable,
-        [outputs[name] for name in dict.fromkeys(value.blob for value in first.outputs) if name in outputs],
-    )
+            row = _difference(kind, truth, noisy, _unscaled(pair, name, other), before)
+            tolerance = self._tolerance
+            self.rows[name] = row if tolerance is None else row._replace(bound=tolerance * largest(truth))
+
+    def _needs_no_truth(self, name: str) -> bool:
+        """Whether a blob that is the same to the last bit in float32 needs no comparison with float64."""
+        is_plain = name not in self._open and not self._kinds[name].is_detections
+        return self._tolerance is None and is_plain and name not in self._pair.ends
 
 
-def _is_open(net: Net, name: str) -> bool:
-    """Whether the shape depends on the values, like the count of detections."""
-    shape = next(net.shapes[value] for layer in reversed(net.layers) for value in net.tops(layer) if value.blob == name)
-    return shape is None or None in shape
+def _same_bits(pair: _Pair, name: str, noisy: Any, other: Any) -> bool:
+    if isinstance(noisy, Unavailable) or isinstance(other, Unavailable):
+        return False
+    return np.array_equal(noisy, _unscaled(pair, name, other))
 
 
-def _last_values(
-    net: Net, inputs: Mapping[str, Array], precision: str, wanted: Mapping[str, str]
-) -> Iterator[Tuple[str, Any, float]]:
-    """The last value of each wanted blob, with its largest magnitude, that before a ReLU included."""
-    last = {value.blob: value for layer in net.layers for value in net.tops(layer)}
-    sizes: Dict[Value, float] = {}
-    for value, computed in compute(net, inputs, PRECISIONS[precision], list(wanted)):
-        layer = net.producer(value)
-        size = 0.0 if isinstance(computed, Unavailable) else largest(computed)
-        if layer is not None and layer.layer_type is not None and layer.layer_type.cuts:
-            size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))
-        sizes[value] = size
-        if value.blob in wanted and last.get(value.blob) == value:
-            yield value.blob, computed, size
+def _open(net: Net) -> Set[str]:
+    """The blobs whose shape depends on the values, like the count of detections."""
+    shapes = {value.blob: net.shapes[value] for layer in net.layers for value in net.tops(layer)}
+    return {name for name, shape in shapes.items() if shape is None or None in shape}
 
 
-def _unscaled(pair: _Pair, name: str, values: Array) -> Array:
-    """The values of a blob of the second net as they would be without its repair."""
+def _unscaled(pair: _Pair, first_name: str, values: Array) -> Array:
+    """The values of a blob of the second net as they would be without its repair. first_name: in the first net."""
+    name = pair.names[first_name]
     exponents = pair.rescaled.get(name)
     if exponents is None:
         return values
@@ -227,24 +224,44 @@ def _unscaled(pair: _Pair, name: str, values: Array) -> Array:
     return unscaled
 
 
-def _difference(kind: Kind, truth: Array, noisy: Array, found: Array, size: float) -> BlobDifference:
-    aligned, own = kind.aligned(found, truth), kind.aligned(noisy, truth)
-    held: Any = True  # where the first net overflows in float32, the second one may too
-    if not kind.is_detections:
-        held = np.isfinite(own.found) == np.isfinite(own.truth)
-    max_abs, noise = (apart(both.found, np.where(held, both.truth, both.found)) for both in (aligned, own))
-    magnitude = largest(aligned.truth)
+def _difference(kind: Kind, truth: Array, noisy: Array, found: Array, before: float) -> BlobDifference:
+    unmatched = 0
+    if kind.is_detections:
+        aligned, own = kind.aligned(found, truth), kind.aligned(noisy, truth)
+        apart_from = Distance(
+            apart(aligned.found, aligned.truth),
+            apart(own.found, own.truth),
+            largest(aligned.truth),
+            Energy.of(aligned.found, aligned.truth),
+        )
+        size, unmatched = max(before, largest(truth)), aligned.unmatched
+    else:
+        for array in (found, noisy):
+            kind.require_equal(array, truth)
+        apart_from = distance(found, noisy, truth)
+        size = max(before, apart_from.magnitude)
+    max_abs, noise, magnitude, energy = apart_from
     return BlobDifference(
         kind.blob,
         kind.layer.name,
         max_abs,
         max_abs / magnitude if magnitude else 0.0,
-        NOISE * noise + UNITS * float(np.spacing(np.float32(min(size, LARGEST)))),
-        cosine(aligned.found, aligned.truth),
-        snr(aligned.found, aligned.truth),
+        NOISE * noise + UNITS * _spacing(size),
+        energy.cosine,
+        energy.snr,
         kind.same_top_class(found, truth),
-        aligned.unmatched,
+        unmatched,
     )
+
+
+def _same(kind: Kind, values: Array, before: float) -> BlobDifference:
+    """The row of a blob that is the same to the last bit: then the rule holds whatever float64 gives."""
+    bound = UNITS * _spacing(max(before, largest(values)))
+    return BlobDifference(kind.blob, kind.layer.name, 0.0, 0.0, bound, 1.0, np.inf, kind.same_top_class(values, values))
+
+
+def _spacing(size: float) -> float:
+    return float(np.spacing(np.float32(min(size, LARGEST))))
 
 
 def _settled(pair: _Pair, rows: List[BlobDifference]) -> List[BlobDifference]:
@@ -262,11 +279,13 @@ def _moved_noise(pair: _Pair, doubted: Mapping[str, str], seeds: Sequence[int]) 
     kind_of = kinds(pair.first)
     nets = [pair.second, *(moved(pair.second, seed) for seed in seeds)]
     noise: Dict[str, float] = {}
-    for (name, still, _), *others in zip(*(_last_values(net, pair.inputs, "float32", doubted) for net in nets)):
+    for (name, (still, _)), *others in zip(*(last_values(net, pair.inputs, "float32", doubted) for net in nets)):
         kind = kind_of[doubted[name]]
-        for _, other, _ in others:
-            if not isinstance(other, Unavailable) and (kind.is_detections or other.shape == still.shape):
-                both = kind.aligned(_unscaled(pair, name, other), _unscaled(pair, name, still))
+        for _, (other, _) in others:
+            if isinstance(still, Unavailable) or isinstance(other, Unavailable):
+                continue
+            if kind.is_detections or other.shape == still.shape:
+                both = kind.aligned(_unscaled(pair, kind.blob, other), _unscaled(pair, kind.blob, still))
                 finite = np.isfinite(both.found) & np.isfinite(both.truth)
                 noise[kind.blob] = max(noise.get(kind.blob, 0.0), apart(both.found[finite], both.truth[finite]))
     return noise

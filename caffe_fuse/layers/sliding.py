@@ -5,8 +5,9 @@ Bottoms are (num, channels, space...), with one spatial axis for each window.
 
 from __future__ import annotations
 
-from math import prod
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Sequence, Tuple
+from itertools import product
+from math import gcd, prod
+from typing import TYPE_CHECKING, Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -25,7 +26,7 @@ Sizes = Tuple[int, ...]
 
 # Elements of the im2col columns of one product: they fit into a processor's cache, and memory stays bounded.
 COLUMNS = 1 << 21
-# Elements of a block of channels of a depthwise convolution.
+# Elements of a block of channels of a depthwise convolution. Smaller ones, or threads, take longer: calls cost more.
 BLOCK = 1 << 17
 
 
@@ -35,10 +36,7 @@ def matmul(a: Array, b: Array, out: Optional[Array] = None) -> Array:
 
 def padded(x: Array, windows: Sequence[Window], steps: Sizes, fill: float = 0) -> Array:
     """The bottom with `fill` around it, as far as `steps` steps of the windows reach."""
-    ends = [
-        max(window.before + size, (count - 1) * window.stride + window.extent)
-        for window, size, count in zip(windows, x.shape[2:], steps)
-    ]
+    ends = _ends(windows, x.shape[2:], steps)
     if all(window.before == 0 and end == size for window, size, end in zip(windows, x.shape[2:], ends)):
         return x
     require_possible((*x.shape[:2], *ends))
@@ -46,6 +44,14 @@ def padded(x: Array, windows: Sequence[Window], steps: Sizes, fill: float = 0) -
     inside = tuple(slice(window.before, window.before + size) for window, size in zip(windows, x.shape[2:]))
     wide[(slice(None), slice(None), *inside)] = x
     return wide
+
+
+def _ends(windows: Sequence[Window], space: Sequence[int], steps: Sizes) -> List[int]:
+    """The sizes of the bottom with its padding, as far as the steps of the windows reach."""
+    return [
+        max(window.before + size, (count - 1) * window.stride + window.extent)
+        for window, size, count in zip(windows, space, steps)
+    ]
 
 
 def patches(wide: Array, windows: Sequence[Window], steps: Sizes) -> Array:
@@ -87,53 +93,70 @@ def correlate(x: Array, filters: Array, windows: Sequence[Window], product: Prod
 
 
 def _depthwise(x: Array, filters: Array, windows: Sequence[Window], steps: Sizes) -> Array:
-    """A depthwise convolution with filters (channels, outputs for each, kernel).
+    """A depthwise convolution with filters (channels, outputs for each, kernel), over a few channels at a time.
 
-    One product for each position in the kernel, over a few channels at a time. The planes of one phase of the stride
-    are flat, so that a position in the kernel is an offset. This yields long runs, although some elements are between
-    the rows of the top and are dropped at the end.
+    The planes of one phase of the stride are flat, so that a position in the kernel is an offset. This yields long
+    runs, although some elements are between the rows of the top and are dropped at the end.
     """
-    num, channels = x.shape[:2]
-    wide = _phases(padded(x, windows, steps), windows)
-    planes, sizes = wide.reshape(*wide.shape[: len(windows)], num, channels, -1), wide.shape[2 + len(windows) :]
+    (num, channels), outputs = x.shape[:2], filters.shape[1]
+    sizes = [-(-end // window.stride) for end, window in zip(_ends(windows, x.shape[2:], steps), windows)]
+    require_possible((num, channels, *sizes))
     pitch = [prod(sizes[axis + 1 :]) for axis in range(len(windows))]
     length = sum((count - 1) * step for count, step in zip(steps, pitch)) + 1
-    top = np.empty((num, channels, filters.shape[1], *steps), x.dtype)
+    columns = list(_columns(windows, pitch))
+    top = np.empty((num, channels, outputs, *steps), x.dtype)
     at_once = max(1, BLOCK // prod(sizes))
-    total, term = np.empty((2, at_once, prod(sizes)), x.dtype)
-    for image, first, output in np.ndindex(num, -(-channels // at_once), filters.shape[1]):
-        block = slice(first * at_once, (first + 1) * at_once)
-        factors = filters[block, output]
-        count = len(factors)
-        sums, terms = total[:count, :length], term[:count, :length]
-        for place, (phase, offset) in enumerate(_offsets(windows, pitch)):
-            source = planes[phase][image, block, offset : offset + length]
-            np.multiply(source, factors[:, place, np.newaxis], out=terms if place else sums)
-            if place:
-                np.add(sums, terms, out=sums)
-        inside = tuple(slice(count) for count in steps)
-        top[image, block, output] = total[:count].reshape(count, *sizes)[(slice(None), *inside)]
+    for image, first in product(range(num), range(0, channels, at_once)):
+        block = slice(first, first + at_once)
+        planes = _phases(x[image, block], windows, sizes)
+        item, count = x.itemsize, len(x[image, block])
+        sums, terms = np.empty((2, count, length), x.dtype)
+        dropped = as_strided(sums, (count, *steps), (sums.strides[0], *(step * item for step in pitch)))
+        for output in range(outputs):
+            for place, (phase, offset, taken, apart) in enumerate(columns):
+                factors, plane = filters[block, output, taken], planes[phase]
+                source = as_strided(
+                    plane[:, offset:], (*factors.shape, length), (plane.strides[0], apart * item, item), writeable=False
+                )
+                np.einsum("ck,ckn->cn", factors, source, out=terms if place else sums)
+                if place:
+                    np.add(sums, terms, out=sums)
+            top[image, block, output] = dropped
     return top.reshape(num, -1, *steps)
 
 
-def _phases(wide: Array, windows: Sequence[Window]) -> Array:
-    """(stride..., num, channels, space / stride...): every stride-th element, from each start below the stride."""
-    strides = tuple(window.stride for window in windows)
-    if max(strides, default=1) == 1:
-        return wide.reshape(*strides, *wide.shape)
-    sizes = tuple(-(-size // stride) for size, stride in zip(wide.shape[2:], strides))
-    split = np.zeros((*strides, *wide.shape[:2], *sizes), wide.dtype)
-    for phase in np.ndindex(*strides):
-        part = wide[(slice(None), slice(None), *(slice(start, None, step) for start, step in zip(phase, strides)))]
-        split[phase][tuple(slice(size) for size in part.shape)] = part
-    return split
+def _columns(windows: Sequence[Window], pitch: Sequence[int]) -> Iterator[Tuple[Sizes, int, slice, int]]:
+    """The positions in the kernel, in parts that are equidistant along the first axis.
 
-
-def _offsets(windows: Sequence[Window], pitch: Sequence[int]) -> Iterator[Tuple[Sizes, int]]:
-    """For each position in the kernel its phase, and its offset in the flat plane of that phase."""
-    for place in np.ndindex(*(window.kernel for window in windows)):
+    Of each part the phase, the offset of the first one in the flat plane of that phase, which ones they are, and the
+    distance between them. `np.einsum` adds the products of a part in one step, if the distance is more than 1 element.
+    """
+    first, rest = windows[0], prod(window.kernel for window in windows[1:])
+    period = first.stride // gcd(first.stride, first.dilation) if len(windows) > 1 else first.kernel
+    for place in np.ndindex(min(period, first.kernel), *(window.kernel for window in windows[1:])):
         moved = [divmod(index * window.dilation, window.stride) for index, window in zip(place, windows)]
-        yield tuple(phase for _, phase in moved), sum(whole * step for (whole, _), step in zip(moved, pitch))
+        offset = sum(whole * step for (whole, _), step in zip(moved, pitch))
+        start = int(np.ravel_multi_index(place, [window.kernel for window in windows]))
+        apart = period * first.dilation // first.stride * pitch[0]
+        yield tuple(phase for _, phase in moved), offset, slice(start, None, period * rest), apart
+
+
+def _phases(x: Array, windows: Sequence[Window], sizes: Sequence[int]) -> Array:
+    """(stride..., channels, elements) of x (channels, space...) with zeros around it.
+
+    Each plane has every stride-th element, from one of the starts below the stride.
+    """
+    strides = tuple(window.stride for window in windows)
+    planes = np.zeros((*strides, len(x), *sizes), x.dtype)
+    for phase in np.ndindex(*strides):
+        skipped = [max(0, -(-(window.before - start) // window.stride)) for start, window in zip(phase, windows)]
+        starts = [
+            start + window.stride * first - window.before for start, first, window in zip(phase, skipped, windows)
+        ]
+        part = x[(slice(None), *(slice(start, None, stride) for start, stride in zip(starts, strides)))]
+        ends = [first + length for first, length in zip(skipped, part.shape[1:])]
+        planes[phase][(slice(None), *map(slice, skipped, ends))] = part
+    return planes.reshape(*strides, len(x), -1)
 
 
 def scatter(x: Array, filters: Array, windows: Sequence[Window], product: Product) -> Array:

@@ -15,7 +15,7 @@ from ..folding.report import Report
 from ..half.report import HalfReport, HalfRow
 from ..ranges.expected import Activation
 from ..wording import counted
-from .charts import Range, ranges, strip
+from .charts import Chart, Range, ranges, strip
 from .cost_table import HEAD, cost_rows
 
 STRIPS = 4
@@ -61,7 +61,7 @@ class ListedChannels(NamedTuple):
 
 class Strip(NamedTuple):
     layer: str
-    picture: str
+    picture: Chart
     listed: Sequence[ListedChannels]
 
 
@@ -79,18 +79,18 @@ def to_html(report: Report, outputs: Sequence[Written]) -> str:
         "rows": rows,
         "before": _sums(report.before.rows),
         "after": _sums(report.after.rows),
-        "first_picture": ranges([_range(row) for row in first]) if first else "",
+        "first_picture": _weights_picture(first) if first else None,
         "strips": _strips(report),
         "outside": _outside(report.before_channels),
         "states": report.after_channels.states,
         "activations": _activations_picture(report),
         "seen": any(row.seen for row in report.activations.after),
-        "whole_picture": ranges([_range(row) for row in rows]) if len(first) < len(rows) else "",
+        "whole_picture": _weights_picture(rows) if len(first) < len(rows) else None,
     }
-    return str(_template().render(content))
+    return str(_environment().get_template("page.html").render(content))
 
 
-def _template() -> Any:
+def _environment() -> Any:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError as error:
@@ -105,7 +105,7 @@ def _template() -> Any:
     environment.filters["number"] = "{:.4g}".format
     environment.filters["thousands"] = "{:,}".format
     environment.filters["counted"] = counted
-    return environment.get_template("page.html")
+    return environment
 
 
 def _rows(report: Report) -> List[LayerRow]:
@@ -169,7 +169,7 @@ def _strip(report: Report, index: int, blobs: Sequence[BlobChannels]) -> Optiona
         return None
     typical = np.sqrt(after.signal / np.maximum(after.count, 1))
     earlier = np.zeros(after.count.size) if before is None else before.max_abs
-    picture = strip(earlier, after.max_abs, typical)
+    picture = strip(f"The weights of {blobs[0].row.layer} by channel", earlier, after.max_abs, typical)
     return Strip(blobs[0].row.layer, picture, [_listed(blob) for blob in blobs if blob.channels])
 
 
@@ -187,13 +187,17 @@ def _outside(found: Diagnosis) -> List[ListedChannels]:
     return [_listed(blob) for blob in sorted(bad, key=lambda blob: -len(blob.channels)) if blob.channels][:SHOWN]
 
 
-def _activations_picture(report: Report) -> str:
+def _weights_picture(rows: Sequence[LayerRow]) -> Chart:
+    return ranges("The magnitudes of the weights of each layer before and after the fold", [*map(_range, rows)])
+
+
+def _activations_picture(report: Report) -> Optional[Chart]:
     """The chart of activations: of each of the largest blobs, from its smallest channel to its largest one."""
     largest = {id(row): float(row.range.magnitudes.max(initial=0.0)) for row in report.activations.after}
     known = [row for row in report.activations.after if 0 < largest[id(row)] < np.inf]
     chosen = sorted(known, key=lambda row: -largest[id(row)])[:FIRST_ROWS]
     rows = [Range(row.layer or row.blob, None, _span(row)) for row in known if row in chosen]
-    return ranges(rows) if rows else ""
+    return ranges("The magnitudes of activations after the fold", rows) if rows else None
 
 
 def _span(row: Activation) -> Tuple[float, float]:

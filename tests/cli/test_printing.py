@@ -122,7 +122,7 @@ def test_what_prints_as_itself_is_shown_as_it_is(text: str) -> None:
 
 
 def test_the_page_draws_a_name_with_dollars_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
     net = nets.text(nets.convolution("$\\\\frac{$"), nets.batch_norm(), nets.scale())
     (tmp_path / "n.prototxt").write_bytes(net)
     (tmp_path / "w.caffemodel").write_bytes(nets.caffemodel(net, nets.numbers(net)))

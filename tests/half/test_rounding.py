@@ -46,6 +46,20 @@ def test_nearest_is_the_nearest_half_and_of_two_the_even_one(value: float) -> No
     assert even[0] == one(value, HalfPolicy("n"))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rounding_is_that_of_numpy_near_every_fp16_value(dtype: str) -> None:
+    """Around each fp16 value, around the middle to the next one, and of any exponent; the sign of 0 included."""
+    middles = np.append((FINITE[1:] + FINITE[:-1]) / 2, [65520.0, -65520.0]).astype(dtype)
+    random = np.random.RandomState(0)
+    scales = np.ldexp(np.ones(4096, dtype), random.randint(-120, 127, 4096))
+    values = [FINITE.astype(dtype), middles, scales * random.randn(4096).astype(dtype), np.array([-0.0, np.inf], dtype)]
+    for exact in values:
+        for near in (exact, np.nextafter(exact, np.array(np.inf, dtype)), np.nextafter(exact, np.array(-9e9, dtype))):
+            with np.errstate(over="ignore"):
+                expected = near.astype(np.float16).astype(dtype)
+            assert expected.tobytes() == rounded(near).tobytes()
+
+
 def test_a_double_is_rounded_once() -> None:
     # Through float32 these would be ties, and go to the even half below.
     assert 1 + 2.0**-10 == one(1 + 2.0**-11 + 2.0**-40, HalfPolicy("n"), "float64")

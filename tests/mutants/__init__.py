@@ -26,6 +26,7 @@ from . import (
     passes,
     protobuf,
     ranges,
+    report,
     rescale,
     schema,
     targets,
@@ -53,6 +54,7 @@ LISTS = (
     judging,
     emit,
     folding,
+    report,
     many,
     cli,
 )

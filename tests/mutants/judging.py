@@ -10,6 +10,7 @@ AGREEMENT = "judging/agreement.py"
 ANSWERS = "judging/answers.py"
 COMPARE = "judging/compare.py"
 DETECTIONS = "judging/detections.py"
+LOCKSTEP = "judging/lockstep.py"
 NOISE = "judging/noise.py"
 OUTCOME = "judging/outcome.py"
 PROBLEMS = "judging/problems.py"
@@ -18,6 +19,7 @@ TEST_AGREEMENT = "tests/judging/test_agreement.py"
 TEST_ANSWERS = "tests/judging/test_answers.py"
 TEST_COMPARISON = "tests/judging/test_comparison.py"
 TEST_DETECTIONS = "tests/judging/test_detections.py"
+TEST_LOCKSTEP = "tests/judging/test_lockstep.py"
 TEST_NOISE = "tests/judging/test_noise.py"
 TEST_VERDICT = "tests/judging/test_verdict.py"
 
@@ -33,8 +35,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "decibels of amplitudes",
         AGREEMENT,
-        "float(10 * np.log10(np.sum(np.square(truth)) / noise))",
-        "float(20 * np.log10(np.sum(np.square(truth)) / noise))",
+        "float(10 * np.log10(np.float64(self.truth)",
+        "float(20 * np.log10(np.float64(self.truth)",
         TEST_AGREEMENT + "::test_a_ratio_of_ten_in_the_numbers_is_20_decibels",
     ),
     Mutant(
@@ -45,10 +47,45 @@ MUTANTS: Tuple[Mutant, ...] = (
         TEST_AGREEMENT + "::test_the_cosine_is_of_the_angle_and_1_without_one",
     ),
     Mutant(
+        "only the first part of two arrays is compared",
+        AGREEMENT,
+        "max(total.max_abs, apart(here, aims[0])),",
+        "total.max_abs or apart(here, aims[0]),",
+        TEST_AGREEMENT + "::test_a_distance_is_of_all_elements_wherever_they_are",
+    ),
+    Mutant(
+        "what overflows in the net itself must not in another",
+        AGREEMENT,
+        "if not np.isfinite(np.vdot(own, own)) or",
+        "if False and",
+        TEST_AGREEMENT + "::test_where_the_net_itself_overflows_another_may_be_anything",
+    ),
+    Mutant(
+        "two nets of the same bits are within any tolerance",
+        COMPARE,
+        "return self._tolerance is None and is_plain",
+        "return is_plain",
+        TEST_LOCKSTEP + "::test_a_tolerance_is_of_float64_also_for_the_same_bits",
+    ),
+    Mutant(
+        "float64 runs for nets of the same bits",
+        COMPARE,
+        "self._exact.skip(name)",
+        "self._exact.take(name)",
+        TEST_LOCKSTEP + "::test_float64_runs_no_further_than_to_the_last_blob_that_differs",
+    ),
+    Mutant(
+        "a blob that was skipped is kept",
+        LOCKSTEP,
+        "if passed not in self._skipped:",
+        "if True:",
+        TEST_LOCKSTEP + "::test_a_run_keeps_only_what_will_be_taken",
+    ),
+    Mutant(
         "what is not finite has a signal",
         AGREEMENT,
-        "if not np.isfinite(found).all():",
-        "if np.isnan(found).all():",
+        "if not np.isfinite(self.found):",
+        "if np.isinf(self.found):",
         TEST_AGREEMENT + "::test_what_is_not_finite_has_no_signal",
     ),
     Mutant(
@@ -102,9 +139,9 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "units in the last place of the numbers behind the ReLU",
-        COMPARE,
-        "size = max(size, *(sizes.get(bottom, 0.0) for bottom in net.bottoms(layer)))",
-        "size = max(size, 0.0)",
+        LOCKSTEP,
+        "before = max(sizes[bottom] for bottom in net.bottoms(layer))",
+        "before = 0.0",
         TEST_COMPARISON + "::test_a_blob_that_a_relu_ends_may_be_as_far_off_as_its_numbers_before",
     ),
     Mutant(
@@ -116,7 +153,7 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "the first version of a blob in place is compared",
-        COMPARE,
+        LOCKSTEP,
         "value.blob in wanted and last.get(value.blob) == value:",
         "value.blob in wanted:",
         TEST_COMPARISON + "::test_of_a_blob_only_its_last_value_is_compared",

@@ -112,6 +112,13 @@ MUTANTS: Tuple[Mutant, ...] = (
         TEST_LAYER_FORWARD + "::test_a_convolution",
     ),
     Mutant(
+        "rows of a depthwise kernel of the next phase taken for those of the same",
+        SLIDING,
+        "period = first.stride // gcd(first.stride, first.dilation) if",
+        "period = 1 if",
+        TEST_LAYER_FORWARD + "::test_a_depthwise_convolution",
+    ),
+    Mutant(
         "a depthwise convolution without dilation",
         SLIDING,
         "divmod(index * window.dilation, window.stride)",

@@ -106,9 +106,18 @@ def test_the_page_needs_nothing_else(html: str) -> None:
 
 
 def test_an_id_stands_once(html: str) -> None:
-    ids = [attributes["id"] for tag, attributes in read(html).elements if "id" in attributes]
-    own = [name for name in ids if name in ("before", "after") or name.startswith("band-")]
-    assert [] == own
+    ids = [attributes["id"] for _, attributes in read(html).elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+
+
+def test_what_a_chart_draws_has_a_colour_of_the_page(html: str) -> None:
+    style = html[html.index("<style>") : html.index("</style>")]
+    elements = read(html).elements
+    drawn = {(tag, attributes["class"].split()[0]) for tag, attributes in elements if tag in ("rect", "path")}
+    expected = {*(("rect", name) for name in ("lost", "subnormal", "normal", "overflow")), ("path", "before")}
+    assert {*expected, ("path", "after")} == drawn
+    for tag, name in drawn:
+        assert re.search(rf"^{tag}\.{name},", style, re.MULTILINE)
 
 
 def test_the_same_fold_gives_the_same_page(files: Tuple[Path, Path]) -> None:
