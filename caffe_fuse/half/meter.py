@@ -239,13 +239,16 @@ def stats_of(arrays: Sequence[np.ndarray], policy: HalfPolicy = IEEE) -> List[Bl
         values = np.concatenate([array.astype(np.float64) for array in arrays])
         finite, magnitude = np.isfinite(values), np.abs(values)
         fp16 = rounded(magnitude, policy)
-        classes = classify(magnitude, fp16)
         nonzero = finite & (magnitude > 0)
-        errors = np.where(nonzero & ~classes["overflow"], np.abs(fp16 - magnitude) / magnitude, 0.0)
+        errors = np.where(nonzero & (magnitude < OVERFLOW), np.abs(fp16 - magnitude) / magnitude, 0.0)
+        # All others are normal, and belong to no class that is counted.
+        odd = np.flatnonzero(~((magnitude >= SMALLEST_NORMAL) & (magnitude <= LARGEST)))
+        classes = classify(magnitude[odd], fp16[odd])
     magnitude[~finite] = 0
     highest, error = np.maximum.reduceat(magnitude, starts), np.maximum.reduceat(errors, starts)
     smallest = np.minimum.reduceat(np.where(nonzero, magnitude, np.inf), starts)
-    counts = [np.add.reduceat(chosen, starts, dtype=np.int64).tolist() for chosen in classes.values()]
+    owners = np.searchsorted(starts, odd, "right") - 1
+    counts = [np.bincount(owners[chosen], minlength=len(arrays)).tolist() for chosen in classes.values()]
     stats: List[BlobStats] = []
     for array, start, high, low, loss, sums in zip(
         arrays, starts.tolist(), highest.tolist(), smallest.tolist(), error.tolist(), zip(*counts)
