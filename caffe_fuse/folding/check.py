@@ -10,7 +10,7 @@ from ..half.measures import Measures
 from ..half.targets import policy_of
 from ..judging import problems as verdict
 from ..wording import Typed
-from .diagnosis import Diagnosis, analyse_net, causes
+from .diagnosis import Diagnosis, analyse_net
 
 if TYPE_CHECKING:
     from ..half.report import HalfReport
@@ -63,7 +63,7 @@ class Checked:
         from .. import passes
 
         progress = passes.settled(self.model.net, measures=self.measures)
-        return Diagnosis(self.model.net, self.half, self.measures, causes(progress.rewrites))
+        return Diagnosis(self.model.net, self.half, self.measures, progress.rewrites)
 
     @cached_property
     def activations(self) -> Activations:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -118,8 +118,8 @@ def _variance(norm: Layer) -> Optional[np.ndarray]:
 class Diagnosis:
     """The diagnosis of one net. Blobs are read on first use, and once.
 
-    report: that of `analyse_net`. measures: of the blobs, as far as known. why: the causes by layer index. lost: what
-    half precision loses in addition to values that are not finite, for `worst`; None if not determined yet.
+    report: that of `analyse_net`. measures: of the blobs, as far as known. rewrites: those of the fold, for the causes.
+    lost: what half precision loses in addition to values that are not finite, for `worst`; None if not determined yet.
     """
 
     def __init__(
@@ -127,17 +127,21 @@ class Diagnosis:
         net: Net,
         report: HalfReport,
         measures: Measures,
-        why: Mapping[int, Cause],
+        rewrites: Sequence[Rewrite],
         lost: Optional[Sequence[Lost]] = None,
     ) -> None:
         self._layers = {layer.index: layer for layer in net.layers}
         self._net = net
         self._report = report
         self._measures = measures
-        self._why = why
+        self._rewrites = rewrites
         self._lost = lost
         places = [(layer.index, index) for layer in net.layers for index in range(len(layer.blobs))]
         self._places: Dict[Place, HalfRow] = dict(zip(places, report.rows))
+
+    @cached_property
+    def _why(self) -> Dict[int, Cause]:
+        return causes(self._rewrites)
 
     @cached_property
     def rows(self) -> Tuple[BlobChannels, ...]:

@@ -16,7 +16,7 @@ from ..passes import Refused
 from ..ranges.expected import Activations, Fold, expected
 from ..wording import Remedy, Typed
 from . import save as saving
-from .diagnosis import Diagnosis, analyse_net, causes
+from .diagnosis import Diagnosis, analyse_net
 from .facts import Facts
 from .options import Options
 from .repair import repaired
@@ -63,7 +63,7 @@ class Result:
         exponents = {} if facts.repair is None else facts.repair.values
         # Of the net before the target gave blobs other names: exponents are by the names of that.
         activations = expected(facts.assumptions, Fold(facts.folded, facts.progress, exponents))
-        why, left = causes(rewrites), () if facts.repair is None else facts.repair.left
+        left = () if facts.repair is None else facts.repair.left
         powers = {} if facts.repair is None else facts.repair.blobs
         looked_for = None if self.options.rescale == "never" else left
         return Report(
@@ -78,8 +78,8 @@ class Result:
             dropped=self._dropped(),
             before=facts.before,
             after=after,
-            before_channels=Diagnosis(facts.original, facts.before, facts.measures, why, ()),
-            after_channels=Diagnosis(net, after, facts.measures, why, looked_for),
+            before_channels=Diagnosis(facts.original, facts.before, facts.measures, rewrites, ()),
+            after_channels=Diagnosis(net, after, facts.measures, rewrites, looked_for),
             rescaled={facts.renamed.get(name, name): exponents for name, exponents in powers.items()},
             unrepaired=left,
             activations=activations,

@@ -125,11 +125,10 @@ def _covering(settings: Any, blobs: Arrays, bottoms: Shapes, multiplies: Sequenc
 
 
 def _spread(settings: Any, values: NDArray[Any], bottom: NDArray[Any], own: bool) -> NDArray[Any]:
-    """The values of a blob (own) or of a second bottom, broadcast to the bottom's shape."""
+    """The values of a blob (own) or of a second bottom, in a shape that broadcasts to the bottom's."""
     extent = _extent(settings, bottom.shape) if own else values.shape
     first = axis_of(settings.axis, bottom.ndim) if extent else 0
-    aligned = values.astype(bottom.dtype).reshape((*extent, *(1,) * (bottom.ndim - first - len(extent))))
-    return np.broadcast_to(aligned, bottom.shape)
+    return values.astype(bottom.dtype, copy=False).reshape((*extent, *(1,) * (bottom.ndim - first - len(extent))))
 
 
 def _scale_forward(parameter: Any, blobs: Arrays, bottoms: Arrays) -> List[NDArray[Any]]:

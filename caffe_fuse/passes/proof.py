@@ -160,9 +160,12 @@ def _weighted(
     blobs: Sequence[Blob], places: NDArray[np.int64], inputs: NDArray[np.float64], known: Measures
 ) -> Outputs:
     """The sums of the weights at `places` (channels, samples) times inputs of the same shape, plus the bias."""
-    products = inputs * weights_at(blobs[0], places, known)
+    weights = weights_at(blobs[0], places, known)
     bias = blobs[1].array().astype(np.float64).reshape(-1) if len(blobs) > 1 else np.zeros(len(places))
-    return Outputs(products.sum(axis=1) + bias, np.abs(products).sum(axis=1) + np.abs(bias))
+    inputs = np.broadcast_to(inputs, weights.shape)
+    # As sums of products along the short axis, einsum takes a fraction of the time.
+    values, size = (np.einsum("cn,cn->c", *both) for both in ((inputs, weights), (np.abs(inputs), np.abs(weights))))
+    return Outputs(values + bias, size + np.abs(bias))
 
 
 def _through(chain: Sequence[Layer], start: Outputs, rewrite: Rewrite) -> Outputs:

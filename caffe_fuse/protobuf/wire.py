@@ -74,10 +74,18 @@ class Source:
             target = target[count:]
 
     def _move_window(self, start: int, end: int) -> None:
-        window = bytearray(end - start)
-        self.read_into(start, memoryview(window))
-        self.window = bytes(window)
-        self.window_start = start
+        window = b"" if self._descriptor is None else self._pread(self._descriptor, end - start, start)
+        if len(window) < end - start:  # a read may be shorter than asked for
+            whole = bytearray(end - start)
+            self.read_into(start, memoryview(whole))
+            window = bytes(whole)
+        self.window, self.window_start = window, start
+
+    def _pread(self, descriptor: int, size: int, start: int) -> bytes:
+        try:
+            return os.pread(descriptor, size, start)
+        except OSError as error:
+            raise SystemFailure(f"cannot be read: {error.strerror}", where=self.name) from error
 
     def _shrunk(self) -> InputError:
         return InputError(
