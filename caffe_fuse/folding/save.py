@@ -73,9 +73,9 @@ def _write(facts: Facts, files: Sequence[Pending]) -> None:
     """
     binary, text = files
     try:
-        if facts.draft_may_do:
-            _write_weights(facts, facts.draft.model, binary)
-        if not (facts.draft_may_do and facts.final is facts.draft):
+        tried = facts.draft if facts.draft_may_do else facts.final
+        _write_weights(facts, tried.model, binary)
+        if facts.final is not tried:
             binary.file.truncate(0)
             _write_weights(facts, facts.model, binary)
         binary.sync_soon()

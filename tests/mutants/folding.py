@@ -88,8 +88,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the draft stays where a repair is needed",
         "folding/save.py",
-        "if not (facts.draft_may_do and facts.final is facts.draft):",
-        "if not facts.draft_may_do:",
+        "        if facts.final is not tried:\n",
+        "        if False:\n",
         "tests/folding/test_one_pass.py",
     ),
     Mutant(
@@ -102,8 +102,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the weights are read before they are written",
         "folding/save.py",
-        "        if facts.draft_may_do:\n            _write_weights",
-        "        if facts.final is facts.draft:\n            _write_weights",
+        "tried = facts.draft if facts.draft_may_do else facts.final",
+        "tried = facts.final",
         "tests/folding/test_one_pass.py",
     ),
     Mutant(
