@@ -98,8 +98,9 @@ class Energy(NamedTuple):
 
     @classmethod
     @np.errstate(all="ignore")
-    def of(cls, found: Array, truth: Array) -> Energy:
-        away = found - truth
+    def of(cls, found: Array, truth: Array, away: Optional[Array] = None) -> Energy:
+        """away: found - truth, if that is known."""
+        away = found - truth if away is None else away
         return cls(*(float(np.vdot(*pair)) for pair in ((found, found), (truth, truth), (found, truth), (away, away))))
 
     def plus(self, other: Energy) -> Energy:
@@ -134,19 +135,37 @@ def distance(found: Array, noisy: Array, truth: Array) -> Distance:
     total = Distance(0.0, 0.0, 0.0, Energy(0.0, 0.0, 0.0, 0.0))
     flat = [array.reshape(-1) for array in (found, noisy, truth)]
     for first in range(0, truth.size, _CHUNK):
-        here, own, there = (array[first : first + _CHUNK].astype(np.float64) for array in flat)
-        energy = Energy.of(here, there)
-        aims = there, there
-        if not np.isfinite(np.vdot(own, own)) or not np.isfinite(energy.truth):
-            held = np.isfinite(own) == np.isfinite(there)
-            aims = np.where(held, there, here), np.where(held, there, own)
+        here, own, there = (array[first : first + _CHUNK].astype(np.float64, copy=False) for array in flat)
+        part = _finite_distance(here, own, there) or _any_distance(here, own, there)
         total = Distance(
-            max(total.max_abs, apart(here, aims[0])),
-            max(total.noise, apart(own, aims[1])),
-            max(total.magnitude, largest(there)),
-            total.energy.plus(energy),
+            max(total.max_abs, part.max_abs),
+            max(total.noise, part.noise),
+            max(total.magnitude, part.magnitude),
+            total.energy.plus(part.energy),
         )
     return total
+
+
+@np.errstate(all="ignore")
+def _finite_distance(found: Array, own: Array, truth: Array) -> Optional[Distance]:
+    """The distance of a few elements; None if one of them is not finite."""
+    away, noise = found - truth, own - truth
+    energy = Energy.of(found, truth, away)
+    most, most_noise = _extent(away), _extent(noise)
+    if not (np.isfinite(energy.found) and np.isfinite(energy.truth) and np.isfinite(most_noise)):
+        return None
+    return Distance(most, most_noise, _extent(truth), energy)
+
+
+def _extent(values: Array) -> float:
+    """The largest magnitude; NaN if an element is."""
+    return max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+
+
+def _any_distance(found: Array, own: Array, truth: Array) -> Distance:
+    held = np.isfinite(own) == np.isfinite(truth)
+    aims = np.where(held, truth, found), np.where(held, truth, own)
+    return Distance(apart(found, aims[0]), apart(own, aims[1]), largest(truth), Energy.of(found, truth))
 
 
 @np.errstate(all="ignore")  # overflows and NaN are judged separately
@@ -165,7 +184,7 @@ def apart(found: Array, truth: Array) -> float:
 
 def largest(values: Array) -> float:
     """The largest magnitude of the finite elements; 0 if there is none."""
-    most = max(float(np.max(values, initial=0.0)), -float(np.min(values, initial=0.0)))
+    most = _extent(values)
     if np.isfinite(most):
         return most
     return float(np.max(np.abs(values), initial=0.0, where=np.isfinite(values)))
