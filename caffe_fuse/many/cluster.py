@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from .. import __version__
@@ -58,11 +60,38 @@ def _at_home(home: str, version: str, function: Callable[..., Any], task: Task) 
         raise SystemFailure(
             f"a worker has caffe_fuse {__version__}, this is {version}", remedy="install the same version on all"
         )
-    if os.getcwd() != home:
+    with _FOLDER.at(home):
+        return function(*task)
+
+
+class Folder:
+    """The current folder of this process, which its threads share: those that need another one wait."""
+
+    def __init__(self) -> None:
+        self._left = threading.Condition()
+        self._inside = 0
+
+    @contextmanager
+    def at(self, home: str) -> Iterator[None]:
+        """Raises SystemFailure for a folder that is not there."""
+        with self._left:
+            self._left.wait_for(lambda: not self._inside or os.getcwd() == home)
+            if os.getcwd() != home:
+                try:
+                    os.chdir(home)
+                except OSError as error:
+                    raise SystemFailure(
+                        "a worker does not see this folder",
+                        where=home,
+                        remedy="use a file system that all workers have",
+                    ) from error
+            self._inside += 1
         try:
-            os.chdir(home)
-        except OSError as error:
-            raise SystemFailure(
-                "a worker does not see this folder", where=home, remedy="use a file system that all workers have"
-            ) from error
-    return function(*task)
+            yield
+        finally:
+            with self._left:
+                self._inside -= 1
+                self._left.notify_all()
+
+
+_FOLDER = Folder()

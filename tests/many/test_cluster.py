@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
@@ -153,3 +154,33 @@ def test_a_worker_must_be_of_the_same_version_and_see_the_same_folder(
         clusters._at_home(str(tmp_path), "0.0.0", os.getcwd, ())
     with pytest.raises(SystemFailure, match="a worker does not see this folder"):
         clusters._at_home(f"{tmp_path}/none", version, os.getcwd, ())
+
+
+def test_a_task_of_another_folder_waits_until_those_of_this_one_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    folder, seen = clusters.Folder(), []
+    in_a, may_leave = threading.Barrier(3), threading.Event()
+
+    def work(name: str) -> None:
+        with folder.at(str(tmp_path / name)):
+            if name == "a":
+                in_a.wait(10)  # two of one folder work at the same time
+                may_leave.wait(10)
+            seen.append((name, Path.cwd().name))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "aa"]
+    for thread in threads:
+        thread.start()
+    in_a.wait(10)
+    threads.append(threading.Thread(target=work, args=("b",)))
+    threads[-1].start()
+    threads[-1].join(0.05)
+    assert [] == seen
+    may_leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert [("a", "a"), ("a", "a"), ("b", "b")] == seen

@@ -95,4 +95,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "return min(statuses, default=0)",
         TEST_CLI + "::test_each_model_is_folded_as_alone_and_the_worst_status_counts",
     ),
+    Mutant(
+        "a worker changes its folder under a task that is at work",
+        "many/cluster.py",
+        "            self._left.wait_for(lambda: not self._inside or os.getcwd() == home)\n",
+        "",
+        "tests/many/test_cluster.py::test_a_task_of_another_folder_waits_until_those_of_this_one_are_done",
+    ),
 )
