@@ -14,6 +14,9 @@ from ..net.model import Model
 from ..wording import counted, few, shown
 from .cost_table import cost_lines, cost_rows
 
+# Of a cell that others are padded to: a layer may have thousands of bottoms.
+WIDEST = 100
+
 
 def plan_report(model: Model, folds: str = "all", simplify: bool = False) -> List[str]:
     """One line per layer: name, type, bottoms -> tops with shapes, blobs, its fate in a fold; then what that saves."""
@@ -29,7 +32,8 @@ def plan_report(model: Model, folds: str = "all", simplify: bool = False) -> Lis
     for index, refused in progress.refusals.items():
         fate[index] = f"stays: {refused.reason}"
     rows = [_row(model.net, layer, _blobs(model, layer), fate.get(layer.index, "")) for layer in model.net.layers]
-    widths = [max([len(row[column]) for row in rows], default=0) for column in range(4)] + [0]
+    widths = [max([len(row[column]) for row in rows if len(row[column]) <= WIDEST], default=0) for column in range(4)]
+    widths.append(0)
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
     absorbed = (layer for rewrite in progress.rewrites if rewrite.rule.verb == "folded" for layer in rewrite.absorbed)
     folded = len({layer.index for layer in absorbed})

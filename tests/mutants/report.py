@@ -40,4 +40,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "<title>{{ mark.title | safe }}</title>",
         TEST_CHARTS + "::test_a_chart_is_a_picture_with_a_title",
     ),
+    Mutant(
+        "one long cell of a plan widens all lines",
+        "report/show.py",
+        " for row in rows if len(row[column]) <= WIDEST]",
+        " for row in rows]",
+        "tests/report/test_report.py::test_one_very_long_line_of_a_plan_does_not_make_the_others_long",
+    ),
 )

@@ -437,3 +437,13 @@ def test_names_that_the_terminal_has_no_letters_for_are_escaped(
     )
     assert 0 == cli.main(["show", str(tmp_path / "n.prototxt")])
     assert b"\\u5377\\u79ef" in raw.getvalue()
+
+
+def test_one_very_long_line_of_a_plan_does_not_make_the_others_long() -> None:
+    names = [f"c{place}" for place in range(40)]
+    layers = [nets.layer(name, "ReLU", "x", name) for name in names]
+    bottoms = " ".join(f'bottom: "{name}"' for name in names)
+    total = f'layer {{ name: "sum" type: "Eltwise" {bottoms} top: "sum" }}'
+    lines = plan_report(nets.model(nets.text(*layers, total), None))
+    assert names[-1] in next(line for line in lines if line.startswith("sum "))
+    assert max(len(line) for line in lines if line.startswith("c1")) < 120
