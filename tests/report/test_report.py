@@ -440,10 +440,11 @@ def test_names_that_the_terminal_has_no_letters_for_are_escaped(
 
 
 def test_one_very_long_line_of_a_plan_does_not_make_the_others_long() -> None:
-    names = [f"c{place}" for place in range(40)]
-    layers = [nets.layer(name, "ReLU", "x", name) for name in names]
+    names = [f"r{place}" for place in range(40)]
+    layers = [nets.convolution(), nets.batch_norm(), *(nets.layer(name, "ReLU", "x", name) for name in names)]
     bottoms = " ".join(f'bottom: "{name}"' for name in names)
     total = f'layer {{ name: "sum" type: "Eltwise" {bottoms} top: "sum" }}'
     lines = plan_report(nets.model(nets.text(*layers, total), None))
     assert names[-1] in next(line for line in lines if line.startswith("sum "))
-    assert max(len(line) for line in lines if line.startswith("c1")) < 120
+    assert lines[0].endswith("absorbs b")
+    assert max(map(len, lines[:2])) < 120
