@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, Sequence, Tuple
 
 from .. import __version__
@@ -37,9 +38,11 @@ class Cluster:
 
     def results(self, function: Callable[..., Any], tasks: Sequence[Task]) -> Iterator[Tuple[int, Any]]:
         home = os.getcwd()
+        # Not the function and its task: dask takes a tuple that begins with a function for a task of its own.
+        calls = [partial(function, *task) for task in tasks]
         places = {
-            self._client.submit(_at_home, home, __version__, function, task, pure=False): place
-            for place, task in enumerate(tasks)
+            self._client.submit(_at_home, home, __version__, call, pure=False): place
+            for place, call in enumerate(calls)
         }
         try:
             for future in self._as_completed(list(places), loop=self._client.loop):
@@ -54,14 +57,14 @@ class Cluster:
             self._client.close()
 
 
-def _at_home(home: str, version: str, function: Callable[..., Any], task: Task) -> Any:
-    """Calls the function on a worker, in the folder in which the command was given."""
+def _at_home(home: str, version: str, call: Callable[[], Any]) -> Any:
+    """Makes the call on a worker, in the folder in which the command was given."""
     if version != __version__:
         raise SystemFailure(
             f"a worker has caffe_fuse {__version__}, this is {version}", remedy="install the same version on all"
         )
     with _FOLDER.at(home):
-        return function(*task)
+        return call()
 
 
 class Folder:

@@ -147,13 +147,13 @@ def test_a_worker_must_be_of_the_same_version_and_see_the_same_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     version = clusters.__version__
-    assert str(tmp_path) == clusters._at_home(str(tmp_path), version, os.getcwd, ())
+    assert str(tmp_path) == clusters._at_home(str(tmp_path), version, os.getcwd)
     (tmp_path / "in").mkdir()
-    assert f"{tmp_path}/in" == clusters._at_home(f"{tmp_path}/in", version, os.getcwd, ())
+    assert f"{tmp_path}/in" == clusters._at_home(f"{tmp_path}/in", version, os.getcwd)
     with pytest.raises(SystemFailure, match="a worker has caffe_fuse"):
-        clusters._at_home(str(tmp_path), "0.0.0", os.getcwd, ())
+        clusters._at_home(str(tmp_path), "0.0.0", os.getcwd)
     with pytest.raises(SystemFailure, match="a worker does not see this folder"):
-        clusters._at_home(f"{tmp_path}/none", version, os.getcwd, ())
+        clusters._at_home(f"{tmp_path}/none", version, os.getcwd)
 
 
 def test_a_task_of_another_folder_waits_until_those_of_this_one_are_done(
