@@ -7,6 +7,7 @@ Here is what the facets `carries` of the families exchange, and what several of 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
@@ -71,4 +72,4 @@ def _elements(dims: Sequence[Dim]) -> Any:
     """How many; sizes that are not known are equal only at the same place."""
     if None in dims:
         return tuple(dims)
-    return int(np.prod([dim or 0 for dim in dims], dtype=object))
+    return math.prod(dim or 0 for dim in dims)

@@ -219,7 +219,7 @@ def test_two_snapshots_of_a_net_are_called_as_these(run: Run, fleet: Path) -> No
 
 
 def test_a_page_for_each(run: Run, fleet: Path) -> None:
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("jinja2")
     assert 1 == run("fuse", "m", "-o", "out", "--html", "out")[0]
     pages = {path for path in tree("out") if path.endswith(".html")}
     assert {f"{name}/net_fused.html" for name in (SAFE, BAD, BN)} == pages
