@@ -48,7 +48,7 @@ def jobs_of(options: argparse.Namespace) -> Tuple[List[Job], Tuple[Left, ...]]:
 def _found(files: Sequence[str]) -> Found:
     folders = [file for file in files if os.path.isdir(file)]
     others = [file for file in files if file not in folders]
-    parts = [*([of_files(others)] if others else []), *(in_folder(folder) for folder in folders)]
+    parts = [*([of_files(others)] if others else []), *(in_folder(folder) for folder in dict.fromkeys(folders))]
     return Found(
         tuple(pair for part in parts for pair in part.pairs), tuple(each for part in parts for each in part.left)
     )

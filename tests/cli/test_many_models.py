@@ -365,3 +365,7 @@ def test_a_process_that_is_killed_is_one_model(waiting: Path) -> None:
     assert f"caffe-fuse: error: {message}" in err.decode()
     assert out.decode().splitlines()[-2].endswith(", 1 failed")
     assert message == json.loads(Path("r.json").read_text())["models"][0]["error"]
+
+
+def test_a_folder_that_is_given_twice_counts_once(run: Run, fleet: Path) -> None:
+    assert run("check", "m")[1] == run("check", "m", "m")[1]
