@@ -134,6 +134,8 @@ def test_runs_merge_to_what_one_run_gives(model: caffe_fuse.Model) -> None:
     whole = caffe_fuse.calibrate(model, batches(X[:2], X[2:]))
     parts = [caffe_fuse.calibrate(model, batches(part)) for part in (X[:2], X[2:])]
     assert whole.to_json() == parts[0].merged(parts[1]).to_json()
+    once, twice = (found.values["", "x"] for found in (caffe_fuse.calibrate(model, batches(X)), whole))
+    assert (once.count, once.exponents(), once.kinds) == (twice.count, twice.exponents(), twice.kinds)
 
 
 def test_what_is_written_is_read_again(model: caffe_fuse.Model, tmp_path: Path) -> None:
