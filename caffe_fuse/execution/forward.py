@@ -240,6 +240,8 @@ def _tops(layer: Layer, layer_type: LayerType, bottoms: List[Array], precision: 
         else:
             assert layer_type.forward is not None
             tops = layer_type.forward(layer.parameter, blobs, bottoms)
+    if layer_type.picks is not None and layer_type.picks(layer.parameter):
+        return tops
     return [precision.kept(top) for top in tops]
 
 

@@ -89,23 +89,25 @@ def rounded(array: NDArray[Any], policy: HalfPolicy = IEEE) -> NDArray[Any]:
 class _Format(NamedTuple):
     """A float type. bits: the unsigned integer of its size. fraction: the bits of its significand after the first one.
 
-    exponents: a mask of the exponent field. least, most: that field for 2^-14 and 2^16. beyond: the least power of two
-    that makes 2^16 overflow.
+    exponents: a mask of the exponent field. least, last, most: that field for 2^-14, 2^15 and 2^16. beyond: the least
+    power of two that makes 2^16 overflow.
     """
 
     bits: Any
     fraction: int
     exponents: int
     least: int
+    last: int
     most: int
     beyond: float
 
 
 def _format(dtype: Any) -> _Format:
     about = np.finfo(dtype)
-    least, most, exponents = ((power + about.maxexp - 1) << about.nmant for power in (-14, 16, about.maxexp))
+    powers = (-14, 15, 16, about.maxexp)
+    least, last, most, exponents = ((power + about.maxexp - 1) << about.nmant for power in powers)
     bits = np.dtype(f"u{np.dtype(dtype).itemsize}").type
-    return _Format(bits, about.nmant, exponents, least, most, 2.0 ** (about.maxexp - 16))
+    return _Format(bits, about.nmant, exponents, least, last, most, 2.0 ** (about.maxexp - 16))
 
 
 _FORMATS = {np.dtype(dtype): _format(dtype) for dtype in (np.float32, np.float64)}
@@ -130,13 +132,15 @@ def _nearest(array: NDArray[Any]) -> NDArray[Any]:
         m = bits[: x.size]
         np.bitwise_and(x.view(form.bits), form.bits(form.exponents), out=m)
         np.maximum(m, form.bits(form.least), out=m)
-        np.minimum(m, form.bits(form.most), out=m)
+        may_overflow = m.max() >= form.last
+        if may_overflow:
+            np.minimum(m, form.bits(form.most), out=m)
         np.add(m, form.bits(leaving), out=m)
         np.add(x, m.view(x.dtype), out=fp16)
         np.subtract(fp16, m.view(x.dtype), out=fp16)
-        # From 65520 on the result is 2^16 or more.
-        np.multiply(fp16, x.dtype.type(form.beyond), out=fp16)
-        np.multiply(fp16, x.dtype.type(1 / form.beyond), out=fp16)
+        if may_overflow:  # from 65520 on the result is 2^16 or more
+            np.multiply(fp16, x.dtype.type(form.beyond), out=fp16)
+            np.multiply(fp16, x.dtype.type(1 / form.beyond), out=fp16)
         np.copysign(fp16, x, out=fp16)  # also that of 0
     return result.reshape(array.shape)
 

@@ -167,7 +167,9 @@ LAYER_TYPES = (
     _layer_type("HardSwish", _hard_swish, turning=lambda _parameter: -1.5, ranges=_gated, foreign=True),
     _layer_type("Log", _log, _log_shapes, turning=lambda parameter: zero_of_the_line(parameter.log_param)),
     _layer_type("Mish", _mish, turning=lambda _parameter: -1.1924312145031082, ranges=_gated, foreign=True),
-    _layer_type("ReLU", _relu, homogeneous=unchanged, cuts=True),
+    _layer_type("ReLU", _relu, homogeneous=unchanged, cuts=True)._replace(
+        picks=lambda parameter: not parameter.relu_param.negative_slope
+    ),
     _layer_type("ReLU6", lambda _parameter, x: np.minimum(np.maximum(x, 0), 6), foreign=True),
     _layer_type("Sigmoid", lambda _parameter, x: logistic(x)),
     _layer_type("Swish", _swish, turning=_bottom_of_swish, ranges=_gated),

@@ -196,6 +196,7 @@ LAYER_TYPES = (
         carries=_concat_carries,
         homogeneous=_concat_homogeneous,
         ranges=_concat_ranges,
+        picks=lambda _parameter: True,
         shares=lambda parameter: len(parameter.bottom) == 1,
     ),
     LayerType(

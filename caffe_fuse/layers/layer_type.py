@@ -196,6 +196,7 @@ class LayerType(NamedTuple):
     scales: whether its blobs hold one factor for each channel
     fillers: the message of its settings, and the field with the filler of each blob
     keeps: whether it copies each row of values unchanged, except in training
+    picks(parameter): whether each element of its tops is one of its bottoms, or 0: then it need not be rounded again
     cuts: whether it removes the largest values, while the rounding errors that they caused may remain
     answer: what its values are if they are an output: CLASSES, SCORES, or DETECTIONS
     multiply_adds(parameter, bottom shapes, top shapes): of one run; None if sizes are unknown
@@ -224,6 +225,7 @@ class LayerType(NamedTuple):
     scales: bool = False
     fillers: Tuple[str, ...] = ()
     keeps: bool = False
+    picks: Optional[Callable[[Any], bool]] = None
     cuts: bool = False
     answer: Optional[str] = None
     multiply_adds: Optional[Callable[[Any, Shapes, Shapes], Optional[int]]] = None

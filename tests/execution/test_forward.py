@@ -16,6 +16,7 @@ from caffe_fuse.blobs.blob import CHUNK
 from caffe_fuse.errors import InputError
 from caffe_fuse.execution.forward import PRECISIONS, Precision, Unavailable, compute, is_source, run_net
 from caffe_fuse.half.rounding import HalfPolicy
+from caffe_fuse.half.targets import POLICIES
 from caffe_fuse.net.graph import Net, Value
 from caffe_fuse.net.state import State
 
@@ -270,3 +271,22 @@ def test_a_batch_norm_of_two_bottoms_is_said_to_take_one() -> None:
     model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
     outcome = run_net(model.net, {"x": nets.spread((2, 4, 5, 6), 1)}, FLOAT32, ["b"])
     assert {"b": "layer b (BatchNorm): it has 2 bottoms, but takes 1"} == outcome.unavailable
+
+
+PICKING = [
+    nets.layer("p", "ReLU", "x", "p"),
+    nets.layer("p", "ReLU", "x", "p", "relu_param { negative_slope: 0.3 }"),
+    nets.layer("p", "Concat", "x x", "p"),
+]
+
+
+@pytest.mark.parametrize("line", PICKING)
+@pytest.mark.parametrize(
+    "policy", [policy for policy in POLICIES.values() if policy.checked], ids=lambda each: each.name
+)
+def test_the_top_of_a_layer_that_only_picks_is_as_the_device_stores_it(line: str, policy: HalfPolicy) -> None:
+    values = nets.spread((2, 4, 5, 6), 3).astype(np.float32)
+    values[0, :, 0, 0] = 1e-5, -7e4, np.inf, np.nan
+    precision = Precision("p", half=policy)
+    top = run_net(net_of(nets.text(line)), {"x": values}, precision, ["p"]).values["p"]
+    assert np.array_equal(precision.kept(top), top, equal_nan=True)

@@ -363,4 +363,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "    weights[:] = measures.take(blob, flat[order])\n",
         TEST_PROOF + "::test_the_right_numbers_pass",
     ),
+    Mutant(
+        "what rounds to 2^16 stays finite",
+        ROUNDING,
+        "may_overflow = m.max() >= form.last",
+        "may_overflow = m.max() >= form.most",
+        TEST_ROUNDING,
+    ),
 )
