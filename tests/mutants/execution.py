@@ -84,11 +84,4 @@ MUTANTS: Tuple[Mutant, ...] = (
         "np.asarray(np.random.RandomState(seed).rand(*shape) * 255 - 120, np.float32)",
         TEST_RUNNING + "::test_one_generator_serves_all_inputs_in_their_order",
     ),
-    Mutant(
-        "a ReLU with a slope picks its values",
-        "layers/activation.py",
-        "picks=lambda parameter: not parameter.relu_param.negative_slope",
-        "picks=lambda parameter: True",
-        "tests/execution/test_forward.py::test_the_top_of_a_layer_that_only_picks_is_as_the_device_stores_it",
-    ),
 )

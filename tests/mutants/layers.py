@@ -320,4 +320,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "values.reshape(group, -1).T.reshape(-1)",
         "tests/passes/test_backward.py",
     ),
+    Mutant(
+        "a ReLU with a slope picks its values",
+        "layers/activation.py",
+        "picks=lambda parameter: not parameter.relu_param.negative_slope",
+        "picks=lambda parameter: True",
+        "tests/execution/test_forward.py::test_the_top_of_a_layer_that_only_picks_is_as_the_device_stores_it",
+    ),
 )
