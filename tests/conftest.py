@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import date
 from pathlib import Path
-from typing import List
+from typing import Callable, List, Tuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +28,8 @@ settings.register_profile(
 )
 settings.register_profile("fuzzing", max_examples=20_000, deadline=None, print_blob=True)
 settings.load_profile("unit")
+# Calls the command with these arguments; returns its status, and what it prints to stdout and stderr.
+Run = Callable[..., Tuple[int, str, str]]
 # Coverage is not traced in these: they would take a quarter of the suite more, for lines that others run.
 UNTRACED = {
     *("test_definitions.py", "test_fold_properties.py", "test_formats.py", "test_forward_models.py"),
@@ -65,3 +67,15 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real models is not on this machine")
     return SHARED
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    from caffe_fuse.cli import main
+
+    def call(*arguments: object) -> Tuple[int, str, str]:
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return call

@@ -99,9 +99,13 @@ def run_check(options: argparse.Namespace) -> Outcome:
 
     check_folders(options.report)
     model = given.loaded(options)
-    typed = given.typed(options, model.paths)
-    asked = {"half_policy": options.half_policy, "target": options.target}
-    found = check(model, typed=typed, **asked, **given.assumptions(options))
+    found = check(
+        model,
+        half_policy=options.half_policy,
+        target=options.target,
+        typed=given.typed(options, model.paths),
+        **given.assumptions(options),
+    )
     if options.report:
         write_report(options.report, _check_document(found), (*model.paths, *given.also_read(options)))
     lines: Sequence[str] = ()

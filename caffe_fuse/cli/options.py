@@ -54,9 +54,9 @@ def _reading(options: argparse.Namespace) -> Dict[str, Any]:
 
 def half_policy(options: argparse.Namespace) -> Any:
     """The half policy that is given, or that of the target."""
-    from ..targets import policy_for
+    from ..folding.device import device
 
-    return policy_for(options.half_policy, options.target)
+    return device(options.half_policy, options.target).policy
 
 
 def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Optional, Tuple, Union
 from ..half.measures import Measures
 from ..half.targets import policy_of
 from ..judging import problems as verdict
+from ..ranges.expected import assume, expected
+from ..ranges.predict import SIGMAS
 from ..wording import Typed
+from .device import device
 from .diagnosis import Diagnosis, analyse_net
 
 if TYPE_CHECKING:
@@ -27,15 +30,6 @@ def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") ->
     """The half-range report on each weight blob of the net."""
     model.required_weights()
     return analyse_net(model.net, Measures(policy_of(half_policy)))
-
-
-def asked(target: Optional[str], half_policy: Union[str, HalfPolicy, None]) -> Tuple[Optional[Target], HalfPolicy]:
-    """The target of this name, if there is one, and the half policy. Raises InputError for an unknown name."""
-    if target is None:
-        return None, policy_of("ieee" if half_policy is None else half_policy)
-    from ..targets import find, policy_for  # only here: few name a target
-
-    return find(target), policy_for(half_policy, target)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,8 +61,6 @@ class Checked:
 
     @cached_property
     def activations(self) -> Activations:
-        from ..ranges.expected import expected
-
         return expected(self.assumptions)
 
     @cached_property
@@ -106,15 +98,13 @@ def check(
     *,
     half_policy: Union[str, HalfPolicy, None] = None,
     target: Optional[str] = None,
-    sigmas: float = 6.0,
+    sigmas: float = SIGMAS,
     ranges: Optional[Calibration] = None,
     half_sums: bool = False,
     typed: Optional[Typed] = None,
 ) -> Checked:
     """The results of the command `check`. The options are those of `fuse`."""
-    from ..ranges.expected import assume
-
-    named, policy = asked(target, half_policy)
+    named, policy = device(half_policy, target)
     measures = Measures(policy)
     model.required_weights()
     assumptions = assume(model.net, sigmas, ranges, half_sums)

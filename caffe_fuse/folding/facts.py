@@ -59,9 +59,10 @@ class Facts:
         return self._folded(progress, None)
 
     @property
-    def draft_may_do(self) -> bool:
-        """Whether it makes sense to write the draft: nothing says yet that it is not the result."""
-        return self.options.repairs != "always" if "final" not in vars(self) else self.final is self.draft
+    def first_try(self) -> Folded:
+        """What to write first: the draft, unless the result is known already or will be another one."""
+        is_known = "final" in vars(self)
+        return self.final if is_known or self.options.repairs == "always" else self.draft
 
     @cached_property
     def final(self) -> Folded:

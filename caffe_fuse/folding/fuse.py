@@ -12,7 +12,7 @@ from ..net.model import Model
 from ..ranges.expected import assume
 from ..ranges.predict import SIGMAS
 from ..schema.names import listed
-from .check import asked
+from .device import device
 from .facts import Facts
 from .options import options_for
 from .result import Result
@@ -66,7 +66,7 @@ def fuse(
     Raises InputError for options that do not fit the model.
     """
     keep = listed(keep)
-    named, policy = asked(target, half_policy)
+    named, policy = device(half_policy, target)
     options = options_for(
         model,
         keep=keep,

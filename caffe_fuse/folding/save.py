@@ -73,7 +73,7 @@ def _write(facts: Facts, files: Sequence[Pending]) -> None:
     """
     binary, text = files
     try:
-        tried = facts.draft if facts.draft_may_do else facts.final
+        tried = facts.first_try
         _write_weights(facts, tried.model, binary)
         if facts.final is not tried:
             binary.file.truncate(0)

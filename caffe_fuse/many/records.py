@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
 
 from .. import __version__
+from ..errors import SystemFailure
 from ..files.outputs import Outputs, failure
 from .entry import Finished, digest, sha256
 from .jobs import Job
@@ -85,7 +86,9 @@ class Records:
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise failure(error, self._partial) from error
+            what = f"cannot write: {error.strerror or error}"
+            remedy = "make room; the models before this one are kept, and --resume goes on from there"
+            raise SystemFailure(what, where=self._partial, remedy=remedy) from error
         self._places[turn] = _Place(self._partial, start, len(line))
 
     def complete(self, command: str, left: Sequence[Left], status: int, inputs: Sequence[str]) -> None:

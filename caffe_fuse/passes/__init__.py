@@ -97,14 +97,16 @@ def run(
 def beyond_float32(progress: Progress, measures: Measures) -> FrozenSet[Tuple[str, int]]:
     """The rules and layers whose new weights are not all finite; read are those that were not measured yet."""
     limit = float(np.finfo(np.float32).max)
-    found = [
-        (rewrite.rule.name, rewrite.after.index)
-        for rewrite in progress.rewrites
-        for blob in rewrite.after.blobs
-        # A bound first: it costs nothing where the blob before is measured.
-        if isinstance(blob, ScaledBlob) and measures.bound(blob) > limit and not measures.of(blob).finite
+    products = [
+        (rewrite, blob) for rewrite in progress.rewrites for blob in rewrite.after.blobs if isinstance(blob, ScaledBlob)
     ]
-    return frozenset(found)
+    # By a bound first, which the blobs before suffice for: often they are measured already.
+    measures.of_all(blob.base for _, blob in products)
+    return frozenset(
+        (rewrite.rule.name, rewrite.after.index)
+        for rewrite, blob in products
+        if measures.bound(blob) > limit and not measures.of(blob).finite
+    )
 
 
 def settled(

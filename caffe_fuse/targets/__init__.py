@@ -6,6 +6,6 @@ and may change the net so that the tool takes it and the net computes the same.
 
 from .adapt import Adapted, adapted, findings
 from .demand import Change, Demand, Finding, Target
-from .table import TARGETS, find, policy_for
+from .table import TARGETS, find
 
-__all__ = ["TARGETS", "Adapted", "Change", "Demand", "Finding", "Target", "adapted", "find", "findings", "policy_for"]
+__all__ = ["TARGETS", "Adapted", "Change", "Demand", "Finding", "Target", "adapted", "find", "findings"]

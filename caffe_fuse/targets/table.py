@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Union
+from typing import Dict
 
 from ..errors import InputError
-from ..half.rounding import HalfPolicy
-from ..half.targets import policy_of
 from ..schema.spelling import hint, nearest
 from .demand import Target
 from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED, V1_TYPES
@@ -278,12 +276,3 @@ def find(name: str) -> Target:
     if name.lower() in names:
         return names[name.lower()]
     raise InputError(f"target {name} is not known{hint(nearest(name, names))}", remedy="caffe-fuse targets lists them")
-
-
-def policy_for(half_policy: Union[str, HalfPolicy, None], target: Optional[str]) -> HalfPolicy:
-    """The half policy of the target, or the one that is given; IEEE 754's without both. Raises InputError for both."""
-    if target is None:
-        return policy_of("ieee" if half_policy is None else half_policy)
-    if half_policy is not None:
-        raise InputError("half_policy and target are given together", remedy="a target has its own half policy")
-    return policy_of(find(target).policy)

@@ -13,27 +13,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import pytest
+from conftest import Run
 from truth import FOLDER as TRUTH
 
 import caffe_fuse
 from caffe_fuse.cli import process as cli
 from caffe_fuse.execution.run import seeded
-
-Run = Callable[..., Tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Tuple[int, str, str]:
-        status = cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -15,24 +15,13 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import numpy as np
 import pytest
+from conftest import Run
 from truth import FOLDER as TRUTH
 
-from caffe_fuse.cli import process as cli
 from caffe_fuse.cli import several
 from caffe_fuse.many.engines import Lost
 
 SAFE, BAD, BN = "net-resnet-bottleneck", "half-weights-last-layer", "keep-batch-stats"
-Run = Callable[..., Tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: object) -> Tuple[int, str, str]:
-        status = cli.main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -167,3 +168,19 @@ def test_a_folder_that_cannot_be_written(folder: Path) -> None:
     Path("r.json.partial").mkdir()
     with pytest.raises(SystemFailure, match=r"r\.json\.partial: cannot write"):
         Records("r.json", False)
+
+
+def test_a_full_disk_keeps_what_is_done_and_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [job("a"), job("b")]
+    with Records("r.json", False) as records:
+        records.add(0, done(jobs[0]).text)
+
+        def full(_handle: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("caffe_fuse.many.records.os.fsync", full)
+            with pytest.raises(SystemFailure, match="--resume goes on from there"):
+                records.add(1, done(jobs[1]).text)
+    with Records("r.json", True) as records:
+        assert records.done(0, jobs[0]) is not None

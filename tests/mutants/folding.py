@@ -101,9 +101,9 @@ MUTANTS: Tuple[Mutant, ...] = (
     ),
     Mutant(
         "the weights are read before they are written",
-        "folding/save.py",
-        "tried = facts.draft if facts.draft_may_do else facts.final",
-        "tried = facts.final",
+        "folding/facts.py",
+        'return self.final if is_known or self.options.repairs == "always" else self.draft',
+        "return self.final",
         "tests/folding/test_one_pass.py",
     ),
     Mutant(
