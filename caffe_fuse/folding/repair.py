@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Optional, Sequence
 
 from ..half.lost_channels import losses
 from ..half.measures import Measures
 from ..half.rounding import OVERFLOW
-from ..net.graph import Layer, Net, Value
+from ..net.graph import Layer
 from ..passes import Progress
 from ..ranges.expected import Assumptions
 from .options import Options
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from ..rescale.rescale import Repair
 
@@ -29,7 +28,8 @@ def repaired(
 ) -> Optional[Repair]:
     """The result of `rescale` with these options; None if no repair is needed."""
     largest = assumptions.largest(progress)
-    if needed and not _loses(progress.net, largest, measures):
+    lost = losses(progress.net.layers, options.policy, measures)
+    if needed and not lost and not any((magnitudes >= OVERFLOW).any() for magnitudes in largest.values()):
         return None
     from ..rescale.rescale import rescale  # most nets need none
 
@@ -42,10 +42,5 @@ def repaired(
         largest=largest,
         policy=options.policy,
         measures=measures,
+        lost=lost,
     )
-
-
-def _loses(net: Net, largest: Mapping[Value, np.ndarray], measures: Measures) -> bool:
-    """Whether half precision loses a channel of weights, or a value is expected to overflow."""
-    is_large = any((magnitudes >= OVERFLOW).any() for magnitudes in largest.values())
-    return is_large or bool(losses(net.layers, policy=measures.policy, measures=measures))

@@ -141,8 +141,8 @@ class _Weighted:
         for first, weights in self.kernels.slabs(self.layer.blobs[0]):
             squares = self.kernels.combined(np.add, np.square(weights.astype(np.float64)))
             sizes = self.kernels.spread(True, sums, first, len(squares))
-            shares = np.where(squares > 0, squares / sizes, 0)
-            self.kernels.reduce(np.fmax, False, shares, first, found)
+            np.divide(squares, sizes, out=squares)  # 0 / 0 is NaN, which fmax ignores
+            self.kernels.reduce(np.fmax, False, squares, first, found)
         return found
 
 

@@ -32,17 +32,11 @@ class Loss(NamedTuple):
     overflow: np.ndarray
 
 
-def losses(
-    layers: Sequence[Layer],
-    effect: Optional[Effect] = None,
-    policy: HalfPolicy = IEEE,
-    measures: Optional[Measures] = None,
-) -> List[Loss]:
-    """The losses of all blobs, in the order of the net; with `effect`, without those that do no harm.
+def losses(layers: Sequence[Layer], policy: HalfPolicy = IEEE, measures: Optional[Measures] = None) -> List[Loss]:
+    """The losses of all blobs, in the order of the net, with those that do no harm.
 
-    effect: the share that the errors of some channels of a layer have in the sums of the following layers. policy: what
-    becomes of small values; large ones overflow as in IEEE 754, even where the device would clip them. measures: of the
-    blobs, as far as known.
+    policy: what becomes of small values; large ones overflow as in IEEE 754, even where the device would clip them.
+    measures: of the blobs, as far as known.
     Raises InputError for a blob that cannot be read.
     """
     known = measures or Measures()
@@ -56,9 +50,16 @@ def losses(
     places = [(layer, index) for layer in layers for index in range(len(layer.blobs))]
     parallel.each(look, sorted(places, key=lambda place: -place[0].blobs[place[1]].count))
     all_losses = [by_place[layer.index, index] for layer, index in places]
-    if effect is not None:
-        all_losses = [_without_harmless(loss, effect) for loss in all_losses]
     return [loss for loss in all_losses if loss.channels.size]
+
+
+def harmful(lost: Sequence[Loss], effect: Effect) -> List[Loss]:
+    """The losses without channels whose errors are too small to matter in any layer that reads them.
+
+    effect: the share that the errors of some channels of a layer have in the sums of the following layers.
+    """
+    found = [_without_harmless(loss, effect) for loss in lost]
+    return [loss for loss in found if loss.channels.size]
 
 
 def _loss(layer: Layer, index: int, policy: HalfPolicy, known: Measures) -> Loss:
@@ -126,7 +127,6 @@ def _sampled_energy(layer: Layer, known: Measures) -> np.ndarray:
 
 
 def _without_harmless(loss: Loss, effect: Effect) -> Loss:
-    """The loss without channels whose errors are too small to matter in any layer that reads them."""
     poor = np.setdiff1d(loss.channels, loss.overflow)
     if poor.size:
         poor = poor[effect(loss.layer, poor) > NO_EFFECT]

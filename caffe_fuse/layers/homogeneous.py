@@ -55,7 +55,7 @@ class Ties:
         return np.arange(first, first + count)
 
     def tie(self, one: Labels, other: Labels) -> None:
-        for a, b in {(self._root(int(a)), self._root(int(b))) for a, b in zip(one, other)}:
+        for a, b in dict.fromkeys(zip(one.tolist(), other.tolist())):
             a, b = self._root(a), self._root(b)
             self._parents[max(a, b)] = min(a, b)
 

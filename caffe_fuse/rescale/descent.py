@@ -187,10 +187,16 @@ class Descent:
         self._prices = cost(EXPONENTS, lowest)
         self._costs: Dict[Block, float] = {}
         self._settled: Dict[bytes, Set[Block]] = {}  # families, and their blocks, until one of those changes
-        self._touching: Dict[int, List[Block]] = {}
-        for block in blocks:
+        self._blocks = blocks
+
+    @cached_property
+    def _touching(self) -> Dict[int, List[Block]]:
+        """The blocks by their groups; of most nets none is asked for."""
+        touching: Dict[int, List[Block]] = {}
+        for block in self._blocks:
             for group in block.groups.tolist():
-                self._touching.setdefault(group, []).append(block)
+                touching.setdefault(group, []).append(block)
+        return touching
 
     def settled(self, families: Sequence[np.ndarray]) -> np.ndarray:
         """The powers after these groups have changed, each family together, as long as that reduces the cost."""

@@ -16,7 +16,7 @@ from ..blobs.blob import Blob
 from ..blobs.scaled import ScaledBlob, Scaling, scaled
 from ..half.channels import channels_of
 from ..half.influence import Effects
-from ..half.lost_channels import Loss, losses
+from ..half.lost_channels import Loss, harmful, losses
 from ..half.measures import Measures
 from ..half.rounding import IEEE, HalfPolicy
 from ..layers.homogeneous import Scaled
@@ -91,20 +91,22 @@ def rescale(
     largest: Optional[Mapping[Value, np.ndarray]] = None,
     policy: HalfPolicy = IEEE,
     measures: Optional[Measures] = None,
+    lost: Optional[Sequence[Loss]] = None,
 ) -> Optional[Repair]:
     """The net with powers of two moved so that it suits half precision; None where that is not needed.
 
     needed: only where an element overflows, or may, or a channel of weights loses too much; otherwise wherever that
     improves anything. kept: layers whose weights stay. keep_blobs: blobs whose values stay. largest: by value, the
     largest magnitudes that are expected in its channels, float64 (channels,), or (1,) for all. policy: how the device
-    rounds, which decides what is lost. measures: of the blobs, as far as known. Reads the weights.
+    rounds, which decides what is lost. measures: of the blobs, as far as known. lost: the `losses` of the net, if they
+    are known. Reads the weights.
     Raises InputError for weights that cannot be read.
     """
     largest, measures = largest or {}, measures or Measures()
     broken = _not_finite(net.layers, measures)
     while True:
         groups = grouped(net, excluded, kept, keep_blobs, broken)
-        repair = Rescaling(net, groups, largest, policy, measures).repair(needed)
+        repair = Rescaling(net, groups, largest, policy, measures, lost).repair(needed)
         beyond = set() if repair is None else _not_finite(repair.net.layers, measures) - broken
         if not beyond:
             return repair
@@ -148,8 +150,10 @@ class Rescaling:
         largest: Mapping[Value, np.ndarray],
         policy: HalfPolicy = IEEE,
         measures: Optional[Measures] = None,
+        lost: Optional[Sequence[Loss]] = None,
     ) -> None:
         self.net = net
+        self._lost = lost
         self._policy = policy
         self._measures = measures or Measures()
         self.groups = groups
@@ -218,9 +222,10 @@ class Rescaling:
     def _tried(self, powers: np.ndarray) -> Tuple[Net, List[Loss]]:
         """The net with these powers and its losses; the last result is kept, since callers ask for it again."""
         if not np.array_equal(self._last[0], powers):
-            net = self.rescaled(powers)
-            effect = partial(self.effects.of_errors, powers=powers)
-            self._last = (powers, net, losses(net.layers, effect, self._policy, self._measures))
+            net, lost = self.rescaled(powers), self._lost
+            if net is not self.net or lost is None:
+                lost = losses(net.layers, self._policy, self._measures)
+            self._last = (powers, net, harmful(lost, partial(self.effects.of_errors, powers=powers)))
         return self._last[1:]
 
     def _is_block(self, loss: Loss) -> bool:

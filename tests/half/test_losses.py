@@ -13,7 +13,7 @@ from pieces import Pieces
 from caffe_fuse.blobs.blob import ArrayBlob
 from caffe_fuse.blobs.scaled import Layout, ScaledBlob
 from caffe_fuse.half.influence import Effects
-from caffe_fuse.half.lost_channels import losses, overflowing
+from caffe_fuse.half.lost_channels import harmful, losses, overflowing
 from caffe_fuse.half.rounding import GENERIC, IEEE, HalfPolicy
 from caffe_fuse.net.graph import Net
 from caffe_fuse.net.scale_groups import grouped
@@ -31,12 +31,13 @@ def net_of(change: Dict[Tuple[str, int, int], float]) -> Net:
     return nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
 
 
-def found(net: Net, harmful: bool = False, policy: HalfPolicy = IEEE) -> List[Tuple[str, int, List[int], List[int]]]:
-    effects = Effects(net.layers, grouped(net, (), frozenset(), frozenset()), policy)
-    return [
-        (loss.layer.name, loss.blob, loss.channels.tolist(), loss.overflow.tolist())
-        for loss in losses(net.layers, effects.of_errors if harmful else None, policy)
-    ]
+def found(
+    net: Net, only_harmful: bool = False, policy: HalfPolicy = IEEE
+) -> List[Tuple[str, int, List[int], List[int]]]:
+    lost = losses(net.layers, policy)
+    if only_harmful:
+        lost = harmful(lost, Effects(net.layers, grouped(net, (), frozenset(), frozenset()), policy).of_errors)
+    return [(loss.layer.name, loss.blob, loss.channels.tolist(), loss.overflow.tolist()) for loss in lost]
 
 
 def test_a_healthy_net_loses_nothing() -> None:
@@ -121,19 +122,19 @@ def test_a_tiny_bias_is_lost_only_if_its_weights_are_tiny_as_well() -> None:
 
 def test_a_dead_channel_does_no_harm_unless_the_next_layer_makes_it_large() -> None:
     dead = {("c", 0, 5): 1e-7, ("c", 1, 5): 1e-7}
-    assert [] == found(net_of(dead), harmful=True)
+    assert [] == found(net_of(dead), only_harmful=True)
     blobs = nets.numbers(PROTOTXT)
     for blob in blobs["c"]:
         blob[5] *= np.float32(1e-7)
     blobs["d"][0][:, 5] *= np.float32(1e4)
     blobs["d"][0][:, :5] *= np.float32(1e-3)
     net = nets.model(PROTOTXT, nets.caffemodel(PROTOTXT, blobs)).net
-    assert [("c", 0, [5], []), ("c", 1, [5], [])] == found(net, harmful=True)
+    assert [("c", 0, [5], []), ("c", 1, [5], [])] == found(net, only_harmful=True)
 
 
 def test_a_channel_of_an_output_is_never_harmless() -> None:
-    assert [("d", 0, [1], [])] == found(net_of({("d", 0, 1): 1e-7}), harmful=True)
+    assert [("d", 0, [1], [])] == found(net_of({("d", 0, 1): 1e-7}), only_harmful=True)
 
 
 def test_an_overflow_is_never_harmless() -> None:
-    assert [("c", 0, [2], [2])] == found(net_of({("c", 0, 2): 1e6}), harmful=True)
+    assert [("c", 0, [2], [2])] == found(net_of({("c", 0, 2): 1e6}), only_harmful=True)
