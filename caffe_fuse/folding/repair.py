@@ -13,7 +13,6 @@ from ..ranges.expected import Assumptions
 from .options import Options
 
 if TYPE_CHECKING:
-
     from ..rescale.rescale import Repair
 
 
