@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
 
 from .. import __version__
@@ -139,7 +140,9 @@ def _half(report: Report) -> Dict[str, Any]:
     return {**found, "flushed": None if flushed is None else flushed._asdict()}
 
 
-def _file(path: str, place: str) -> Dict[str, Union[str, int]]:
+def _file(path: str, place: str) -> Dict[str, Union[str, int, None]]:
+    if not os.path.isfile(place):  # a pipe, which is read once
+        return {"path": path, "sha256": None, "bytes": None}
     digest, size = hashlib.sha256(), 0
     with open(place, "rb") as file:
         for piece in iter(lambda: file.read(1 << 20), b""):

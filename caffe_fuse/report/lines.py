@@ -1,0 +1,23 @@
+"""Lists in the terminal form of a report: the first few lines, unless -v asks for all."""
+
+from __future__ import annotations
+
+from typing import List, Sequence
+
+SHOWN = 8
+
+
+def shortened(lines: Sequence[str], verbose: bool) -> List[str]:
+    return shortened_items([[line] for line in lines], verbose)
+
+
+def shortened_items(items: Sequence[Sequence[str]], verbose: bool) -> List[str]:
+    """The lines of the first few items and the count of the others; with -v the lines of all."""
+    lines = [line for item in (items if verbose else items[:SHOWN]) for line in item]
+    if verbose or len(items) <= SHOWN:
+        return lines
+    return [*lines, f"  ... and {len(items) - SHOWN} more (-v lists them)"]
+
+
+def wrote_lines(paths: Sequence[str]) -> List[str]:
+    return [f"wrote      {path}" for path in paths]
