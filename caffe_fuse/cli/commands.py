@@ -157,13 +157,15 @@ def run_show(options: argparse.Namespace) -> Outcome:
     from ..report.show import plan_report
 
     model = given.loaded(options)
-    lines = plan_report(model, options.folds, options.simplify)
+    findings: Sequence[str] = ()
     if options.target:
+        from .. import targets
         from ..report.target import finding_lines
-        from ..targets import find, findings
 
-        target = find(options.target)
-        lines += finding_lines(target, findings(model, target), verbose=True)
+        target = targets.find(options.target)
+        findings = finding_lines(target, targets.findings(model, target), verbose=True)
+    width = printing.terminal_width()
+    lines = plan_report(model, options.folds, options.simplify, target=findings, width=width, verbose=options.verbose)
     return Outcome(0, tuple(lines), model.warnings)
 
 

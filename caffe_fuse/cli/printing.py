@@ -67,6 +67,15 @@ def _to_stdout(lines: Sequence[str]) -> None:
         warn(f"the report cannot be printed: {error.strerror}; the files are complete")
 
 
+def terminal_width() -> Optional[int]:
+    """The columns of the terminal that stdout is; None if it is none: then nothing need fit."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
 def warn(message: str) -> None:
     _to_stderr("warning", [message])
 
