@@ -64,7 +64,7 @@ def test_a_library_call_prints_nothing(tmp_path: Path) -> None:
 
 def test_the_report_names_what_was_done(result: caffe_fuse.Result) -> None:
     report = result.report
-    folded = [(each.after.name, [layer.name for layer in each.absorbed]) for each in report.folded]
+    folded = [(each.layer, [absorbed.layer for absorbed in each.absorbed]) for each in report.folded]
     assert [(f"conv{n}", [f"bn{n}", f"scale{n}"]) for n in ("0", "_s", "_a", "_b", "_c")] == folded
     assert ((), (), {}, (), (), (), ()) == (
         report.converted,
@@ -72,7 +72,7 @@ def test_the_report_names_what_was_done(result: caffe_fuse.Result) -> None:
         report.vanished_blobs,
         report.problems,
         report.next,
-        report.remaining,
+        report.batch_norms,
         report.warnings,
     )
     assert 0 == report.status
@@ -152,7 +152,7 @@ def test_a_batch_norm_that_remains_is_not_safe_unless_it_is_allowed(tmp_path: Pa
 
 def test_batch_statistics_can_be_read_as_stored_ones() -> None:
     result = caffe_fuse.fuse(load(TRAINING), use_global_stats=True)
-    assert (["a"], []) == ([each.after.name for each in result.report.folded], list(result.report.remaining))
+    assert (["a"], []) == ([each.layer for each in result.report.folded], list(result.report.batch_norms))
     kept = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="a", allow_bn=True)
     assert b"use_global_stats" not in rendered(kept.model, kept.options)  # a Scale now
     left = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="n", allow_bn=True)
@@ -162,7 +162,7 @@ def test_batch_statistics_can_be_read_as_stored_ones() -> None:
 def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:
     result = caffe_fuse.fuse(load(BLOCK), keep=["bn_a"], allow_bn=True)
     assert [("bn_a", "--keep names it")] == [
-        (refused.layer.name, refused.reason) for refused in result.report.refused if refused.layer.type == "BatchNorm"
+        (refused.layer, refused.reason) for refused in result.report.refused if refused.type == "BatchNorm"
     ]
     _, prototxt = result.save(tmp_path / "out")
     kept = '  name: "bn_a"\n  type: "BatchNorm"\n  bottom: "conv_a"\n  top: "conv_a"\n'

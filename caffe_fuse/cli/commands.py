@@ -71,8 +71,8 @@ def run_fuse(options: argparse.Namespace) -> Outcome:
 
 
 def _fold_summary(report: Any) -> Summary:
-    folded = {layer.index for rewrite in report.folded for layer in rewrite.absorbed}
-    counts = {"folded": len(folded), "refused": len(report.refused), "overflow": _overflow(report.after)}
+    folded = {layer.index for rewrite in report.changes.folded for layer in rewrite.absorbed}
+    counts = {"folded": len(folded), "refused": len(report.changes.refused), "overflow": _overflow(report.after)}
     return Summary(report.verdict, counts, tuple(report.next))
 
 

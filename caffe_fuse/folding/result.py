@@ -20,7 +20,7 @@ from .diagnosis import Diagnosis, analyse_net
 from .facts import Facts
 from .options import Options
 from .repair import repaired
-from .report import Asked, Report
+from .report import Asked, Changes, Report
 from .save import Reports
 
 if TYPE_CHECKING:
@@ -68,24 +68,26 @@ class Result:
         looked_for = None if self.options.rescale == "never" else left
         return Report(
             typed=self.typed or Typed(self.model.paths),
-            folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
-            converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
-            refused=refused,
+            changes=Changes(
+                folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
+                converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
+                carried=facts.progress.moves,
+                simplified=facts.progress.removals,
+                refused=refused,
+                dropped=self._dropped(),
+                unrepaired=left,
+                remaining=tuple(verdict.batch_norms(net)),
+            ),
             vanished_blobs=self._vanished(),
-            carried=facts.progress.moves,
-            simplified=facts.progress.removals,
             nets=(facts.original, net),
-            dropped=self._dropped(),
             before=facts.before,
             after=after,
             before_channels=Diagnosis(facts.original, facts.before, facts.measures, rewrites, ()),
             after_channels=Diagnosis(net, after, facts.measures, rewrites, looked_for),
             rescaled={facts.renamed.get(name, name): exponents for name, exponents in powers.items()},
-            unrepaired=left,
             activations=activations,
             warnings=(*self.model.warnings, *_new_layers(self.model)),
             problems=self._problems(after, refused, activations),
-            remaining=tuple(verdict.batch_norms(net)),
             verification=self.verification,
             target=self._asked(),
         )

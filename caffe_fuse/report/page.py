@@ -111,7 +111,9 @@ def _environment() -> Any:
 def _rows(report: Report) -> List[LayerRow]:
     """The rows in the order of the net before. Absorbed layers count as part of their absorber, for comparison."""
     holders = {
-        layer.name: rewrite.after.name for rewrite in (*report.folded, *report.converted) for layer in rewrite.before
+        layer.name: rewrite.after.name
+        for rewrite in (*report.changes.folded, *report.changes.converted)
+        for layer in rewrite.before
     }
     before, after = _by_layer(report.before, holders), _by_layer(report.after, {})
     return [
