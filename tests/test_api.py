@@ -186,12 +186,6 @@ def test_a_folded_model_can_be_checked_and_folded_again(result: caffe_fuse.Resul
         assert (tmp_path / f"once{ending}").read_bytes() == (tmp_path / f"twice{ending}").read_bytes()
 
 
-def test_a_model_and_a_result_print_as_one_line(result: caffe_fuse.Result) -> None:
-    paths = f"{BLOCK / 'net.prototxt'} {BLOCK / 'net.caffemodel'}"
-    assert f"<Model {paths}: 25 layers>" == repr(load(BLOCK))
-    assert f"<Result 5 rewritten, 0 refused: <Model {paths}: 15 layers>>" == repr(result)
-
-
 def test_a_layer_prints_without_the_whole_file() -> None:
     assert len(repr(load(BLOCK).net.layers[3])) < 3000
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..display import Display, Row, displayed, listed
 from ..files.outputs import Written
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
@@ -79,6 +80,7 @@ class Changes(NamedTuple):
     remaining: Tuple[Layer, ...]
 
 
+@displayed
 @dataclass(frozen=True, eq=False, repr=False)
 class Report:
     """The facts of one fold. The rows, such as `folded`, have the names and values of the JSON report.
@@ -201,6 +203,43 @@ class Report:
     def next(self) -> Tuple[str, ...]:
         """What to do where the result is not safe, commands with the files of this net."""
         return steps(self.problems, self.typed)
+
+    def _display(self) -> Display:
+        rows: List[Row] = [
+            *_done(self.changes),
+            *listed("refused", [f"{row.type} {row.layer}: {row.reason}" for row in self.refused], 2),
+            ("half before", self.before.summary),
+            ("half after", self.after.summary),
+        ]
+        flushed = self.flushed
+        if flushed is not None and flushed.after > flushed.before:
+            rows.append(("", f"more zeros than before; {flushed.harm}"))
+        if self.rescaled:
+            rows.append(("rescaled", f"{counted(len(self.rescaled), 'blob')} by powers of two"))
+        if self.target is not None:
+            asked = self.target
+            said = f"{asked.target.name}: {counted(len(asked.changes), 'change')}, {len(asked.left)} things not taken"
+            rows.append(("target", said))
+        if self.verification is not None:
+            rows.append(("verified", self.verification.verdict))
+            for label, answers in (("SNR before", self.verification.before), ("SNR after", self.verification.after)):
+                rows += listed(label, [answer.summary for answer in answers], 1)
+        rows += listed("warning", self.warnings, 2)
+        rows += [*listed("not safe", [*map(str, self.problems)], 2), *listed("next", self.next, 2)]
+        return Display(f"Report: {self.verdict}", rows)
+
+
+def _done(changes: Changes) -> List[Row]:
+    """What was done, as far as something was."""
+    absorbed = {layer.index for rewrite in changes.folded for layer in rewrite.absorbed}
+    said = {
+        "folded": f"{counted(len(absorbed), 'layer')} into {len(changes.folded)}",
+        "converted": f"{counted(len(changes.converted), 'chain')} to a Scale",
+        "carried": f"{counted(len(changes.carried), 'chain')} through other layers",
+        "simplified": f"{counted(len(changes.simplified), 'layer')} that did nothing",
+        "dropped": f"{counted(len(changes.dropped), 'layer')} of another phase",
+    }
+    return [(label, text) for label, text in said.items() if getattr(changes, label)]
 
 
 def _written(outputs: Sequence[PathLike]) -> List[Written]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ..display import Display, displayed
 from ..emit.formats import stored
 from ..half.report import HalfReport
 from ..judging import problems as verdict
@@ -14,7 +15,7 @@ from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused
 from ..ranges.expected import Activations, Fold, expected
-from ..wording import Remedy, Typed
+from ..wording import Remedy, Typed, counted
 from . import save as saving
 from .diagnosis import Diagnosis, analyse_net
 from .facts import Facts
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ..judging.outcome import Verification
 
 
+@displayed
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """The result of `fuse`: the new model, the facts of the fold and its options, and `save`."""
@@ -43,9 +45,14 @@ class Result:
     def options(self) -> Options:
         return self.facts.options
 
-    def __repr__(self) -> str:
+    def _display(self) -> Display:
+        """Reads no weights: what they decide is shown once `report`, or what needs it, was asked for."""
+        if "report" in vars(self):
+            return Display(f"Result: {self.report.verdict}", self.report._display().rows)
         model, progress, *_ = self.facts.draft
-        return f"<Result {len(progress.rewrites)} rewritten, {len(progress.refusals)} refused: {model!r}>"
+        said = f"{counted(len(progress.rewrites), 'layer')} rewritten, {len(progress.refusals)} refused"
+        rows = [("plan", said), ("verdict", "not known yet: .report, .safe and .save read the weights")]
+        return Display(f"Result of {counted(len(model.net.layers), 'layer')}", rows)
 
     @property
     def safe(self) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..execution.forward import Precision, run_net
 from ..net.graph import Net
+from ..wording import counted
 from .agreement import Kind, Ranking, apart, ranking, snr
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class HalfAnswer(NamedTuple):
     lost: int = 0
     unmatched: int = 0
     top5: Tuple[TopClasses, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """How near it is to the first net in float64, in a few words."""
+        if self.not_finite:
+            return f"{self.blob}: {counted(self.not_finite, 'value')} not finite"
+        if np.isnan(self.snr):
+            return f"{self.blob}: another shape"
+        same = {True: ", same top class", False: ", another top class", None: ""}[self.top1]
+        return f"{self.blob}: {'exact' if np.isinf(self.snr) else f'SNR {self.snr:.1f} dB'}{same}"
 
 
 def in_half(

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
+from ..display import Display, displayed, listed
 from ..errors import InputError
 from ..half.rounding import OVERFLOW, SMALLEST_NORMAL
 from ..layers.ranges import Range
 from ..net.graph import Net, Value
 from ..net.model import Model
+from ..wording import counted
 from .predict import SIGMAS, Known, multiplied, origins, predicted
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Activation(NamedTuple):
         return np.flatnonzero((magnitudes > 0) & (magnitudes < SMALLEST_NORMAL))
 
 
+@displayed
 class Activations(NamedTuple):
     """Values with a known range, in the order of the net: of the net before, and after if there was a fold.
 
@@ -77,6 +80,32 @@ class Activations(NamedTuple):
     def unsafe(self) -> List[Activation]:
         """The activations of the last net that were recorded and overflow; predictions only warn."""
         return [row for row in self.after or self.before if not row.safe]
+
+    def _display(self) -> Display:
+        rows = self.after or self.before
+        seen = sum(row.seen for row in rows)
+        origin = f"{seen} recorded, {len(rows) - seen} predicted at {self.sigmas:g} sigmas"
+        sized = sorted(((_largest(row), row) for row in rows), key=lambda each: each[0], reverse=True)
+        large = [f"{_place(row)}: {most:.6g} in channel {row.range.magnitudes.argmax()}" for most, row in sized]
+        over = [row for row in rows if row.overflow.size]
+        where = [f"{_place(row)}: {row.overflow.size} of {counted(row.range.channels, 'channel')}" for row in over]
+        small = [f"{_place(row)}: {counted(row.subnormal.size, 'channel')}" for row in rows if row.subnormal.size]
+        sums = [f"{each.layer}: up to {each.bounds.max():.6g}" for each in self.sums if each.overflow.size]
+        listings = [
+            *listed("overflow", where, 5),
+            *listed("half sums overflow", sums),
+            *listed("subnormal", small),
+            *listed("largest", large),
+        ]
+        return Display(f"Activations: the ranges of {counted(len(rows), 'blob')}", [("from", origin), *listings])
+
+
+def _place(row: Activation) -> str:
+    return f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
+
+
+def _largest(row: Activation) -> float:
+    return float(row.range.magnitudes.max(initial=0.0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
