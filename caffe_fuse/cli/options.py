@@ -8,10 +8,7 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import InputError
-from ..wording import Typed
-
-# File names that do not identify a model; its folder does.
-ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
+from ..wording import Typed, called_after
 
 
 def loaded(options: argparse.Namespace) -> Any:
@@ -170,10 +167,7 @@ def changed_blobs(path: Optional[str]) -> Dict[str, Any]:
 
 def prefix(output: Optional[str], net: str, made: str = "fused") -> str:
     """The output prefix: PREFIX, or the default name in the given folder, or in the current one."""
-    stem = os.path.splitext(os.path.basename(net))[0]
-    if stem in ANONYMOUS:
-        stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
-    default = f"{stem}_{made}"
+    default = f"{called_after(net)}_{made}"
     if output is None:
         return default
     return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output

@@ -10,9 +10,10 @@ from ..display import Display, Row, displayed, listed
 from ..errors import InputError
 from ..layers.layer_type import Shape
 from ..layers.shapes import text
-from ..protobuf.text import Document
+from ..protobuf.text import Document, Scalar
+from ..schema.names import decode
 from ..weights.records import WeightFile
-from ..wording import counted, few
+from ..wording import called_after, counted, few
 from .graph import Layer, Net
 
 
@@ -53,6 +54,13 @@ class Model:
             return "none: they were not given"
         blobs = {id(blob): blob.count for layer in self.net.layers for blob in layer.blobs}
         return f"{counted(sum(blobs.values()), 'value')} in {counted(len(blobs), 'blob')}, {self.weights.format}"
+
+    @property
+    def name(self) -> str:
+        """The net's own name; without one that of its file, or of its folder."""
+        said = self.document.root.last("name")
+        own = decode(said.string()) if isinstance(said, Scalar) and said.kind == "string" else ""
+        return own or called_after(self.document.path)
 
     @property
     def paths(self) -> Tuple[str, ...]:
