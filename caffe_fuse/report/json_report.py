@@ -114,6 +114,7 @@ def _answer(answer: HalfAnswer) -> Dict[str, Any]:
     return {
         **named,
         "numbers": [_number(number) for number in answer.numbers],
+        "float32_numbers": [_number(number) for number in answer.float32_numbers],
         "top5": [{"half": _ranking(row.half), "float32": _ranking(row.float32)} for row in answer.top5],
     }
 

@@ -178,7 +178,7 @@ def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
         name, reason = next(iter(found.unavailable.items()))
         lines.append(f"not run    {counted(len(found.unavailable), 'blob')} (first: {name}: {reason})")
     width = max(map(len, whose))
-    rows = {answer.blob: _telling_row(answer) for answer in found.after}
+    rows = {answer.blob: answer.telling_row for answer in found.after}
     for title, answers in zip(whose, found.in_half):
         lines += [f"in half    {title:<{width}} {_answer(each, rows.get(each.blob, 0))}" for each in answers[:SHOWN]]
     for each in found.before[:SHOWN]:
@@ -195,11 +195,6 @@ def verify_report(found: Verification, typed: Typed) -> List[str]:
     """The report of `verify`. typed: for the command that is suggested next."""
     ending = _ending(found.problems, found.verdict, steps(found.problems, typed))
     return [*verification_lines(found, _TWO), *ending]
-
-
-def _telling_row(answer: HalfAnswer) -> int:
-    """The first row with a different top class in half precision, else the first row."""
-    return next((place for place, row in enumerate(answer.top5) if row.half[0][0] != row.float32[0][0]), 0)
 
 
 def _answer(answer: HalfAnswer, row: int) -> str:
