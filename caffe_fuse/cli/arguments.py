@@ -141,6 +141,7 @@ def _add_check(commands: Any) -> None:
     check = _command(commands, "check", "what half precision does to a model's weights")
     _add_models(check)
     check.add_argument("--report", metavar="F.json", help="write the report as JSON")
+    check.add_argument("--html", metavar="F.html", help="write the report as HTML (needs the extra: report)")
     _add_half_policy(check)
     _add_activations(check)
     _add_printing(check)
@@ -179,6 +180,7 @@ def _add_verify(commands: Any) -> None:
         verify.add_argument(f"net_{place.lower()}", metavar=f"NET_{place}", help=whose)
         verify.add_argument(f"weights_{place.lower()}", metavar=f"WEIGHTS_{place}", help="its weights")
     verify.add_argument("--report", metavar="F.json", help="write the report as JSON")
+    verify.add_argument("--html", metavar="F.html", help="write the report as HTML (needs the extra: report)")
     verify.add_argument(
         "--precision",
         choices=("float32", "half"),

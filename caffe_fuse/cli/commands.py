@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
-from typing import Any, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 from ..errors import InputError, UnsafeResult
 from ..many.outcome import Outcome, Summary
 from . import options as given
 from . import printing
 from .calibration import run_calibrate as run_calibrate
-from .writing import check_folders, reports_asked_for, write_arrays, write_report
+from .writing import check_folders, reports_asked_for, write_arrays, write_reports
 
 
 def run_fuse(options: argparse.Namespace) -> Outcome:
@@ -97,7 +97,8 @@ def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
 def run_check(options: argparse.Namespace) -> Outcome:
     from ..folding.check import check
 
-    check_folders(options.report)
+    reports = reports_asked_for(options)
+    check_folders(*reports)
     model = given.loaded(options)
     found = check(
         model,
@@ -106,8 +107,8 @@ def run_check(options: argparse.Namespace) -> Outcome:
         typed=given.typed(options, model.paths),
         **given.assumptions(options),
     )
-    if options.report:
-        write_report(options.report, _check_document(found), (*model.paths, *given.also_read(options)))
+    rendered = {path: partial(render, found) for path, render in reports.items()}
+    write_reports(rendered, (*model.paths, *given.also_read(options)))
     lines: Sequence[str] = ()
     if not options.quiet:
         from ..report.terminal import check_report
@@ -188,7 +189,8 @@ def run_verify(options: argparse.Namespace) -> Outcome:
     from ..judging.problems import batch_norms
     from ..report.terminal import verify_report
 
-    check_folders(options.report)
+    reports = reports_asked_for(options)
+    check_folders(*reports)
     first = given.loaded_from(options.net_a, options.weights_a, options)
     second = given.loaded_from(options.net_b, options.weights_b, options)
     found = verify(
@@ -207,14 +209,16 @@ def run_verify(options: argparse.Namespace) -> Outcome:
     different = {row.blob for row in found.rows if not row.equal}
     if different and not options.rescaled and outputs.isdisjoint(different):
         warnings.append("only inner blobs differ: if fuse rescaled the second net, give its report with --rescaled")
-    if options.report:
-        from ..report.json_report import verify_to_json
-
-        paths = (*first.paths, *second.paths)
-        write_report(options.report, verify_to_json(paths, found, status), (*paths, *given.also_read(options)))
     # The next command folds a second net with BatchNorm, or records ranges of the first net, for its fold.
-    next_files = second.paths if batch_norms(second.net) else first.paths
-    lines = () if options.quiet else tuple(verify_report(found, given.typed(options, next_files)))
+    typed = given.typed(options, second.paths if batch_norms(second.net) else first.paths)
+    paths = (*first.paths, *second.paths)
+    facts: Dict[str, Any] = {
+        options.report: (paths, found, status),
+        options.html: ((first, second), found, typed, warnings),
+    }
+    rendered = {path: partial(render, *facts[path]) for path, render in reports.items()}
+    write_reports(rendered, (*paths, *given.also_read(options)))
+    lines = () if options.quiet else tuple(verify_report(found, typed))
     return Outcome(status, lines, tuple(warnings))
 
 

@@ -88,7 +88,8 @@ class Report:
     typed: the files as they were named, and the options. changes: what the rows are made of. vanished_blobs: blob name
     -> the blob that now holds its value, or None. nets: before and after. before_channels, after_channels: the channels
     of `before` and `after`, read on first use. rescaled: blob name -> the exponents of two by which its channels are
-    multiplied. activations: predicted or recorded. problems: why the result is not safe; empty if it is.
+    multiplied. activations: predicted or recorded. problems: why the result is not safe; empty if it is. name:
+    of the net.
     """
 
     typed: Typed
@@ -105,6 +106,7 @@ class Report:
     problems: Tuple[Problem, ...]
     verification: Optional[Verification] = None
     target: Optional[Asked] = None
+    name: str = ""
 
     @cached_property
     def folded(self) -> Tuple[FoldedRow, ...]:

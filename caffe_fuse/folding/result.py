@@ -97,6 +97,7 @@ class Result:
             problems=self._problems(after, refused, activations),
             verification=self.verification,
             target=self._asked(),
+            name=self.model.name,
         )
 
     def _vanished(self) -> Dict[str, Optional[str]]:
