@@ -50,7 +50,7 @@ def displayed(cls: Type[Class]) -> Type[Class]:
     return cls
 
 
-def listed(label: str, texts: Sequence[str], most: int = 3) -> List[Row]:
+def several(label: str, texts: Sequence[str], most: int = 3) -> List[Row]:
     """The first texts, each in a row; the label stands at the first one."""
     rows = [("" if place else label, text) for place, text in enumerate(texts[:most])]
     hidden = len(texts) - most

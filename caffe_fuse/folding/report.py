@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ..display import Display, Row, displayed, listed
+from ..argument_types import PATHS, expect
+from ..display import Display, Row, displayed, several
 from ..files.outputs import Written
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
@@ -152,7 +153,7 @@ class Report:
         """The JSON report as a dict; NaN and infinities are strings.
 
         outputs: the files that `save` wrote. These and the files of the model are read for their sha256: raises
-        InputError if one of them cannot be read.
+        InputError if one of them cannot be read, TypeError for what are no paths.
         """
         from ..report.json_report import fold_document
 
@@ -209,7 +210,7 @@ class Report:
     def _display(self) -> Display:
         rows: List[Row] = [
             *_done(self.changes),
-            *listed("refused", [f"{row.type} {row.layer}: {row.reason}" for row in self.refused], 2),
+            *several("refused", [f"{row.type} {row.layer}: {row.reason}" for row in self.refused], 2),
             ("half before", self.before.summary),
             ("half after", self.after.summary),
         ]
@@ -225,9 +226,9 @@ class Report:
         if self.verification is not None:
             rows.append(("verified", self.verification.verdict))
             for label, answers in (("SNR before", self.verification.before), ("SNR after", self.verification.after)):
-                rows += listed(label, [answer.summary for answer in answers], 1)
-        rows += listed("warning", self.warnings, 2)
-        rows += [*listed("not safe", [*map(str, self.problems)], 2), *listed("next", self.next, 2)]
+                rows += several(label, [answer.summary for answer in answers], 1)
+        rows += several("warning", self.warnings, 2)
+        rows += [*several("not safe", [*map(str, self.problems)], 2), *several("next", self.next, 2)]
         return Display(f"Report: {self.verdict}", rows)
 
 
@@ -245,4 +246,5 @@ def _done(changes: Changes) -> List[Row]:
 
 
 def _written(outputs: Sequence[PathLike]) -> List[Written]:
+    expect(PATHS, outputs=outputs)
     return [Written(os.fspath(path), os.fspath(path)) for path in outputs]

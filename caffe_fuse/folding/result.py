@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ..argument_types import DICT, FLAG, PATH, PATHS, expect
 from ..display import Display, displayed
 from ..emit.formats import stored
 from ..half.report import HalfReport
@@ -188,6 +189,10 @@ class Result:
         when a proof fails. No file remains then. A signal to the main thread that arrives while the files are renamed
         takes effect when all have their names.
         """
+        expect(PATH, prefix=prefix)
+        expect(FLAG, force=force)
+        expect(DICT.or_none(), reports=reports)
+        expect(PATHS, inputs=inputs)
         return saving.save(self.facts, lambda: self.report, prefix, force=force, reports=reports or {}, inputs=inputs)
 
     def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:

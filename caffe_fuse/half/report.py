@@ -8,7 +8,7 @@ import numpy as np
 
 from ..blobs.blob import Blob
 from ..blobs.scaled import Layout
-from ..display import Display, displayed, listed
+from ..display import Display, displayed, several
 from ..wording import counted
 from .classes import CLASSES
 from .measures import Measures
@@ -59,7 +59,7 @@ class HalfReport(NamedTuple):
         title = f"HalfReport: {verdict if self.policy.checked else 'not checked'}"
         bad = [row for row in self.worst(len(self.rows)) if not row.stats.safe]
         worst = [f"{row.layer} blob {row.blob}: {_worst(row)}" for row in bad]
-        return Display(title, [("policy", self.policy.name), ("values", self.summary), *listed("not safe", worst, 10)])
+        return Display(title, [("policy", self.policy.name), ("values", self.summary), *several("not safe", worst, 10)])
 
 
 def analyse(entries: Iterable[Entry], measures: Measures) -> HalfReport:

@@ -6,7 +6,7 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..display import Display, displayed, listed
+from ..display import Display, displayed, several
 from ..wording import Remedy, counted
 from .answers import HalfAnswer
 from .problems import CALIBRATE, Problem, answering, differing
@@ -100,6 +100,6 @@ class Verification(NamedTuple):
         rows = [("compared", f"{counted(len(self.rows), 'blob')}; {nearest}")]
         rows += [] if first is None else [("differs first", str(first))]
         for label, answers in named.items():
-            rows += listed(label, [answer.summary for answer in answers])
-        rows += listed("not run", [f"{name}: {reason}" for name, reason in self.unavailable.items()])
-        return Display(f"Verification: {self.verdict}", [*rows, *listed("not safe", [*map(str, self.problems)])])
+            rows += several(label, [answer.summary for answer in answers])
+        rows += several("not run", [f"{name}: {reason}" for name, reason in self.unavailable.items()])
+        return Display(f"Verification: {self.verdict}", [*rows, *several("not safe", [*map(str, self.problems)])])

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from ..display import Display, Row, displayed, listed
+from ..argument_types import Kind
+from ..display import Display, Row, displayed, several
 from ..errors import InputError
 from ..layers.layer_type import Shape
 from ..layers.shapes import text
@@ -40,12 +41,12 @@ class Model:
         first = [value for layer in net.layers if not layer.bottoms for value in net.tops(layer)]
         inputs.update({value.blob: net.shapes[value] for value in first})
         rows: List[Row] = [
-            *listed("file", self.paths),
+            *several("file", self.paths),
             ("layers", few(f"{count} {kind}" for kind, count in types.most_common())),
             ("weights", self._weights()),
-            *listed("input", [f"{name} {text(shape)}" for name, shape in inputs.items()]),
-            *listed("output", [f"{value.blob} {text(net.shapes[value])}" for value in net.outputs]),
-            *listed("warning", self.warnings),
+            *several("input", [f"{name} {text(shape)}" for name, shape in inputs.items()]),
+            *several("output", [f"{value.blob} {text(net.shapes[value])}" for value in net.outputs]),
+            *several("warning", self.warnings),
         ]
         return Display(f"Model of {counted(len(net.layers), 'layer')}", rows)
 
@@ -74,3 +75,6 @@ class Model:
                 "the model has no weights", where=self.document.path, remedy="give the .caffemodel as well"
             )
         return self.weights
+
+
+MODEL = Kind("a Model, as caffe_fuse.load returns it,", (Model,))

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
-from ..display import Display, displayed, listed
+from ..argument_types import FLAG, NUMBER, expect
+from ..display import Display, displayed, several
 from ..errors import InputError
 from ..half.rounding import OVERFLOW, SMALLEST_NORMAL
 from ..layers.ranges import Range
 from ..net.graph import Net, Value
-from ..net.model import Model
+from ..net.model import MODEL, Model
 from ..wording import counted
 from .predict import SIGMAS, Known, multiplied, origins, predicted
 
@@ -92,10 +93,10 @@ class Activations(NamedTuple):
         small = [f"{_place(row)}: {counted(row.subnormal.size, 'channel')}" for row in rows if row.subnormal.size]
         sums = [f"{each.layer}: up to {each.bounds.max():.6g}" for each in self.sums if each.overflow.size]
         listings = [
-            *listed("overflow", where, 5),
-            *listed("half sums overflow", sums),
-            *listed("subnormal", small),
-            *listed("largest", large),
+            *several("overflow", where, 5),
+            *several("half sums overflow", sums),
+            *several("subnormal", small),
+            *several("largest", large),
         ]
         return Display(f"Activations: the ranges of {counted(len(rows), 'blob')}", [("from", origin), *listings])
 
@@ -142,7 +143,16 @@ class Assumptions:
 
 
 def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bool) -> Assumptions:
-    """The assumptions about a net. Raises InputError for invalid sigmas, and for ranges of another net."""
+    """The assumptions about a net.
+
+    Raises InputError for invalid sigmas, and for ranges of another net; TypeError for a wrong type.
+    """
+    expect(NUMBER, sigmas=sigmas)
+    expect(FLAG, half_sums=half_sums)
+    if ranges is not None:
+        from .calibrate import CALIBRATION  # only here: few give ranges
+
+        expect(CALIBRATION, ranges=ranges)
     if not 0 < sigmas < np.inf:
         raise InputError(f"{sigmas:g} sigmas are not valid", remedy="give a number above 0, for example 6")
     return Assumptions(net, sigmas, {} if ranges is None else ranges.of(net), half_sums)
@@ -151,7 +161,11 @@ def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bo
 def predict(
     model: Model, *, sigmas: float = SIGMAS, ranges: Optional[Calibration] = None, half_sums: bool = False
 ) -> Activations:
-    """The expected activations of a model. The options are those of `fuse`."""
+    """The expected activations of a model. The options are those of `fuse`.
+
+    Raises InputError for invalid sigmas, and for ranges of another net; TypeError for a wrong type.
+    """
+    expect(MODEL, model=model)
     return expected(assume(model.net, sigmas, ranges, half_sums))
 
 
@@ -166,9 +180,9 @@ class Fold(NamedTuple):
 def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
     """The expected activations of a net, and of the folded net if there is one."""
     before, known, observed = assumptions.net, assumptions.known, assumptions.observed
-    listed = _listed(before, known, observed, {})
+    several = _listed(before, known, observed, {})
     if fold is None:
-        return Activations(assumptions.sigmas, listed, (), assumptions.sums(before, known))
+        return Activations(assumptions.sigmas, several, (), assumptions.sums(before, known))
     later: Dict[Value, Range] = {}
     seen: Dict[Value, Recorded] = {}
     rescaled: Dict[Value, Recorded] = {}
@@ -181,7 +195,7 @@ def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activatio
             later[value] = known[source]
             seen.update({value: observed[source]} if source in observed else {})
     rows = _listed(fold.after, later, seen, rescaled)
-    return Activations(assumptions.sigmas, listed, rows, assumptions.sums(fold.after, later))
+    return Activations(assumptions.sigmas, several, rows, assumptions.sums(fold.after, later))
 
 
 def _listed(

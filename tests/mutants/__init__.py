@@ -28,6 +28,7 @@ from . import (
     ranges,
     report,
     rescale,
+    root,
     schema,
     targets,
     weights,
@@ -35,6 +36,7 @@ from . import (
 from .mutant import PROJECT, Mutant
 
 LISTS = (
+    root,
     protobuf,
     files,
     schema,

@@ -164,4 +164,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "for path in outputs[:0]]",
         TEST_ROWS,
     ),
+    Mutant(
+        "a result reads the weights to show itself",
+        RESULT,
+        'if "report" in vars(self):',
+        "if self.report:",
+        "tests/test_display.py",
+    ),
 )

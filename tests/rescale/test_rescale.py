@@ -157,7 +157,7 @@ def spoiled(prototxt: bytes, seed: int) -> Tuple[rescaled.Files, rescaled.Files,
 
 
 @given(random_nets(), st.integers(0, 1000), st.sampled_from(["ieee", "ieee", "flush", "truncate"]))
-def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int, policy: str) -> None:
+def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int, policy: Any) -> None:
     before, after, _ = spoiled(prototxt, seed)
     clean = nets.model(*before).net
     if losses(clean.layers, policy=GENERIC[policy]):
@@ -172,7 +172,7 @@ def test_what_powers_of_two_have_spoiled_they_repair(prototxt: bytes, seed: int,
 
 
 @given(random_nets(), st.integers(0, 1000), st.sampled_from(["needed", "always"]))
-def test_no_repair_changes_an_output(prototxt: bytes, seed: int, mode: str) -> None:
+def test_no_repair_changes_an_output(prototxt: bytes, seed: int, mode: Any) -> None:
     """Each row of the weights is out of range in its own way: most cannot be repaired."""
     random = np.random.RandomState(seed)
     blobs = {
