@@ -42,7 +42,7 @@ def test_what_is_not_public_is_no_attribute() -> None:
         _ = caffe_fuse.unheard_of
 
 
-@pytest.mark.parametrize("name", ["Model", "Result", "HalfReport"])
+@pytest.mark.parametrize("name", ["Model", "Result", "Report", "HalfReport", "Activations", "Verification"])
 def test_every_public_method_of_a_class_is_documented(name: str) -> None:
     members = {key: value for key, value in vars(getattr(caffe_fuse, name)).items() if not key.startswith("_")}
     bare = [key for key, value in members.items() if callable(value) and not inspect.getdoc(value)]
