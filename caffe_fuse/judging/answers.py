@@ -63,13 +63,14 @@ class HalfAnswer(NamedTuple):
 
     @property
     def summary(self) -> str:
-        """How near it is to the first net in float64, in a few words."""
+        """How near it is to the first net in float64, in a few words, and its first values."""
         if self.not_finite:
             return f"{self.blob}: {counted(self.not_finite, 'value')} not finite"
         if np.isnan(self.snr):
             return f"{self.blob}: another shape"
         same = {True: ", same top class", False: ", another top class", None: ""}[self.top1]
-        return f"{self.blob}: {'exact' if np.isinf(self.snr) else f'SNR {self.snr:.1f} dB'}{same}"
+        near = "exact" if np.isinf(self.snr) else f"SNR {self.snr:.1f} dB"
+        return f"{self.blob}: {near}{same}; {' '.join(f'{number:.4g}' for number in self.numbers)}"
 
 
 def in_half(
