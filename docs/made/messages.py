@@ -70,6 +70,32 @@ ROOMS = {
     "weights": "Weight files",
 }
 
+# What to do where a message does not say it.
+GENERAL = {
+    (
+        ERROR,
+        "layers",
+    ): "The message begins with the layer and its line. Caffe stops at such a layer as well: correct it in the "
+    "prototxt. Where sizes are wrong, look at `--input-shape`, and whether the net and the weights belong together.",
+    (
+        ERROR,
+        "protobuf",
+    ): "The line of a prototxt follows, with a mark under the place. Correct it there; if the whole file looks "
+    "strange, it is perhaps not the prototxt.",
+    (ERROR, "net"): "The message begins with the line of the prototxt. Where no remedy follows, correct it there, or "
+    "choose other layers by `--phase`, `--level` and `--stage`.",
+    (ERROR, "execution"): "`caffe-fuse show NET WEIGHTS` lists the inputs and blobs with their shapes.",
+    (
+        REFUSAL,
+        "layers",
+    ): "Where no remedy follows the layer can stay: if it is a BatchNorm, it becomes a Scale, or `--allow-bn` accepts "
+    "it. Sizes that are not known can be given by `--input-shape`.",
+    (
+        REFUSAL,
+        "passes",
+    ): "Where no remedy follows nothing can fold it exactly. A BatchNorm becomes a Scale, or `--allow-bn` accepts it.",
+}
+
 
 class Message(NamedTuple):
     """One text of a message. room: the folder of the package. place: module and line of what makes it."""
@@ -95,7 +121,12 @@ class Site(NamedTuple):
         return (self.module.path.relative_to(PACKAGE.parent).as_posix(), self.node.lineno)
 
 
-def sites() -> Iterator[Site]:
+@lru_cache(maxsize=None)
+def sites() -> Tuple[Site, ...]:
+    return tuple(_sites())
+
+
+def _sites() -> Iterator[Site]:
     """What makes messages: calls of MAKERS; warnings, which are texts that begin with a place and a colon; rows of a
     pattern, a text and a remedy; and why a blob has no values.
     """
@@ -150,9 +181,10 @@ def messages_of(site: Site) -> Iterator[Message]:
         remedies = [remedy for remedy in texts(site.remedy, scope) if has_words(remedy)] or [""]
         if site.kind == ERROR and not remedies[0]:
             remedies = [_remedy_of_all(site)]
-        for text in texts(site.text, scope):
-            if has_words(text):
-                yield Message(site.kind, text.lstrip(": "), "; or: ".join(remedies), room, site.place)
+        found = [text for text in texts(site.text, scope) if has_words(text)]
+        whole = [text for text in found if not re.search(r" ([ ,]|$)", text)]  # nothing in it is empty
+        for text in whole or found:
+            yield Message(site.kind, text.lstrip(": "), "; or: ".join(remedies), room, site.place)
 
 
 def _remedy_of_all(site: Site) -> str:
@@ -212,13 +244,15 @@ def lists() -> str:
         for room in rooms:
             if len(rooms) > 1:
                 parts.append(f"### {kind[0]}: {ROOMS[room][:1].lower()}{ROOMS[room][1:]}\n")
+            if (kind, room) in GENERAL:
+                parts.append(f"{GENERAL[kind, room]}\n")
             parts.append("\n".join(map(_entry, (each for each in of_kind if each.room == room))) + "\n")
     return "\n".join(parts)
 
 
 def _entry(message: Message) -> str:
     # Two backticks around it: a message may contain one.
-    return f"* `` {message.text} ``" + (f"\n  → {html.escape(message.remedy)}" if message.remedy else "")
+    return f"* `` {message.text} ``" + (f"\n  → {html.escape(message.remedy, quote=False)}" if message.remedy else "")
 
 
 def _used(asked: Tuple[Optional[ast.expr], ...], scope: Scope) -> Set[str]:

@@ -142,6 +142,8 @@ def _texts(node: ast.expr, scope: Scope, depth: int) -> List[str]:
         return [placeholder(node)] if found in ([], [""]) else found
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add) and _is_text(node):
         return _joined([texts(node.left, scope, depth), texts(node.right, scope, depth)])
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult) and isinstance(node.left, ast.Constant):
+        return [str(node.left.value)]  # a plural
     if isinstance(node, ast.IfExp):
         return [*texts(node.body, scope, depth), *texts(node.orelse, scope, depth)]
     if isinstance(node, ast.BoolOp):
