@@ -25,6 +25,8 @@ html_theme = "furo"
 html_title = f"caffe_fuse {version}"
 html_show_sphinx = False
 html_copy_source = False
+# Options begin with two hyphens.
+smartquotes = False
 # Lines of a console and Python have colours, other blocks have none.
 highlight_language = "none"
 

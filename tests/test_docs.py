@@ -27,16 +27,19 @@ COMMAND = DOCS["command"]
 DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 
 
-NAMES = {"README": "resnet50.caffemodel", "tutorial": "resnet_50_1by2_nsfw.caffemodel"}
+NAMES = {
+    "README": ("net.prototxt", "net.caffemodel"),
+    "tutorial": ("deploy.prototxt", "resnet_50_1by2_nsfw.caffemodel"),
+}
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Returns a current folder with pictures, and with a small net under the names that README and tutorial give it."""
     image = pytest.importorskip("PIL.Image")
-    shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
-    for name in NAMES.values():
-        shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / name)
+    for names in NAMES.values():
+        for name in names:
+            shutil.copy(PROJECT / "sample_nets" / f"resnet20_cifar{Path(name).suffix}", tmp_path / name)
     (tmp_path / "pictures").mkdir()
     for seed in range(2):
         pixels = np.random.RandomState(seed).randint(0, 256, (40, 48, 3)).astype(np.uint8)
@@ -75,7 +78,7 @@ def test_the_python_runs(folder: Path, name: str, capsys: pytest.CaptureFixture[
     (program,) = re.findall(r"```python\n(.*?)```", {"README": README, **DOCS}[name], re.DOTALL)
     exec(compile(program, name, "exec"), {})
     assert re.search("layers absorbed the layers that followed them|True True", capsys.readouterr().out)
-    assert 2 == len(list(folder.glob("*_fused.*")))
+    assert 2 == len(list(folder.glob("*fused.*")))
 
 
 def test_the_tutorial_shows_what_its_net_gives(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
