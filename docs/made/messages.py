@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
-from templates import PACKAGE, Module, Scope, bound, called, has_words, modules, name_of, parameters, texts
+from templates import PACKAGE, Module, Scope, bound, called, dotted, has_words, modules, name_of, parameters, texts
 
 Kind = Tuple[str, str]
 # Kinds, each with the head of its part of the page and what is true of all.
@@ -134,7 +134,7 @@ def _sites() -> Iterator[Site]:
         for node in ast.walk(module.tree) if module.path.name != "errors.py" else ():
             if isinstance(node, ast.Call) and name_of(node) in MAKERS:
                 kind, text, remedy = MAKERS[name_of(node)]
-                if name_of(node) != "append" or ast.unparse(node.func) == "warnings.append":
+                if name_of(node) != "append" or dotted(node.func) == "warnings.append":
                     yield Site(kind, module, node, _argument(node, *text), _argument(node, *remedy))
             elif (
                 isinstance(node, ast.Tuple)
@@ -161,8 +161,9 @@ def _begins_with_a_place(node: ast.JoinedStr) -> bool:
     """Whether it is, for example, f"{layer.where}: type {name} is not known"."""
     if len(node.values) < 2 or not isinstance(node.values[0], ast.FormattedValue):
         return False
-    place, after = ast.unparse(node.values[0].value), node.values[1]
-    is_place = re.search(r"where|path|producer|first\[", place) is not None
+    place, after = node.values[0].value, node.values[1]
+    words = [getattr(each, "attr", getattr(each, "id", "")) for each in ast.walk(place)]
+    is_place = not {"where", "path", "producer", "first"}.isdisjoint(words)
     return is_place and isinstance(after, ast.Constant) and re.match(r": (?!byte)", str(after.value)) is not None
 
 
@@ -192,7 +193,7 @@ def _remedy_of_all(site: Site) -> str:
     if not isinstance(site.node, ast.Call) or name_of(site.node) != "_Problem":
         return ""
     for other in sites():
-        if other.module is site.module and other.text is not None and ast.unparse(other.text) == "problem.what":
+        if other.module is site.module and other.text is not None and dotted(other.text) == "problem.what":
             return texts(other.remedy, Scope(site.module, site.module.owners.get(other.node)))[0]
     return ""
 

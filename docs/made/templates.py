@@ -255,6 +255,13 @@ def name_of(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
+def dotted(node: ast.AST) -> str:
+    """A name with its attributes, such as "problem.what"; "" for any other expression."""
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return getattr(node, "id", "")
+
+
 def has_words(text: str) -> bool:
     """Whether a text says something besides its placeholders."""
     return bool(re.search(r"[a-z]{2}", text))
