@@ -13,18 +13,24 @@ COVERAGE := --cov=caffe_fuse --cov-branch --cov-report=term:skip-covered
 # Since which commit the faults count that a change touches; without one since the branch left origin/main.
 REV ?=
 
-.PHONY: demo test anywhere lint fuzz fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
+.PHONY: demo picture test docs links anywhere lint fuzz fuzz-properties fuzz-text fuzz-caffemodel fuzz-hdf5 fuzz-structure
 .PHONY: mutants mutants-touched stress oracle toolchains bench proto clean
 
+NET := sample_nets/resnet20_cifar
 demo: $(VENV)/demo
-	$(BIN)/caffe-fuse check sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel || true
+	$(BIN)/caffe-fuse check $(NET).prototxt $(NET).caffemodel || true
 	mkdir -p demo
-	$(BIN)/caffe-fuse fuse sample_nets/resnet20_cifar.prototxt sample_nets/resnet20_cifar.caffemodel -o demo/
 	$(BIN)/python examples/digits_accuracy.py
+	$(BIN)/caffe-fuse fuse $(NET).prototxt $(NET).caffemodel -o demo/ --verify --html demo/resnet20_cifar.html
+	$(BIN)/caffe-fuse verify $(NET).prototxt $(NET).caffemodel demo/resnet20_cifar_fused.prototxt \
+	    demo/resnet20_cifar_fused.caffemodel
+	@echo
+	@echo "The page is demo/resnet20_cifar.html. Next, a model of yours:"
+	@echo "    $(BIN)/caffe-fuse fuse NET.prototxt NET.caffemodel -o fused --verify --html fused.html"
 
 test: lint
 	$(BIN)/python -m pytest -n 2 $(COVERAGE)
-	$(MAKE) --no-print-directory mutants-touched
+	$(MAKE) --no-print-directory mutants-touched docs
 
 # Long: the tests as on several other processors, to which BLAS, NumPy and OpenCV are restricted.
 anywhere: $(VENV)/test
@@ -35,6 +41,21 @@ lint: $(VENV)/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
+
+# The site, in docs/_site: without network, and with warnings as errors.
+docs: $(VENV)/docs
+	$(BIN)/sphinx-build -q -n -W --keep-going docs docs/_site
+
+# Whether the addresses of other sites are there: needs the network.
+links: $(VENV)/docs
+	$(BIN)/sphinx-build -q -b linkcheck docs docs/_site/links
+
+# The picture of the README, from the page of the demo; needs Chromium.
+CHROMIUM ?= chromium
+picture: demo
+	$(CHROMIUM) --headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking \
+	    --user-data-dir=$$(mktemp -d) --hide-scrollbars --window-size=1280,900 --screenshot=docs/page.png \
+	    file://$(CURDIR)/demo/resnet20_cifar.html
 
 # Long: searches for inputs that cause an internal error. One target: make fuzz-structure FUZZ_SECONDS=3600. Finds go
 # to fuzz-finds/.
@@ -82,16 +103,21 @@ proto: $(VENV)/test
 	$(BIN)/python proto/compile.py
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(FUZZ) .toolchains fuzz-finds demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) $(FUZZ) .toolchains fuzz-finds demo docs/_site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/demo: setup.cfg
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e .
+	$(BIN)/python -m pip install -q -e '.[report]'
 	touch $@
 
 $(VENV)/test: setup.cfg
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q -e '.[test]'
+	touch $@
+
+$(VENV)/docs: setup.cfg
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -e '.[docs]'
 	touch $@
 
 $(ORACLE)/ready:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import Iterable, NamedTuple, Tuple
 
 VERDICT = "verdict    "  # the start of its line
 FEW = 5
+# File names that do not identify a net; its folder does.
+ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
 
 
 def shown(text: str) -> str:
@@ -24,6 +27,12 @@ def few(names: Iterable[object]) -> str:
     """The first names, and "..." for the others: the length of a message must not grow with the net."""
     listed = [str(name) for name in names]
     return ", ".join(listed[:FEW]) + (", ..." if listed[FEW:] else "")
+
+
+def called_after(path: str) -> str:
+    """What a net is called after its file, or its folder if the name of the file is that of many."""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    return (os.path.basename(os.path.dirname(os.path.abspath(path))) or stem) if stem in ANONYMOUS else stem
 
 
 class Typed(NamedTuple):

@@ -8,6 +8,7 @@ In half precision the variances of the first BatchNorm are infinite, so the net 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -17,7 +18,10 @@ import caffe_fuse
 NETS = Path(__file__).resolve().parent.parent / "sample_nets"
 
 
-def accuracy(model: caffe_fuse.Model, precision: str, digits: np.ndarray, labels: np.ndarray) -> float:
+Precision = Literal["float32", "half"]
+
+
+def accuracy(model: caffe_fuse.Model, precision: Precision, digits: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of the digits whose most probable class is their label."""
     probabilities = caffe_fuse.run(model, {"data": digits}, precision=precision)["probabilities"]
     return float(np.mean(probabilities.argmax(axis=1) == labels))
@@ -31,8 +35,8 @@ def main() -> None:
     print(f"digits_resnet reads {len(labels)} digits that it was not trained on:\n")
     print("                 float32      half")
     for name, model in {"with BatchNorm": original, "folded": folded}.items():
-        shares = [accuracy(model, precision, digits, labels) for precision in ("float32", "half")]
-        print(f"{name:14}", *(f"{share:9.1%}" for share in shares))
+        single, half = accuracy(model, "float32", digits, labels), accuracy(model, "half", digits, labels)
+        print(f"{name:14} {single:9.1%} {half:9.1%}")
 
 
 if __name__ == "__main__":

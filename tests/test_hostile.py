@@ -104,7 +104,7 @@ def test_a_hostile_net_gets_its_status_in_little_memory(find: str, answers: Dict
 
 @pytest.mark.parametrize("find", ["nan_weights", "inf_weights"])
 @pytest.mark.parametrize("policy", ["ieee", "off"])
-def test_numbers_that_are_not_finite_stay_as_they_are_and_no_power_moves_them(find: str, policy: str) -> None:
+def test_numbers_that_are_not_finite_stay_as_they_are_and_no_power_moves_them(find: str, policy: Any) -> None:
     model = caffe_fuse.load(FINDS / find / "net.prototxt", FINDS / find / "net.caffemodel")
     result = caffe_fuse.fuse(model, half_policy=policy, rescale="always")
     before, after = (

@@ -277,7 +277,7 @@ def test_a_model_that_cannot_be_used_is_a_clear_error(models: Path, name: str) -
 def test_batch_statistics_are_refused_and_the_files_stay(models: Path, name: str, tmp_path: Path) -> None:
     result = caffe_fuse.fuse(load(name))
     assert {"batch statistics: its bn_mode is LEARN, the default, so it depends on the batch"} == {
-        refused.reason for refused in result.report.refused if refused.layer.type == "BN"
+        refused.reason for refused in result.report.refused if refused.type == "BN"
     }
     assert "NOT BN-free: 4 BatchNorm layers remain" == result.report.verdict
     weights, prototxt = result.save(str(tmp_path / "out"), force=True)

@@ -11,7 +11,7 @@ from ..many.outcome import Outcome, Summary
 from ..wording import counted
 from . import options as given
 from .failures import Failed, failed
-from .writing import check_outputs, write_report
+from .writing import check_outputs, write_reports
 
 _SHARDS = 4  # for each worker: the last ones then end at nearly the same time
 
@@ -24,7 +24,7 @@ def run_calibrate(options: argparse.Namespace) -> Outcome:
     batches = _batches(options, model)
     parts = _by_workers(options, len(batches)) if options.jobs > 1 or options.dask else _recorded(model, batches)
     found = in_order(progress.steps(parts, len(batches), "batch"))
-    write_report(options.output, found.to_json(), (*model.paths, *given.also_read(options)))
+    write_reports({options.output: found.to_json}, (*model.paths, *given.also_read(options)))
     blobs, samples = len(found.values), found.samples
     summary = f"recorded   {counted(blobs, 'blob')}, {counted(samples, 'sample')}"
     return Outcome(

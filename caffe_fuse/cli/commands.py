@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from functools import partial
-from typing import Any, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
 from ..errors import InputError, UnsafeResult
 from ..many.outcome import Outcome, Summary
@@ -13,7 +13,7 @@ from . import options as given
 from . import printing
 from .calibration import run_calibrate as run_calibrate
 from .versions import run_version as run_version
-from .writing import check_outputs, files_of, report_file, reports_asked_for, write_arrays, write_report
+from .writing import check_outputs, files_of, reports_asked_for, write_arrays, write_reports
 
 
 def run_help(options: argparse.Namespace) -> Outcome:
@@ -88,8 +88,8 @@ def _folded(options: argparse.Namespace, model: Any) -> Any:
 
 
 def _fold_summary(report: Any) -> Summary:
-    folded = {layer.index for rewrite in report.folded for layer in rewrite.absorbed}
-    counts = {"folded": len(folded), "refused": len(report.refused), "overflow": _overflow(report.after)}
+    folded = {layer.index for rewrite in report.changes.folded for layer in rewrite.absorbed}
+    counts = {"folded": len(folded), "refused": len(report.changes.refused), "overflow": _overflow(report.after)}
     return Summary(report.verdict, counts, tuple(report.next))
 
 
@@ -114,8 +114,8 @@ def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
 def run_check(options: argparse.Namespace) -> Outcome:
     from ..folding.check import check
 
-    path = report_file(options)
-    check_outputs(options, path)
+    reports = reports_asked_for(options)
+    check_outputs(options, *reports)
     model = given.loaded(options)
     found = check(
         model,
@@ -124,13 +124,13 @@ def run_check(options: argparse.Namespace) -> Outcome:
         typed=given.typed(options, model.paths),
         **given.assumptions(options),
     )
-    if path:
-        write_report(path, _check_document(found), (*model.paths, *given.also_read(options)))
+    rendered = {path: partial(render, found) for path, render in reports.items()}
+    write_reports(rendered, (*model.paths, *given.also_read(options)))
     lines: Sequence[str] = ()
     if not options.quiet:
         from ..report.terminal import check_report
 
-        lines = check_report(found, options.verbose, [path] if path else [])
+        lines = check_report(found, options.verbose, tuple(reports))
     warnings = [*model.warnings, *(_boundless(found.activations) if options.half_sums else ())]
     return Outcome(
         found.status,
@@ -211,8 +211,8 @@ def run_verify(options: argparse.Namespace) -> Outcome:
     from ..judging.problems import batch_norms
     from ..report.terminal import verify_report
 
-    path = report_file(options)
-    check_outputs(options, path)
+    reports = reports_asked_for(options)
+    check_outputs(options, *reports)
     first = given.loaded_from(options.net_a, options.weights_a, options)
     second = given.loaded_from(options.net_b, options.weights_b, options)
     inputs, labels = given.inputs(options, first)
@@ -232,14 +232,18 @@ def run_verify(options: argparse.Namespace) -> Outcome:
     different = {row.blob for row in found.rows if not row.equal}
     if different and not options.rescaled and outputs.isdisjoint(different):
         warnings.append("only inner blobs differ: if fuse rescaled the second net, give its report with --rescaled")
-    paths = (*first.paths, *second.paths)
-    document = partial(_verify_document, paths, found, status)
-    if path:
-        write_report(path, document(), (*paths, *given.also_read(options)))
     # The next command folds a second net with BatchNorm, or records ranges of the first net, for its fold.
-    next_files = second.paths if batch_norms(second.net) else first.paths
-    lines = verify_report(found, given.typed(options, next_files), [path] if path else [], labels)
-    return Outcome(status, () if options.quiet else tuple(lines), tuple(warnings), document=document)
+    typed = given.typed(options, second.paths if batch_norms(second.net) else first.paths)
+    paths = (*first.paths, *second.paths)
+    facts: Dict[str, Any] = {
+        options.report: (paths, found, status),
+        options.html: ((first, second), found, typed, warnings),
+    }
+    rendered = {path: partial(render, *facts[path]) for path, render in reports.items()}
+    write_reports(rendered, (*paths, *given.also_read(options)))
+    lines = () if options.quiet else tuple(verify_report(found, typed, tuple(reports), labels))
+    document = partial(_verify_document, paths, found, status)
+    return Outcome(status, lines, tuple(warnings), document=document)
 
 
 def _verify_document(paths: Sequence[str], found: Any, status: int) -> str:

@@ -156,6 +156,7 @@ def samples(parser: Parser, title: str, given: str) -> Group:
 
 def report(group: Group) -> None:
     group.add_argument("--report", metavar="F.json", help="write the report as JSON; - for stdout")
+    group.add_argument("--html", metavar="F.html", help="write the report as HTML (needs the extra: report)")
 
 
 def no_clobber(group: argparse._ActionsContainer) -> None:

@@ -65,7 +65,7 @@ def _named(pairs: Sequence[Pair], options: argparse.Namespace) -> Iterator[_Mode
         yield _Model(pair, os.path.join(pair.under, name), options)
 
 
-_MADE = {"fuse": "fused", "calibrate": "ranges"}
+_MADE = {"fuse": "fused", "check": "checked", "calibrate": "ranges"}
 
 
 def _without_ending(weights: str) -> str:
@@ -99,14 +99,14 @@ def _require_single(own: argparse.Namespace) -> None:
 def _job(options: argparse.Namespace, model: _Model) -> Job:
     pair, folder = model.pair, options.output or ""
     output, page = os.path.join(folder, model.name), _page(options, model.name)
-    own: Tuple[str, ...] = ()
-    targets: Tuple[str, ...] = ()
+    own: Tuple[str, ...] = () if page is None else ("--html", page)
+    targets: Tuple[str, ...] = () if page is None else (page,)
     if options.command == "calibrate":
         output = output if output.endswith(".json") else f"{output}.json"
         own, targets = ("-o", output), (output,)
     elif options.command == "fuse":
-        own = ("-o", output, *(() if page is None else ("--html", page)))
-        targets = (*(() if model.options.dry_run else files_of(output)), *(() if page is None else (page,)))
+        own = ("-o", output, *own)
+        targets = (*(() if model.options.dry_run else files_of(output)), *targets)
     return Job(
         options.command,
         pair.net,

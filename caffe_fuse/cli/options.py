@@ -8,12 +8,9 @@ import os
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..errors import InputError
-from ..wording import Typed
+from ..wording import Typed, called_after
 
-# File names that do not identify a model; its folder does.
-ANONYMOUS = frozenset({"deploy", "test", "train_val", "model"})
-# In the place of a path.
-STDIN = STDOUT = "-"
+STDIN = STDOUT = "-"  # in the place of a path
 
 
 def loaded(options: argparse.Namespace) -> Any:
@@ -181,10 +178,7 @@ def changed_blobs(path: Optional[str]) -> Dict[str, Any]:
 
 def prefix(output: Optional[str], net: str, made: str = "fused") -> str:
     """The output prefix: PREFIX, or the default name in the given folder, or in the current one."""
-    stem = os.path.splitext(os.path.basename(net))[0]
-    if stem in ANONYMOUS:
-        stem = os.path.basename(os.path.dirname(os.path.abspath(net))) or stem
-    default = f"{stem}_{made}"
+    default = f"{called_after(net)}_{made}"
     if output is None:
         return default
     return os.path.join(output, default) if output.endswith("/") or os.path.isdir(output) else output

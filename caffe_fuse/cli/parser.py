@@ -40,10 +40,14 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unrecognized arguments: {' '.join(map(self._with_hint, others))}")
         return options
 
-    def format_help(self) -> str:
+    def ending(self) -> str:
+        """The end of the help: examples, names, and the exit status."""
         sections = [section("examples", [f"{self.prog} {words}\n      {what}" for words, what in self._examples])]
         sections += [names_section(title) for title in self._lists]
-        self.epilog = "\n\n".join([*sections, exit_status_section()])
+        return "\n\n".join([*sections, exit_status_section()])
+
+    def format_help(self) -> str:
+        self.epilog = self.ending()
         return super().format_help()
 
     def _with_hint(self, word: str) -> str:

@@ -72,7 +72,6 @@ def _fuse(parser: Parser) -> None:
         help="write PREFIX.prototxt and PREFIX.caffemodel; DIR/ is a folder, made if need be (default: NET_fused)",
     )
     families.report(output)
-    output.add_argument("--html", metavar="F.html", help="write the report as HTML (needs the extra: report)")
     output.add_argument("--dry-run", action="store_true", help="do everything except write the model")
     output.add_argument("--force", action="store_true", help="write the model even if it is not safe")
     families.no_clobber(output)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import contextmanager, suppress
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..errors import InputError
 from .options import STDOUT
@@ -74,27 +75,32 @@ def report_file(options: argparse.Namespace) -> Optional[str]:
 
 
 def reports_asked_for(options: argparse.Namespace) -> Dict[str, Any]:
-    """The function that renders each requested report, by its path."""
+    """The function that renders each requested report of the command, by its path."""
     wanted: Dict[str, Any] = {}
+    kind = {"fuse": ""}.get(options.command, f"{options.command}_")
     path = report_file(options)
     if path:
-        from ..report.json_report import to_json
+        from ..report import json_report
 
-        wanted[path] = to_json
+        wanted[path] = getattr(json_report, f"{kind}to_json")
     if options.html:
-        from ..report.page import to_html
+        from ..report import page
 
-        wanted[options.html] = to_html
+        words = (options.command, *options.words)
+        wanted[options.html] = partial(getattr(page, f"{kind}to_html"), words=words)
     if path and options.html and len(wanted) < 2:
         raise InputError(f"--report and --html both name {options.html}", remedy="give each its own file")
     return wanted
 
 
-def write_report(path: str, text: str, others: Sequence[str]) -> None:
+def write_reports(reports: Mapping[str, Callable[[], str]], others: Sequence[str]) -> None:
+    """Writes all reports or none. others: files that no report may be."""
     from ..files.outputs import Outputs
 
     with Outputs(others) as outputs:
-        outputs.create(path).write_all(text.encode())
+        files = [outputs.create(path) for path in reports]
+        for file, render in zip(files, reports.values()):
+            file.write_all(render().encode())
         outputs.commit()
 
 

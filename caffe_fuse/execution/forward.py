@@ -15,6 +15,7 @@ from typing import (
     Dict,
     Iterator,
     List,
+    Literal,
     Mapping,
     NamedTuple,
     Optional,
@@ -62,6 +63,7 @@ class Precision:
         return array if self.half is None else rounded(array, self.half)
 
 
+PrecisionName = Literal["float32", "float64", "half"]
 PRECISIONS = {
     precision.name: precision
     for precision in (Precision("float32"), Precision("float64", "float64"), Precision("half", half=IEEE))

@@ -6,24 +6,27 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
+from ..argument_types import INTEGER, Kind, expect, names
 from ..errors import InputError, SystemFailure
 from ..layers.layer_type import Shape
 from ..layers.shapes import text
 from ..net.graph import Net
-from ..net.model import Model
-from ..schema.names import listed
+from ..net.model import MODEL, Model
 from ..spelling import did_you_mean
-from .forward import PRECISIONS, Precision, is_source, run_net
+from .forward import PRECISIONS, Precision, PrecisionName, is_source, run_net
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+PRECISION = Kind("the name of a precision, or a Precision,", (str, Precision))
 
 
 def run(
     model: Model,
     inputs: Optional[Mapping[str, Any]] = None,
     *,
-    precision: Union[str, Precision] = "float32",
+    precision: Union[PrecisionName, Precision] = "float32",
     blobs: Union[str, Sequence[str]] = "outputs",
     seed: int = 0,
 ) -> Dict[str, NDArray[Any]]:
@@ -33,8 +36,10 @@ def run(
     precision: "float32" as Caffe, "float64", "half", or a Precision; arrays are float64 for "float64", else float32.
     blobs: "outputs", "all", or names. Of "outputs" and "all" those that cannot be computed are left out.
     Raises InputError for inputs that do not fit, for a named blob that cannot be computed, and if none can be;
-    SystemFailure if there is not enough memory.
+    SystemFailure if there is not enough memory; TypeError for a wrong type.
     """
+    expect(MODEL, model=model)
+    expect(PRECISION, precision=precision)
     require_weights(model)
     chosen = precision if isinstance(precision, Precision) else PRECISIONS.get(precision)
     if chosen is None:
@@ -61,12 +66,12 @@ def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
         return net.blob_names
     if blobs == "outputs":
         return list(dict.fromkeys(value.blob for value in net.outputs))
-    names = listed(blobs)
-    for name in names:
+    wanted = names(blobs=blobs)
+    for name in wanted:
         if name not in net.blob_names:
             hint = did_you_mean(name, net.blob_names)
             raise InputError(f"the net has no blob {name}{hint}", remedy=f"its last one is {net.blob_names[-1]}")
-    return names
+    return wanted
 
 
 def input_shapes(net: Net) -> Dict[str, Shape]:
@@ -83,9 +88,10 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
 
     One generator fills the inputs in their order. Inputs whose shape is not known are left out.
     """
+    expect(INTEGER, seed=seed)
     try:
         random = np.random.RandomState(seed)
-    except (TypeError, ValueError):
+    except ValueError:
         raise InputError(f"seed {seed!r} is not valid", remedy="give a whole number from 0 to 4294967295") from None
     known = {name: shape for name, shape in input_shapes(net).items() if shape is not None and None not in shape}
     for name, shape in known.items():
@@ -98,13 +104,12 @@ def seeded(net: Net, seed: int) -> Dict[str, NDArray[np.float32]]:
 
 
 def checked(net: Net, inputs: Mapping[str, Any]) -> Dict[str, NDArray[Any]]:
-    """The inputs as arrays. Raises InputError for an unknown name, and for values that do not fit the input."""
+    """The inputs as arrays.
+
+    Raises InputError for an unknown name, and for values that do not fit the input; TypeError for what is no dict.
+    """
     shapes = input_shapes(net)
-    if not isinstance(inputs, Mapping):
-        kind = type(inputs).__name__
-        raise InputError(
-            f"inputs must be arrays by name, not {kind}", remedy=f"give a dict with the keys: {', '.join(shapes)}"
-        )
+    expect(Kind(f"a dict with an array for each of {', '.join(shapes)}", (Mapping,)), inputs=inputs)
     arrays = {}
     for name, values in inputs.items():
         if name not in shapes:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
+from ..argument_types import expect
 from ..half.measures import Measures
 from ..half.targets import policy_of
 from ..judging import problems as verdict
+from ..net.model import MODEL
 from ..ranges.expected import assume, expected
 from ..ranges.predict import SIGMAS
 from ..wording import Typed
@@ -18,6 +20,7 @@ from .diagnosis import Diagnosis, analyse_net
 if TYPE_CHECKING:
     from ..half.report import HalfReport
     from ..half.rounding import HalfPolicy
+    from ..half.targets import HalfPolicyName
     from ..judging.problems import Problem
     from ..net.model import Model
     from ..ranges.calibrate import Calibration
@@ -26,8 +29,12 @@ if TYPE_CHECKING:
     from .report import Asked
 
 
-def check_half(model: Model, *, half_policy: Union[str, HalfPolicy] = "ieee") -> HalfReport:
-    """The half-range report on each weight blob of the net."""
+def check_half(model: Model, *, half_policy: Union[HalfPolicyName, HalfPolicy] = "ieee") -> HalfReport:
+    """The half-range report on each weight blob of the net.
+
+    Raises InputError for an unknown policy, and for a model without weights; TypeError for a wrong type.
+    """
+    expect(MODEL, model=model)
     model.required_weights()
     return analyse_net(model.net, Measures(policy_of(half_policy)))
 

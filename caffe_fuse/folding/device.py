@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
+from ..argument_types import NAME, expect
 from ..errors import InputError
 from ..half.targets import policy_of
 
@@ -20,7 +21,8 @@ class Device(NamedTuple):
 
 
 def device(half_policy: Union[str, HalfPolicy, None], target: Optional[str]) -> Device:
-    """Raises InputError for an unknown name, and if both are given."""
+    """Raises InputError for an unknown name, and if both are given; TypeError for a wrong type."""
+    expect(NAME.or_none(), target=target)
     if target is None:
         return Device(None, policy_of("ieee" if half_policy is None else half_policy))
     if half_policy is not None:

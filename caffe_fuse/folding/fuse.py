@@ -5,41 +5,44 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Collection, Optional, Union
 
+from ..argument_types import FLAG, NAME, expect, names
 from ..errors import InputError
 from ..half.rounding import HalfPolicy
-from ..net.bn_dialect import decide, with_stored_statistics
-from ..net.model import Model
+from ..half.targets import HalfPolicyName
+from ..net.bn_dialect import BnDialect, decide, with_stored_statistics
+from ..net.model import MODEL, Model
+from ..passes import Folds
 from ..ranges.expected import assume
 from ..ranges.predict import SIGMAS
-from ..schema.names import listed
 from .device import device
 from .facts import Facts
-from .options import options_for
+from .options import BlobType, Rescale, Strict, WeightsFormat, options_for
 from .result import Result
 
 if TYPE_CHECKING:
     from ..ranges.calibrate import Calibration
+    from ..targets import TargetName
 
 
 def fuse(
     model: Model,
     *,
     keep: Collection[str] = (),
-    half_policy: Union[str, HalfPolicy, None] = None,
-    target: Optional[str] = None,
-    strict: Collection[str] = (),
+    half_policy: Union[HalfPolicyName, HalfPolicy, None] = None,
+    target: Optional[TargetName] = None,
+    strict: Union[Strict, Collection[Strict]] = (),
     prune: bool = False,
-    weights_format: Optional[str] = None,
-    blob_type: Optional[str] = None,
-    bn_dialect: Optional[str] = None,
-    rescale: str = "needed",
+    weights_format: Optional[WeightsFormat] = None,
+    blob_type: Optional[BlobType] = None,
+    bn_dialect: Optional[BnDialect] = None,
+    rescale: Rescale = "needed",
     keep_blobs: Collection[str] = (),
     sigmas: float = SIGMAS,
     ranges: Optional[Calibration] = None,
     half_sums: bool = False,
     allow_bn: bool = False,
     use_global_stats: bool = False,
-    folds: str = "all",
+    folds: Folds = "all",
     simplify: bool = False,
 ) -> Result:
     """Folds what can be folded; does not change `model` and writes nothing. Reads large weights when it needs them.
@@ -63,22 +66,25 @@ def fuse(
     sigmas: by how many deviations the bottom of a BatchNorm is assumed to differ from its mean, to predict activations.
     ranges: recorded ranges of this model, which take precedence over predictions. half_sums: whether to bound the sums
     of devices that accumulate in fp16; this reads all weights once more.
-    Raises InputError for options that do not fit the model.
+    Raises InputError for options that do not fit the model, and TypeError for one of a wrong type.
     """
-    keep = listed(keep)
+    expect(MODEL, model=model)
+    expect(FLAG, use_global_stats=use_global_stats)
+    expect(NAME.or_none(), bn_dialect=bn_dialect)
+    keep = names(keep=keep)
     named, policy = device(half_policy, target)
     options = options_for(
         model,
         keep=keep,
         policy=policy,
         target=named,
-        strict=listed(strict),
+        strict=names(strict=strict),
         allow_bn=allow_bn,
         prune=prune,
         weights_format=weights_format,
         blob_type=blob_type,
         rescale=rescale,
-        keep_blobs=listed(keep_blobs),
+        keep_blobs=names(keep_blobs=keep_blobs),
         folds=folds,
         simplify=simplify,
     )
@@ -99,7 +105,7 @@ def _with_stored_statistics(model: Model, keep: Collection[str], ranges: Optiona
     return replace(model, net=net)
 
 
-def _read_as(model: Model, bn_dialect: str) -> Model:
+def _read_as(model: Model, bn_dialect: BnDialect) -> Model:
     earlier = decide(model.net).warnings
     decided = decide(model.net, bn_dialect)
     others = tuple(warning for warning in model.warnings if warning not in earlier)

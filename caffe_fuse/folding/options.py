@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Collection, FrozenSet, Iterable, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Collection, FrozenSet, Iterable, Literal, Optional, Sequence, Tuple, get_args
 
+from ..argument_types import FLAG, NAME, expect
 from ..errors import InputError
 from ..half.rounding import HalfPolicy
 from ..net.model import Model
@@ -15,9 +16,11 @@ from ..weights import FORMATS
 if TYPE_CHECKING:
     from ..targets import Target
 
-STRICT = ("bn", "refused", "flush")
-BLOB_TYPES = ("float32", "float16")
-RESCALE = ("needed", "always", "never")
+Strict = Literal["bn", "refused", "flush"]
+BlobType = Literal["float32", "float16"]
+Rescale = Literal["needed", "always", "never"]
+WeightsFormat = Literal["caffemodel", "hdf5"]
+STRICT, BLOB_TYPES, RESCALE = get_args(Strict), get_args(BlobType), get_args(Rescale)
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,13 @@ def options_for(
     simplify: bool,
     target: Optional[Target],
 ) -> Options:
-    """The checked options. Raises InputError for options that do not fit the model, or each other."""
+    """The checked options.
+
+    Raises InputError for options that do not fit the model, or each other, and TypeError for one of a wrong type.
+    """
+    expect(FLAG, allow_bn=allow_bn, prune=prune, simplify=simplify)
+    expect(NAME, rescale=rescale, folds=folds)
+    expect(NAME.or_none(), weights_format=weights_format, blob_type=blob_type)
     stored = model.required_weights().format
     _check_names(model, "keep", keep, "layer", {layer.name for layer in model.net.layers})
     _check_names(model, "keep_blobs", keep_blobs, "blob", model.net.blob_names)

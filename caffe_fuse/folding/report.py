@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, Mapping, NamedTuple, Optional, Tuple
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+from ..argument_types import PATHS, expect
+from ..display import Display, Row, displayed, several
+from ..files.outputs import Written
 from ..half.report import HalfReport
 from ..judging.problems import Problem, sentence, steps
 from ..net.graph import Layer, Net
+from ..net.load import PathLike
 from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activations
 from ..wording import Typed, counted
 from .diagnosis import Channel, Diagnosis, counted_states
+from .rows import (
+    BatchNormRow,
+    CarriedRow,
+    ConvertedRow,
+    FoldedRow,
+    LayerRow,
+    RefusedRow,
+    SimplifiedRow,
+    UnrepairedRow,
+)
 
 if TYPE_CHECKING:
     from ..judging.outcome import Verification
@@ -46,38 +63,116 @@ class Asked(NamedTuple):
     renamed: Mapping[str, str]
 
 
-class Report(NamedTuple):
-    """typed: the files as they were named, and the options. folded, converted: the rewrites, in the order of the net.
+class Changes(NamedTuple):
+    """What became of the layers, as the passes hand it on: with the layers themselves, in the order of the net.
 
-    vanished_blobs: blob name -> the blob that now holds its value, or None. carried: chains that were folded through
-    other layers. simplified: layers that did nothing, and are gone. nets: before and after. dropped: layers of other
-    phases, and records of the weight file, that a fold removed. before_channels, after_channels: the channels of
-    `before` and `after`, read on first use. rescaled: blob name -> the exponents of two by which its channels
-    are multiplied. unrepaired: what rescaling could not repair. activations: predicted or recorded. problems: why
-    the result is not safe; empty if it is. remaining: BatchNorm layers.
+    folded, converted: the rewrites. carried: chains that were folded through other layers. simplified: layers that did
+    nothing, and are gone. dropped: layers of other phases, and records of the weight file, that a fold removed.
+    unrepaired: what rescaling could not repair. remaining: BatchNorm layers.
+    """
+
+    folded: Tuple[Rewrite, ...]
+    converted: Tuple[Rewrite, ...]
+    carried: Tuple[Move, ...]
+    simplified: Tuple[Removal, ...]
+    refused: Tuple[Refused, ...]
+    dropped: Tuple[Layer, ...]
+    unrepaired: Tuple[Unrepaired, ...]
+    remaining: Tuple[Layer, ...]
+
+
+@displayed
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """The facts of one fold. The rows, such as `folded`, have the names and values of the JSON report.
+
+    typed: the files as they were named, and the options. changes: what the rows are made of. vanished_blobs: blob name
+    -> the blob that now holds its value, or None. nets: before and after. before_channels, after_channels: the channels
+    of `before` and `after`, read on first use. rescaled: blob name -> the exponents of two by which its channels are
+    multiplied. activations: predicted or recorded. problems: why the result is not safe; empty if it is. name:
+    of the net.
     """
 
     typed: Typed
-    folded: Tuple[Rewrite, ...]
-    converted: Tuple[Rewrite, ...]
-    refused: Tuple[Refused, ...]
+    changes: Changes
     vanished_blobs: Mapping[str, Optional[str]]
-    carried: Tuple[Move, ...]
-    simplified: Tuple[Removal, ...]
     nets: Tuple[Net, Net]
-    dropped: Tuple[Layer, ...]
     before: HalfReport
     after: HalfReport
     before_channels: Diagnosis
     after_channels: Diagnosis
     rescaled: Mapping[str, Tuple[int, ...]]
-    unrepaired: Tuple[Unrepaired, ...]
     activations: Activations
     warnings: Tuple[str, ...]
     problems: Tuple[Problem, ...]
-    remaining: Tuple[Layer, ...]
     verification: Optional[Verification] = None
     target: Optional[Asked] = None
+    name: str = ""
+
+    @cached_property
+    def folded(self) -> Tuple[FoldedRow, ...]:
+        """The layers with weights that absorbed others."""
+        return tuple(map(FoldedRow.of, self.changes.folded))
+
+    @cached_property
+    def converted(self) -> Tuple[ConvertedRow, ...]:
+        """The chains that became a Scale."""
+        return tuple(map(ConvertedRow.of, self.changes.converted))
+
+    @cached_property
+    def carried(self) -> Tuple[CarriedRow, ...]:
+        """What was folded through other layers; `folded` has it too."""
+        return tuple(map(CarriedRow.of, self.changes.carried))
+
+    @cached_property
+    def simplified(self) -> Tuple[SimplifiedRow, ...]:
+        """The layers that were removed because they do nothing."""
+        return tuple(map(SimplifiedRow.of, self.changes.simplified))
+
+    @cached_property
+    def refused(self) -> Tuple[RefusedRow, ...]:
+        """The layers that stay as they are, with the reasons."""
+        return tuple(RefusedRow.of(refused, self.typed) for refused in self.changes.refused)
+
+    @cached_property
+    def batch_norms(self) -> Tuple[BatchNormRow, ...]:
+        """The BatchNorm layers that remain."""
+        return tuple(map(BatchNormRow.of, self.changes.remaining))
+
+    @cached_property
+    def dropped(self) -> Tuple[LayerRow, ...]:
+        """The layers of other phases that used a blob inside a fold, or had the name of a layer that is gone."""
+        return tuple(map(LayerRow.of, self.changes.dropped))
+
+    @cached_property
+    def unrepaired(self) -> Tuple[UnrepairedRow, ...]:
+        """The channels that range repair could not repair."""
+        return tuple(map(UnrepairedRow.of, self.changes.unrepaired))
+
+    def to_dict(self, outputs: Sequence[PathLike] = ()) -> Dict[str, Any]:
+        """The JSON report as a dict; NaN and infinities are strings.
+
+        outputs: the files that `save` wrote. These and the files of the model are read for their sha256: raises
+        InputError if one of them cannot be read, TypeError for what are no paths.
+        """
+        from ..report.json_report import fold_document
+
+        return fold_document(self, _written(outputs))
+
+    def to_json(self, outputs: Sequence[PathLike] = ()) -> str:
+        """The JSON report, as `caffe-fuse fuse --report` writes it. Takes and raises what `to_dict` does."""
+        from ..report.json_report import to_json
+
+        return to_json(self, _written(outputs))
+
+    def to_html(self, outputs: Sequence[PathLike] = ()) -> str:
+        """The page, as `caffe-fuse fuse --html` writes it: one file that needs no other.
+
+        outputs: the files that `save` wrote. Raises InputError if the extra `report` is not installed.
+        """
+        from ..report.page import to_html
+
+        return to_html(self, _written(outputs))
 
     @property
     def status(self) -> int:
@@ -86,7 +181,7 @@ class Report(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        return sentence(self.problems, self.after.policy.checked, len(self.remaining))
+        return sentence(self.problems, self.after.policy.checked, len(self.changes.remaining))
 
     @property
     def savings(self) -> Savings:
@@ -111,3 +206,45 @@ class Report(NamedTuple):
     def next(self) -> Tuple[str, ...]:
         """What to do where the result is not safe, commands with the files of this net."""
         return steps(self.problems, self.typed)
+
+    def _display(self) -> Display:
+        rows: List[Row] = [
+            *_done(self.changes),
+            *several("refused", [f"{row.type} {row.layer}: {row.reason}" for row in self.refused], 2),
+            ("half before", self.before.summary),
+            ("half after", self.after.summary),
+        ]
+        flushed = self.flushed
+        if flushed is not None and flushed.after > flushed.before:
+            rows.append(("", f"more zeros than before; {flushed.harm}"))
+        if self.rescaled:
+            rows.append(("rescaled", f"{counted(len(self.rescaled), 'blob')} by powers of two"))
+        if self.target is not None:
+            asked = self.target
+            said = f"{asked.target.name}: {counted(len(asked.changes), 'change')}, {len(asked.left)} things not taken"
+            rows.append(("target", said))
+        if self.verification is not None:
+            rows.append(("verified", self.verification.verdict))
+            for label, answers in (("SNR before", self.verification.before), ("SNR after", self.verification.after)):
+                rows += several(label, [answer.summary for answer in answers], 1)
+        rows += several("warning", self.warnings, 2)
+        rows += [*several("not safe", [*map(str, self.problems)], 2), *several("next", self.next, 2)]
+        return Display(f"Report: {self.verdict}", rows)
+
+
+def _done(changes: Changes) -> List[Row]:
+    """What was done, as far as something was."""
+    absorbed = {layer.index for rewrite in changes.folded for layer in rewrite.absorbed}
+    said = {
+        "folded": f"{counted(len(absorbed), 'layer')} into {len(changes.folded)}",
+        "converted": f"{counted(len(changes.converted), 'chain')} to a Scale",
+        "carried": f"{counted(len(changes.carried), 'chain')} through other layers",
+        "simplified": f"{counted(len(changes.simplified), 'layer')} that did nothing",
+        "dropped": f"{counted(len(changes.dropped), 'layer')} of another phase",
+    }
+    return [(label, text) for label, text in said.items() if getattr(changes, label)]
+
+
+def _written(outputs: Sequence[PathLike]) -> List[Written]:
+    expect(PATHS, outputs=outputs)
+    return [Written(os.fspath(path), os.fspath(path)) for path in outputs]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from ..argument_types import DICT, FLAG, PATH, PATHS, expect
+from ..display import Display, displayed
 from ..emit.formats import stored
 from ..half.report import HalfReport
 from ..judging import problems as verdict
@@ -14,19 +16,20 @@ from ..net.load import PathLike
 from ..net.model import Model
 from ..passes import Refused
 from ..ranges.expected import Activations, Fold, expected
-from ..wording import Remedy, Typed
+from ..wording import Remedy, Typed, counted
 from . import save as saving
 from .diagnosis import Diagnosis, analyse_net
 from .facts import Facts
 from .options import Options
 from .repair import repaired
-from .report import Asked, Report
+from .report import Asked, Changes, Report
 from .save import Reports
 
 if TYPE_CHECKING:
     from ..judging.outcome import Verification
 
 
+@displayed
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """The result of `fuse`: the new model, the facts of the fold and its options, and `save`."""
@@ -43,9 +46,14 @@ class Result:
     def options(self) -> Options:
         return self.facts.options
 
-    def __repr__(self) -> str:
+    def _display(self) -> Display:
+        """Reads no weights: what they decide is shown once `report`, or what needs it, was asked for."""
+        if "report" in vars(self):
+            return Display(f"Result: {self.report.verdict}", self.report._display().rows)
         model, progress, *_ = self.facts.draft
-        return f"<Result {len(progress.rewrites)} rewritten, {len(progress.refusals)} refused: {model!r}>"
+        said = f"{counted(len(progress.rewrites), 'layer')} rewritten, {len(progress.refusals)} refused"
+        rows = [("plan", said), ("verdict", "not known yet: .report, .safe and .save read the weights")]
+        return Display(f"Result of {counted(len(model.net.layers), 'layer')}", rows)
 
     @property
     def safe(self) -> bool:
@@ -68,26 +76,29 @@ class Result:
         looked_for = None if self.options.rescale == "never" else left
         return Report(
             typed=self.typed or Typed(self.model.paths),
-            folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
-            converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
-            refused=refused,
+            changes=Changes(
+                folded=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "folded"),
+                converted=tuple(rewrite for rewrite in rewrites if rewrite.rule.verb == "converted"),
+                carried=facts.progress.moves,
+                simplified=facts.progress.removals,
+                refused=refused,
+                dropped=self._dropped(),
+                unrepaired=left,
+                remaining=tuple(verdict.batch_norms(net)),
+            ),
             vanished_blobs=self._vanished(),
-            carried=facts.progress.moves,
-            simplified=facts.progress.removals,
             nets=(facts.original, net),
-            dropped=self._dropped(),
             before=facts.before,
             after=after,
             before_channels=Diagnosis(facts.original, facts.before, facts.measures, rewrites, ()),
             after_channels=Diagnosis(net, after, facts.measures, rewrites, looked_for),
             rescaled={facts.renamed.get(name, name): exponents for name, exponents in powers.items()},
-            unrepaired=left,
             activations=activations,
             warnings=(*self.model.warnings, *_new_layers(self.model)),
             problems=self._problems(after, refused, activations),
-            remaining=tuple(verdict.batch_norms(net)),
             verification=self.verification,
             target=self._asked(),
+            name=self.model.name,
         )
 
     def _vanished(self) -> Dict[str, Optional[str]]:
@@ -178,6 +189,10 @@ class Result:
         when a proof fails. No file remains then. A signal to the main thread that arrives while the files are renamed
         takes effect when all have their names.
         """
+        expect(PATH, prefix=prefix)
+        expect(FLAG, force=force)
+        expect(DICT.or_none(), reports=reports)
+        expect(PATHS, inputs=inputs)
         return saving.save(self.facts, lambda: self.report, prefix, force=force, reports=reports or {}, inputs=inputs)
 
     def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:

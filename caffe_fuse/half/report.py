@@ -8,6 +8,9 @@ import numpy as np
 
 from ..blobs.blob import Blob
 from ..blobs.scaled import Layout
+from ..display import Display, displayed, several
+from ..wording import counted
+from .classes import CLASSES
 from .measures import Measures
 from .meter import BlobStats
 from .rounding import HalfPolicy
@@ -25,6 +28,7 @@ class HalfRow(NamedTuple):
     channel: Optional[int]
 
 
+@displayed
 class HalfReport(NamedTuple):
     """The verdict on a net. rows: one for each blob in the order given, none where the policy is not checked."""
 
@@ -40,6 +44,23 @@ class HalfReport(NamedTuple):
         """The `count` worst rows: NaN and infinities first, then overflows, then by relative error."""
         return tuple(sorted(self.rows, key=_loss, reverse=True)[:count])
 
+    @property
+    def summary(self) -> str:
+        """How many values half precision changes, and in which way."""
+        if not self.policy.checked:
+            return "not checked"
+        sums = {name: sum(getattr(row.stats, name) for row in self.rows) for name in CLASSES if name != "zeros"}
+        found = ", ".join(f"{count:,} {name}" for name, count in sums.items() if count)
+        count = sum(row.stats.count for row in self.rows)
+        return f"{found or 'all normal'}, of {counted(count, 'value')} in {counted(len(self.rows), 'blob')}"
+
+    def _display(self) -> Display:
+        verdict = "safe" if self.safe else "NOT safe"
+        title = f"HalfReport: {verdict if self.policy.checked else 'not checked'}"
+        bad = [row for row in self.worst(len(self.rows)) if not row.stats.safe]
+        worst = [f"{row.layer} blob {row.blob}: {_worst(row)}" for row in bad]
+        return Display(title, [("policy", self.policy.name), ("values", self.summary), *several("not safe", worst, 10)])
+
 
 def analyse(entries: Iterable[Entry], measures: Measures) -> HalfReport:
     """The report on these blobs under the measures' policy. If that is not checked, nothing is read."""
@@ -53,6 +74,13 @@ def analyse(entries: Iterable[Entry], measures: Measures) -> HalfReport:
             channel = int(layout.channel(np.array([stats.worst.index]))[0])
         rows.append(HalfRow(layer, index, stats, channel))
     return HalfReport(measures.policy, tuple(rows))
+
+
+def _worst(row: HalfRow) -> str:
+    stats = row.stats
+    found = ", ".join(f"{getattr(stats, name):,} {name}" for name in ("overflow", "nan", "inf") if getattr(stats, name))
+    place = "" if row.channel is None else f" in channel {row.channel}"
+    return found if stats.worst is None else f"{found}, worst {stats.worst.value:.6g}{place}"
 
 
 def _loss(row: HalfRow) -> Tuple[bool, float, float]:

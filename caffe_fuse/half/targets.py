@@ -5,8 +5,9 @@ Where a source says nothing, IEEE 754 is assumed.
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple, Union
+from typing import Dict, Literal, NamedTuple, Union
 
+from ..argument_types import Kind, expect
 from ..errors import InputError
 from .rounding import GENERIC, HalfPolicy
 
@@ -46,8 +47,19 @@ TARGETS: Dict[str, Target] = {
 POLICIES: Dict[str, HalfPolicy] = {**GENERIC, **{name: target.policy for name, target in TARGETS.items()}}
 
 
+HalfPolicyName = Union[
+    Literal["off", "ieee", "flush", "truncate", "saturate", "ncnn", "openvino", "mnn", "opencv", "tensorrt"],
+    Literal["nvcaffe", "ascend-inference", "ascend-a2"],
+]
+HALF_POLICY = Kind("the name of a half policy, or a HalfPolicy,", (str, HalfPolicy))
+
+
 def policy_of(half_policy: Union[str, HalfPolicy]) -> HalfPolicy:
-    """The policy, looked up if it is a name, in any case. Raises InputError for an unknown name."""
+    """The policy, looked up if it is a name, in any case.
+
+    Raises InputError for an unknown name, TypeError for a wrong type.
+    """
+    expect(HALF_POLICY, half_policy=half_policy)
     if isinstance(half_policy, HalfPolicy):
         return half_policy
     if half_policy.lower() not in POLICIES:

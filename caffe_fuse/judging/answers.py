@@ -9,6 +9,7 @@ import numpy as np
 
 from ..execution.forward import Precision, run_net
 from ..net.graph import Net
+from ..wording import counted
 from .agreement import Kind, Ranking, apart, ranking, snr
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class HalfAnswer(NamedTuple):
     are finite in the first net in float32; on a device that saturates, how many would be NaN or infinite without it,
     because they were computed from clipped values. max_abs: the largest difference. unmatched: how many detections only
     one of the two has; the others are compared with the nearest one of the same class. top5: a pair for each row of
-    classes. snr and max_abs are NaN where the shapes differ, except for detections.
+    classes. float32_numbers: the first few values of the first net in float32. snr and max_abs are NaN where the shapes
+    differ, except for detections.
     """
 
     blob: str
@@ -52,6 +54,23 @@ class HalfAnswer(NamedTuple):
     lost: int = 0
     unmatched: int = 0
     top5: Tuple[TopClasses, ...] = ()
+    float32_numbers: Tuple[float, ...] = ()
+
+    @property
+    def telling_row(self) -> int:
+        """The first row with a different top class in half precision, else the first row."""
+        return next((place for place, row in enumerate(self.top5) if row.half[0][0] != row.float32[0][0]), 0)
+
+    @property
+    def summary(self) -> str:
+        """How near it is to the first net in float64, in a few words, and its first values."""
+        if self.not_finite:
+            return f"{self.blob}: {counted(self.not_finite, 'value')} not finite"
+        if np.isnan(self.snr):
+            return f"{self.blob}: another shape"
+        same = {True: ", same top class", False: ", another top class", None: ""}[self.top1]
+        near = "exact" if np.isinf(self.snr) else f"SNR {self.snr:.1f} dB"
+        return f"{self.blob}: {near}{same}; {' '.join(f'{number:.4g}' for number in self.numbers)}"
 
 
 def in_half(
@@ -86,8 +105,9 @@ def _answer(output: Output, found: Array, unclipped: Array) -> HalfAnswer:
         np.nan,
         kind.same_top_class(found, output.float64),
         int(np.count_nonzero(~np.isfinite(found))),
-        tuple(float(value) for value in found.reshape(-1)[:5]),
+        _first(found),
         lost=int(np.count_nonzero(broken & (np.isfinite(output.float32) if _fits(unclipped, output) else True))),
+        float32_numbers=_first(output.float32),
     )
     if not _fits(found, output) and not kind.is_detections:
         return answer
@@ -98,6 +118,10 @@ def _answer(output: Output, found: Array, unclipped: Array) -> HalfAnswer:
         unmatched=aligned.unmatched,
         top5=_top_classes(kind, found, output.float32),
     )
+
+
+def _first(values: Array) -> Tuple[float, ...]:
+    return tuple(float(value) for value in values.reshape(-1)[:5])
 
 
 def _fits(found: Array, output: Output) -> bool:

@@ -26,14 +26,15 @@ from typing import TYPE_CHECKING, Any, Collection, Dict, List, Mapping, NamedTup
 
 import numpy as np
 
+from ..argument_types import DICT, NUMBER, expect
 from ..errors import InputError
 from ..execution.forward import Precision, Unavailable
 from ..execution.run import checked, require_weights, seeded
 from ..half.rounding import HalfPolicy
-from ..half.targets import policy_of
+from ..half.targets import HalfPolicyName, policy_of
 from ..layers.shapes import text
 from ..net.graph import Net
-from ..net.model import Model
+from ..net.model import MODEL, Model
 from ..net.scale_groups import grouped
 from ..rescale.rescale import Exponents
 from .agreement import Distance, Energy, Kind, apart, distance, kinds, largest
@@ -61,7 +62,7 @@ def verify(
     rescaled: Optional[Mapping[str, Sequence[int]]] = None,
     renamed: Optional[Mapping[str, str]] = None,
     unrepaired: Optional[Model] = None,
-    half_policy: Union[str, HalfPolicy] = "ieee",
+    half_policy: Union[HalfPolicyName, HalfPolicy] = "ieee",
     min_snr: Optional[float] = None,
     tolerance: Optional[float] = None,
     seed: int = 0,
@@ -75,8 +76,12 @@ def verify(
     precision; its top class must then be the same, too. tolerance: how far the nets may differ, as a share of a blob's
     largest magnitude, instead of the noise of rounding.
     Raises InputError for inputs or exponents that do not fit, for an invalid policy, min_snr or tolerance, for a net
-    without weights, and where nothing can be compared.
+    without weights, and where nothing can be compared; TypeError for a wrong type.
     """
+    expect(MODEL, first=first, second=second)
+    expect(MODEL.or_none(), unrepaired=unrepaired)
+    expect(DICT.or_none(), rescaled=rescaled, renamed=renamed)
+    expect(NUMBER.or_none(), min_snr=min_snr, tolerance=tolerance)
     for model in (first, second):
         require_weights(model)
     policy = policy_of(half_policy)

@@ -6,7 +6,8 @@ from typing import Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from ..wording import Remedy
+from ..display import Display, displayed, several
+from ..wording import Remedy, counted
 from .answers import HalfAnswer
 from .problems import CALIBRATE, Problem, answering, differing
 
@@ -44,6 +45,7 @@ class BlobDifference(NamedTuple):
         return f"blob {self.blob} of layer {self.layer}: by {self.max_abs:.3g} where {self.bound:.3g} is allowed{times}"
 
 
+@displayed
 class Verification(NamedTuple):
     """rows: in the order of the first net. unavailable: common blobs that were not compared, with the reason.
 
@@ -90,3 +92,14 @@ class Verification(NamedTuple):
     def worst(self) -> BlobDifference:
         """The blob that is nearest to its bound, or exceeds it most."""
         return max(self.rows, key=lambda row: row.share)
+
+    def _display(self) -> Display:
+        worst, first = self.worst, self.first_difference
+        nearest = f"nearest to its bound is {worst.blob}: off by {worst.max_abs:.3g}, allowed {worst.bound:.3g}"
+        named = {"first in half": self.before, "without repair": self.unrepaired, "second in half": self.after}
+        rows = [("compared", f"{counted(len(self.rows), 'blob')}; {nearest}")]
+        rows += [] if first is None else [("differs first", str(first))]
+        for label, answers in named.items():
+            rows += several(label, [answer.summary for answer in answers])
+        rows += several("not run", [f"{name}: {reason}" for name, reason in self.unavailable.items()])
+        return Display(f"Verification: {self.verdict}", [*rows, *several("not safe", [*map(str, self.problems)])])

@@ -7,7 +7,7 @@ shift for every layer count as one. If several remain, the layers are refused, a
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Collection, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Collection, Dict, List, Literal, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -22,6 +22,10 @@ from ..wording import Remedy, counted
 from .graph import Layer, Net
 
 SAY_WHOSE = Remedy("name the dialect", ("fuse", "--bn-dialect", "NAME"))
+BnDialect = Union[
+    Literal["bvlc", "nvidia", "digits", "intel", "cambricon", "synopsys", "happynear", "mnn", "opencv"],
+    Literal["segnet", "pspnet", "sensetime"],
+]
 NAMES = tuple(dict.fromkeys(dialect.name for dialect in DIALECTS))
 Readings = Dict[int, LayerType]  # by layer index
 

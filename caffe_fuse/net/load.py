@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import re
 from operator import index
-from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union
+from typing import Iterable, Mapping, Optional, Sequence, Tuple, Union, get_args
 
+from ..argument_types import DICT, INTEGER, NAME, PATH, expect, names
 from ..errors import InputError, TextError
 from ..protobuf import text as textproto
 from ..protobuf.text import Document
 from ..protobuf.wire import Source
-from ..schema.names import listed
 from ..weights import WeightFile, read_weights
 from ..weights.sniff import HEAD_SIZE, explain
+from .bn_dialect import BnDialect
 from .build import build
 from .model import Model
-from .state import State
+from .state import Phase, State
 
 PathLike = Union[str, "os.PathLike[str]"]
 # $#name#$, ${name}, $name, {{name}}, {name}, @name@, %(name)s, %name%
 PLACEHOLDER = re.compile(r"\$#[^#]*#\$|\$\{[^}]*\}|\$\w+|\{\{.*?\}\}|\{\w+\}|@\w+@|%\(\w+\)\w|%\w+%")
+# More than one line, or a field at the start or in braces.
+_TEXT_OF_A_NET = re.compile(r"\n|^\s*\w+\s*:\s|\w\s*\{\s*\w+\s*[:{]")
 # The fields of a solver that hold a net, and those that name its file.
 _NETS_INSIDE = ("net_param", "train_net_param", "test_net_param")
 _NET_FILES = ("net", "train_net", "test_net")
@@ -31,19 +34,23 @@ def load(
     net: PathLike,
     weights: Optional[PathLike] = None,
     *,
-    phase: str = "TEST",
+    phase: Phase = "TEST",
     level: int = 0,
     stages: Iterable[str] = (),
     input_shapes: Optional[Mapping[str, Sequence[int]]] = None,
-    bn_dialect: Optional[str] = None,
+    bn_dialect: Optional[BnDialect] = None,
 ) -> Model:
     """A model from its prototxt and, if given, its weights; the two paths may come in either order.
 
     phase, level, stages: which layers take part, as in Caffe's NetState. input_shapes: blob name -> shape, for inputs
     whose shape the net omits, or to change it. bn_dialect: the dialect of the BatchNorm layers, if the files do not
     show it.
-    Raises InputError (TextError with a place in the text) for files that are not a valid model.
+    Raises InputError (TextError with a place in the text) for files that are not a valid model, and for the text of a
+    net in place of its path; TypeError for an argument of a wrong type.
     """
+    expect(PATH, net=net)
+    expect(PATH.or_none(), weights=weights)
+    _refuse_text(net)
     document, stored = read_files(net, weights)
     return model_of(
         document,
@@ -60,17 +67,21 @@ def model_of(
     document: Document,
     stored: Optional[WeightFile],
     *,
-    phase: str = "TEST",
+    phase: Phase = "TEST",
     level: int = 0,
     stages: Iterable[str] = (),
     input_shapes: Optional[Mapping[str, Sequence[int]]] = None,
-    bn_dialect: Optional[str] = None,
+    bn_dialect: Optional[BnDialect] = None,
 ) -> Model:
     """As `load`, from files that were read."""
-    if phase not in ("TEST", "TRAIN"):
+    expect(NAME, phase=phase)
+    expect(INTEGER, level=level)
+    expect(DICT.or_none(), input_shapes=input_shapes)
+    expect(NAME.or_none(), bn_dialect=bn_dialect)
+    if phase not in get_args(Phase):
         raise InputError(f"phase {phase!r} is neither TEST nor TRAIN")
     shapes = {name: _checked(name, shape) for name, shape in (input_shapes or {}).items()}
-    built = build(document, stored, State(phase, level, frozenset(listed(stages))), shapes, bn_dialect)
+    built = build(document, stored, State(phase, level, frozenset(names(stages=stages))), shapes, bn_dialect)
     warnings = built.warnings
     if document.has_bom:
         warnings += (f"{document.path}: begins with a byte order mark, which Caffe cannot read; it is kept",)
@@ -84,6 +95,17 @@ def read_files(net: PathLike, weights: Optional[PathLike]) -> Tuple[Document, Op
         sources.reverse()
     document = _read_text(sources[0])
     return document, read_weights(sources[1]) if len(sources) == 2 else None
+
+
+def _refuse_text(net: PathLike) -> None:
+    """Raises InputError for the text of a net, which no file is named like."""
+    given = os.fspath(net)
+    if _TEXT_OF_A_NET.search(given) and not os.path.exists(given):
+        first = given.strip().splitlines()[0][:40]
+        raise InputError(
+            f"net is the text of a net ({first} ...), but its path is expected",
+            remedy='write it into a file first: pathlib.Path("net.prototxt").write_text(text)',
+        )
 
 
 def _checked(name: str, shape: Sequence[int]) -> Tuple[int, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, FrozenSet, List, NamedTuple, Tuple
+from typing import Any, FrozenSet, List, Literal, NamedTuple, Tuple
 
 from ..errors import InputError
 from ..protobuf.text import Document
 from ..schema import messages as schema
 from .graph import Layer
+
+Phase = Literal["TEST", "TRAIN"]
 
 
 class State(NamedTuple):

@@ -6,7 +6,7 @@ names; the net has the same outputs. Imports `net`, `half` (for its measures) an
 
 from __future__ import annotations
 
-from typing import AbstractSet, FrozenSet, Tuple, Union
+from typing import AbstractSet, FrozenSet, Literal, Tuple, Union, get_args
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
     "FORWARD",
     "MERGE",
     "PIPELINE",
+    "Folds",
     "Move",
     "Progress",
     "Refused",
@@ -63,7 +64,8 @@ PIPELINE: Tuple[Union[Pass, Rule], ...] = (
 
 
 # What `folds` may be, and which of the steps above "direct" leaves out.
-FOLDS = ("direct", "all")
+Folds = Literal["direct", "all"]
+FOLDS = get_args(Folds)
 _INDIRECT = (BACKWARD, FORWARD)
 
 

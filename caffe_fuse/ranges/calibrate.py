@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Mapping, 
 
 import numpy as np
 
+from ..argument_types import PATH, Kind, expect
 from ..errors import InputError
 from ..execution.forward import PRECISIONS, Unavailable, compute
 from ..execution.run import checked, input_shapes
@@ -22,12 +23,13 @@ from ..half.rounding import LARGEST, SMALLEST_NORMAL, rounded
 from ..layers.ranges import Range
 from ..net.graph import Net, Value
 from ..net.load import PathLike
-from ..net.model import Model
+from ..net.model import MODEL, Model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SCHEMA = 1
+BATCHES = Kind("a sequence of batches, each a dict of arrays,", (Iterable,), never=(Mapping, str))
 KINDS = ("zeros", "underflow", "subnormal", "clipped", "overflow", "inf", "nan")  # CLASSES, in the order of the file
 _PIECE = 1 << 18
 
@@ -158,6 +160,9 @@ class Calibration:
         return f'{head}, "values": [\n  {lines}\n]}}\n'
 
 
+CALIBRATION = Kind("a Calibration, as calibrate or read_ranges returns it,", (Calibration,))
+
+
 def fingerprint(net: Net) -> str:
     """A hash of the layers and blobs of a net, which does not depend on its weights and comments."""
     layers = [[layer.name, layer.type, layer.bottoms, layer.tops] for layer in net.layers]
@@ -174,8 +179,11 @@ def keys(net: Net) -> Dict[Key, Value]:
 def calibrate(model: Model, batches: Iterable[Mapping[str, Any]]) -> Calibration:
     """Runs the model in float32 on each batch (blob name -> array) and records the ranges of its values.
 
-    One batch is in memory at a time. Raises InputError for a batch that does not fit, and if there are no samples.
+    One batch is in memory at a time. Raises InputError for a batch that does not fit, and if there are no samples;
+    TypeError for a wrong type.
     """
+    expect(MODEL, model=model)
+    expect(BATCHES, batches=batches)
     return in_order(recorded(model, batches))
 
 
@@ -227,7 +235,8 @@ def _ends(ends: NDArray[np.float64]) -> List[Optional[float]]:
 
 
 def read_ranges(path: PathLike) -> Calibration:
-    """Reads a file that `calibrate` wrote. Raises InputError for any other file."""
+    """Reads a file that `calibrate` wrote. Raises InputError for any other file, TypeError for what is no path."""
+    expect(PATH, path=path)
     path = os.fspath(path)
     try:
         with open(path, encoding="utf-8") as file:

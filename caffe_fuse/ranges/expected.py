@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Dict, List, Mapping, NamedTuple, Optional, Tup
 
 import numpy as np
 
+from ..argument_types import FLAG, NUMBER, expect
+from ..display import Display, displayed, several
 from ..errors import InputError
 from ..half.rounding import OVERFLOW, SMALLEST_NORMAL
 from ..layers.ranges import Range
 from ..net.graph import Net, Value
-from ..net.model import Model
+from ..net.model import MODEL, Model
+from ..wording import counted
 from .predict import SIGMAS, Known, multiplied, origins, predicted
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Activation(NamedTuple):
         return np.flatnonzero((magnitudes > 0) & (magnitudes < SMALLEST_NORMAL))
 
 
+@displayed
 class Activations(NamedTuple):
     """Values with a known range, in the order of the net: of the net before, and after if there was a fold.
 
@@ -77,6 +81,32 @@ class Activations(NamedTuple):
     def unsafe(self) -> List[Activation]:
         """The activations of the last net that were recorded and overflow; predictions only warn."""
         return [row for row in self.after or self.before if not row.safe]
+
+    def _display(self) -> Display:
+        rows = self.after or self.before
+        seen = sum(row.seen for row in rows)
+        origin = f"{seen} recorded, {len(rows) - seen} predicted at {self.sigmas:g} sigmas"
+        sized = sorted(((_largest(row), row) for row in rows), key=lambda each: each[0], reverse=True)
+        large = [f"{_place(row)}: {most:.6g} in channel {row.range.magnitudes.argmax()}" for most, row in sized]
+        over = [row for row in rows if row.overflow.size]
+        where = [f"{_place(row)}: {row.overflow.size} of {counted(row.range.channels, 'channel')}" for row in over]
+        small = [f"{_place(row)}: {counted(row.subnormal.size, 'channel')}" for row in rows if row.subnormal.size]
+        sums = [f"{each.layer}: up to {each.bounds.max():.6g}" for each in self.sums if each.overflow.size]
+        listings = [
+            *several("overflow", where, 5),
+            *several("half sums overflow", sums),
+            *several("subnormal", small),
+            *several("largest", large),
+        ]
+        return Display(f"Activations: the ranges of {counted(len(rows), 'blob')}", [("from", origin), *listings])
+
+
+def _place(row: Activation) -> str:
+    return f"{row.blob} of {row.layer}" if row.layer else f"input {row.blob}"
+
+
+def _largest(row: Activation) -> float:
+    return float(row.range.magnitudes.max(initial=0.0))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -113,7 +143,16 @@ class Assumptions:
 
 
 def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bool) -> Assumptions:
-    """The assumptions about a net. Raises InputError for invalid sigmas, and for ranges of another net."""
+    """The assumptions about a net.
+
+    Raises InputError for invalid sigmas, and for ranges of another net; TypeError for a wrong type.
+    """
+    expect(NUMBER, sigmas=sigmas)
+    expect(FLAG, half_sums=half_sums)
+    if ranges is not None:
+        from .calibrate import CALIBRATION  # only here: few give ranges
+
+        expect(CALIBRATION, ranges=ranges)
     if not 0 < sigmas < np.inf:
         raise InputError(f"{sigmas:g} sigmas are not valid", remedy="give a number above 0, for example 6")
     return Assumptions(net, sigmas, {} if ranges is None else ranges.of(net), half_sums)
@@ -122,7 +161,11 @@ def assume(net: Net, sigmas: float, ranges: Optional[Calibration], half_sums: bo
 def predict(
     model: Model, *, sigmas: float = SIGMAS, ranges: Optional[Calibration] = None, half_sums: bool = False
 ) -> Activations:
-    """The expected activations of a model. The options are those of `fuse`."""
+    """The expected activations of a model. The options are those of `fuse`.
+
+    Raises InputError for invalid sigmas, and for ranges of another net; TypeError for a wrong type.
+    """
+    expect(MODEL, model=model)
     return expected(assume(model.net, sigmas, ranges, half_sums))
 
 
@@ -137,9 +180,9 @@ class Fold(NamedTuple):
 def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activations:
     """The expected activations of a net, and of the folded net if there is one."""
     before, known, observed = assumptions.net, assumptions.known, assumptions.observed
-    listed = _listed(before, known, observed, {})
+    several = _listed(before, known, observed, {})
     if fold is None:
-        return Activations(assumptions.sigmas, listed, (), assumptions.sums(before, known))
+        return Activations(assumptions.sigmas, several, (), assumptions.sums(before, known))
     later: Dict[Value, Range] = {}
     seen: Dict[Value, Recorded] = {}
     rescaled: Dict[Value, Recorded] = {}
@@ -152,7 +195,7 @@ def expected(assumptions: Assumptions, fold: Optional[Fold] = None) -> Activatio
             later[value] = known[source]
             seen.update({value: observed[source]} if source in observed else {})
     rows = _listed(fold.after, later, seen, rescaled)
-    return Activations(assumptions.sigmas, listed, rows, assumptions.sums(fold.after, later))
+    return Activations(assumptions.sigmas, several, rows, assumptions.sums(fold.after, later))
 
 
 def _listed(

@@ -48,7 +48,7 @@ def verification_lines(found: Verification, whose: Sequence[str], labels: Sequen
         name, reason = next(iter(found.unavailable.items()))
         lines.append(f"not run    {counted(len(found.unavailable), 'blob')} (first: {name}: {reason})")
     width = max(map(len, whose))
-    rows = {answer.blob: _telling_row(answer) for answer in found.after}
+    rows = {answer.blob: answer.telling_row for answer in found.after}
     for title, answers in zip(whose, found.in_half):
         for each in answers[:SHOWN]:
             lines.append(f"in half    {title:<{width}} {_answer(each, rows.get(each.blob, 0), labels)}")
@@ -61,11 +61,6 @@ def verification_lines(found: Verification, whose: Sequence[str], labels: Sequen
     if hidden > 0:
         lines.append(f"in half    ... and {counted(hidden, 'output')} more of each (--report lists them)")
     return lines
-
-
-def _telling_row(answer: HalfAnswer) -> int:
-    """The first row with a different top class in half precision, else the first row."""
-    return next((place for place, row in enumerate(answer.top5) if row.half[0][0] != row.float32[0][0]), 0)
 
 
 def _answer(answer: HalfAnswer, row: int, labels: Sequence[str]) -> str:

@@ -6,19 +6,18 @@ import hashlib
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from .. import __version__
+from ..errors import InputError
 from ..files.outputs import Written
 from ..folding.check import Checked
 from ..folding.diagnosis import STATES, BlobChannels, Diagnosis
 from ..folding.report import Asked, Report
+from ..folding.rows import document
 from ..half.rounding import HalfPolicy
 from ..judging.agreement import Ranking
-from ..passes import Move, Refused, Rewrite
 from ..ranges.expected import Activation, Activations
-from ..rescale.rescale import Unrepaired
-from ..wording import Typed
 
 if TYPE_CHECKING:
     from ..judging.answers import HalfAnswer
@@ -28,36 +27,38 @@ Number = Union[int, float, str]
 
 
 def to_json(report: Report, outputs: Sequence[Written]) -> str:
-    """The JSON report of a fold. Reads all files once more for their sha256."""
-    content = {
+    """The JSON report of a fold."""
+    return _dumped(fold_document(report, outputs))
+
+
+def fold_document(report: Report, outputs: Sequence[Written]) -> Dict[str, Any]:
+    """The report of a fold. Reads all files once more for their sha256."""
+    return {
         "schema": 1,
         "tool": {"name": "caffe_fuse", "version": __version__},
         "inputs": [_file(path, path) for path in report.typed.files],
         "outputs": [_file(*output) for output in outputs],
-        "folded": [_folded(rewrite) for rewrite in report.folded],
-        "converted": [_converted(rewrite) for rewrite in report.converted],
-        "carried": [_carried(move) for move in report.carried],
+        "folded": _documents(report.folded),
+        "converted": _documents(report.converted),
+        "carried": _documents(report.carried),
         "target": None if report.target is None else _target(report.target),
-        "simplified": [
-            {"layer": layer.name, "type": layer.type, "reason": reason} for layer, reason, _ in report.simplified
-        ],
-        "refused": [_refused(refused, report.typed) for refused in report.refused],
-        "batch_norms": [{"layer": layer.name, "type": layer.type, "line": layer.line} for layer in report.remaining],
+        "simplified": _documents(report.simplified),
+        "refused": _documents(report.refused),
+        "batch_norms": _documents(report.batch_norms),
         "vanished_blobs": dict(report.vanished_blobs),
         "cost": {moment: cost._asdict() for moment, cost in report.savings._asdict().items()},
         "half": _half(report),
         "rescaled": [{"blob": name, "channel_exponents": list(found)} for name, found in report.rescaled.items()],
-        "unrepaired": [_unrepaired(unrepaired) for unrepaired in report.unrepaired],
+        "unrepaired": _documents(report.unrepaired),
         "predicted_activations": _activations(report.activations),
         "verification": None if report.verification is None else verification(report.verification),
-        "dropped": [{"layer": layer.name, "type": layer.type} for layer in report.dropped],
+        "dropped": _documents(report.dropped),
         "warnings": list(report.warnings),
         "problems": list(map(str, report.problems)),
         "verdict": report.verdict,
         "next": list(report.next),
         "status": report.status,
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def check_to_json(found: Checked) -> str:
@@ -75,7 +76,7 @@ def check_to_json(found: Checked) -> str:
         "next": list(found.next),
         "status": found.status,
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return _dumped(content)
 
 
 def verify_to_json(inputs: Sequence[str], found: Verification, status: int) -> str:
@@ -89,7 +90,7 @@ def verify_to_json(inputs: Sequence[str], found: Verification, status: int) -> s
         "verdict": found.verdict,
         "status": status,
     }
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return _dumped(content)
 
 
 def verification(found: Verification) -> Dict[str, Any]:
@@ -114,6 +115,7 @@ def _answer(answer: HalfAnswer) -> Dict[str, Any]:
     return {
         **named,
         "numbers": [_number(number) for number in answer.numbers],
+        "float32_numbers": [_number(number) for number in answer.float32_numbers],
         "top5": [{"half": _ranking(row.half), "float32": _ranking(row.float32)} for row in answer.top5],
     }
 
@@ -134,6 +136,14 @@ def half_document(policy: HalfPolicy, **nets: Diagnosis) -> Dict[str, Any]:
     return result
 
 
+def _dumped(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def _documents(rows: Iterable[Any]) -> List[Dict[str, Any]]:
+    return [document(row) for row in rows]
+
+
 def _half(report: Report) -> Dict[str, Any]:
     flushed = report.flushed
     found = half_document(report.after.policy, before=report.before_channels, after=report.after_channels)
@@ -144,20 +154,14 @@ def _file(path: str, place: str) -> Dict[str, Union[str, int, None]]:
     if not os.path.isfile(place):  # a pipe, which is read once
         return {"path": path, "sha256": None, "bytes": None}
     digest, size = hashlib.sha256(), 0
-    with open(place, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
-            size += len(piece)
+    try:
+        with open(place, "rb") as file:
+            for piece in iter(lambda: file.read(1 << 20), b""):
+                digest.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise InputError(f"cannot be read for its sha256: {error.strerror}", where=path) from error
     return {"path": path, "sha256": digest.hexdigest(), "bytes": size}
-
-
-def _folded(rewrite: Rewrite) -> Dict[str, Any]:
-    return {
-        "layer": rewrite.after.name,
-        "type": rewrite.after.type,
-        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.absorbed],
-        "top": rewrite.after.tops[0],
-    }
 
 
 def _target(asked: Asked) -> Dict[str, Any]:
@@ -179,47 +183,6 @@ def _target(asked: Asked) -> Dict[str, Any]:
             for each in asked.left
         ],
         "renamed_blobs": dict(asked.renamed),
-    }
-
-
-def _carried(move: Move) -> Dict[str, Any]:
-    parts = ("layers", move.chain), ("through", move.through)
-    return {
-        **{name: [{"layer": layer.name, "type": layer.type} for layer in layers] for name, layers in parts},
-        "into": [layer.name for layer in move.absorbing],
-    }
-
-
-def _converted(rewrite: Rewrite) -> Dict[str, Any]:
-    return {
-        "layer": rewrite.after.name,
-        "from": rewrite.target.type,
-        "to": rewrite.after.type,
-        "absorbed": [{"layer": layer.name, "type": layer.type} for layer in rewrite.absorbed],
-        "top": rewrite.after.tops[0],
-        "reason": rewrite.reason,
-    }
-
-
-def _refused(refused: Refused, typed: Typed) -> Dict[str, Any]:
-    layer = refused.layer
-    return {
-        "layer": layer.name,
-        "type": layer.type,
-        "rule": refused.rule,
-        "reason": refused.reason,
-        "remedy": None if refused.remedy is None else refused.remedy.in_full(typed),
-        "line": layer.line,
-    }
-
-
-def _unrepaired(unrepaired: Unrepaired) -> Dict[str, Any]:
-    return {
-        "layer": unrepaired.layer.name,
-        "blob": unrepaired.blob,
-        "channels": list(unrepaired.channels),
-        "overflow": unrepaired.overflow,
-        "reason": unrepaired.reason,
     }
 
 
@@ -287,4 +250,4 @@ def _number(value: float) -> Number:
     return value if math.isfinite(value) else str(value)
 
 
-__all__: List[str] = ["check_to_json", "half_document", "to_json"]
+__all__: List[str] = ["check_to_json", "fold_document", "half_document", "to_json"]

@@ -1,93 +1,193 @@
-"""The HTML form of a report: one self-contained file. The template is page.html."""
+"""The HTML forms of a report: one self-contained file. fold.html, check.html and verify.html say what is in it."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+import base64
+import hashlib
+import platform
+import shlex
+from datetime import datetime, timezone
+from typing import Any, Dict, List, Sequence, Tuple, Union
 
 import numpy as np
+from google import protobuf
 
 from .. import __version__
 from ..errors import InputError
 from ..files.outputs import Written
-from ..folding.diagnosis import STATES, BlobChannels, Channel, Diagnosis
+from ..folding.check import Checked
 from ..folding.report import Report
-from ..half.report import HalfReport, HalfRow
-from ..ranges.expected import Activation
-from ..wording import counted
-from .charts import Chart, Range, ranges, strip
-from .cost_table import HEAD, cost_rows
+from ..judging.answers import HalfAnswer
+from ..judging.outcome import Verification
+from ..net.model import Model
+from ..wording import Typed, counted, shown
+from . import page_layers, page_lists, page_numbers, page_story
+from .charts import Chart, Quality, qualities, shares
+from .cost_table import cost_rows
+from .page_layers import MOST_CHANNELS
+from .tables import Table
 
-STRIPS = 4
-SHOWN = 8  # channels of a blob, and blobs
-# Rows of the chart that is shown first; the chart of all rows is folded.
-FIRST_ROWS = 24
-
-
-class Sums(NamedTuple):
-    """What half precision does to all blobs of a layer, or of a net. broken: how many values are NaN or infinite."""
-
-    count: int  # type: ignore[assignment]  # hides tuple.count
-    min_nonzero: float
-    max_abs: float
-    overflow: int
-    broken: int
-    subnormal: int
-    underflow: int
-    max_relative_error: float
+OUTPUTS = 4  # how many are shown of each net
+SHARES = 24  # blobs of the chart of differences
 
 
-class LayerRow(NamedTuple):
-    """One layer before, with the layers that it absorbed, and after; None where it has no blobs."""
-
-    layer: str
-    before: Optional[Sums]
-    after: Optional[Sums]
-
-    @property
-    def badness(self) -> Tuple[int, int]:
-        """How many values do not stay finite, before or after; and how many become subnormal or 0."""
-        both = [sums for sums in (self.before, self.after) if sums is not None]
-        return sum(sums.overflow + sums.broken for sums in both), sum(sums.subnormal + sums.underflow for sums in both)
-
-
-class ListedChannels(NamedTuple):
-    """Channels of one blob, the worst first; more: how many are not shown."""
-
-    blob: BlobChannels
-    channels: Sequence[Channel]
-    more: int
-
-
-class Strip(NamedTuple):
-    layer: str
-    picture: Chart
-    listed: Sequence[ListedChannels]
-
-
-def to_html(report: Report, outputs: Sequence[Written]) -> str:
-    """The page of a fold. Raises InputError if the extra `report` is not installed."""
-    rows = _rows(report)
-    first = _worst(rows)
+def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = ()) -> str:
+    """The page of a fold. words: of the command. Raises InputError if the extra `report` is not installed."""
+    rows = page_layers.of_fold(report)
     files = [report.typed.files, [output.temporary for output in outputs]] if outputs else ()
-    content: Dict[str, Any] = {
-        "version": __version__,
+    paths = [output.path for output in outputs]
+    channels = page_layers.listed(report.after_channels)
+    links = {each.link for each in channels[:MOST_CHANNELS]}
+    activations = page_layers.by_size(report.activations.after)
+    content = {
+        "title": report.name,
+        **_headline(report, report.after.policy.checked),
+        "answers": page_story.of_fold(report, paths),
         "report": report,
-        "outputs": [output.path for output in outputs],
-        "cost_head": HEAD,
-        "cost": cost_rows(report.savings, files, every_type=True),
-        "rows": rows,
-        "before": _sums(report.before.rows),
-        "after": _sums(report.after.rows),
-        "first_picture": _weights_picture(first) if first else None,
-        "strips": _strips(report),
-        "outside": _outside(report.before_channels),
+        "outputs": paths,
+        "lists": page_lists,
+        "policy": report.after.policy,
+        "proof": None if report.verification is None else _proof(report.verification, _fold_titles(report)),
+        "before": page_layers.sums_of(report.before.rows),
+        "after": page_layers.sums_of(report.after.rows),
+        "cost": page_numbers.of_cost(cost_rows(report.savings, files, every_type=True)),
+        "savings": _savings(page_numbers.of_cost(cost_rows(report.savings, files))),
+        "weights": page_layers.weight_charts(rows),
+        "layers": page_numbers.of_layers(rows, is_fold=True),
+        "outside": page_numbers.of_channels(page_layers.overflowing(report.before_channels), MOST_CHANNELS),
         "states": report.after_channels.states,
-        "activations": _activations_picture(report),
-        "seen": any(row.seen for row in report.activations.after),
-        "whole_picture": _weights_picture(rows) if len(first) < len(rows) else None,
+        "strips": page_layers.strips(report.before_channels, report.after_channels, links),
+        "channels": page_numbers.of_channels(channels, MOST_CHANNELS),
+        "activations": activations,
+        "activation_chart": page_layers.activation_chart(activations),
+        "activation_table": page_numbers.of_activations(activations),
+        "sigmas": report.activations.sigmas,
     }
-    return str(_environment().get_template("page.html").render(content))
+    return _rendered("fold.html", content, words)
+
+
+def check_to_html(checked: Checked, words: Sequence[str] = ()) -> str:
+    """The page of `check`. words: of the command. Raises InputError if the extra `report` is not installed."""
+    rows = page_layers.of_net(checked.half)
+    channels = page_layers.listed(checked.channels)
+    links = {each.link for each in channels[:MOST_CHANNELS]}
+    activations = page_layers.by_size(checked.activations.before)
+    content = {
+        "title": checked.model.name,
+        **_headline(checked, checked.half.policy.checked),
+        "answers": page_story.of_check(checked),
+        "report": checked,
+        "lists": page_lists,
+        "policy": checked.half.policy,
+        "after": page_layers.sums_of(checked.half.rows),
+        "weights": page_layers.weight_charts(rows),
+        "layers": page_numbers.of_layers(rows, is_fold=False),
+        "states": checked.channels.states,
+        "strips": page_layers.strips(None, checked.channels, links),
+        "channels": page_numbers.of_channels(channels, MOST_CHANNELS),
+        "activations": activations,
+        "activation_chart": page_layers.activation_chart(activations),
+        "activation_table": page_numbers.of_activations(activations),
+        "sigmas": checked.activations.sigmas,
+    }
+    return _rendered("check.html", content, words)
+
+
+def verify_to_html(
+    models: Tuple[Model, Model],
+    found: Verification,
+    typed: Typed,
+    warnings: Sequence[str] = (),
+    words: Sequence[str] = (),
+) -> str:
+    """The page of `verify`. typed: for the command that is suggested next. words: of the command.
+
+    Raises InputError if the extra `report` is not installed.
+    """
+    first, second = models
+    ordered = page_numbers.by_share(found)
+    content = {
+        "title": first.name if first.name == second.name else f"{first.name} and {second.name}",
+        **_headline(found, False),
+        "answers": page_story.of_verify((first.name, second.name), found, typed),
+        "report": found,
+        "warnings": warnings,
+        "files": [first.paths, second.paths],
+        "proof": _proof(found, ("A", "", "B")),
+        "picture": shares(
+            "How much of the allowed difference each blob uses",
+            "largest difference in float32, as a share of what is allowed",
+            [(row.blob, row.share, f"blob-{place}") for place, row in enumerate(ordered[:SHARES])],
+        ),
+        "blobs": page_numbers.of_blobs(found),
+    }
+    return _rendered("verify.html", content, words)
+
+
+def _headline(report: Union[Report, Checked, Verification], is_checked: bool) -> Dict[str, Any]:
+    """In simpler words than the verdict, if that is that half precision was looked at and is safe."""
+    bad = bool(report.problems)
+    return {"bad": bad, "headline": "Safe in half precision" if is_checked and not bad else ""}
+
+
+def _fold_titles(report: Report) -> Sequence[str]:
+    return ("before the fold", "folded", "repaired") if report.rescaled else ("before the fold", "", "folded")
+
+
+def _savings(cost: Table) -> List[Tuple[str, str, str]]:
+    """The name of each row of the whole net, and its cells before and after."""
+    rows = [[cell if isinstance(cell, str) else cell.words for cell in row.cells] for row in cost.rows]
+    return [(cells[0], cells[1], cells[2]) for cells in rows if not cells[0].startswith(" ")]
+
+
+def _proof(found: Verification, titles: Sequence[str]) -> Dict[str, Any]:
+    """The outputs in half precision. titles: of the nets; "" for one that is not shown."""
+    nets = [(title, answers) for title, answers in zip(titles, found.in_half) if title and answers]
+    outputs = list(zip(*(answers for _, answers in nets)))
+    return {
+        "picture": _quality_chart([title for title, _ in nets], outputs[:OUTPUTS]) if outputs else None,
+        "tables": [_answers([title for title, _ in nets], each) for each in outputs[:OUTPUTS]],
+        "hidden": max(0, len(outputs) - OUTPUTS),
+    }
+
+
+def _quality_chart(titles: Sequence[str], outputs: Sequence[Tuple[HalfAnswer, ...]]) -> Chart:
+    rows = []
+    for answers in outputs:
+        for place, (title, answer) in enumerate(zip(titles, answers)):
+            label = title if len(outputs) == 1 else f"{answer.blob}, {title}"
+            words = "a different shape" if answer.snr != answer.snr else ""
+            if answer.not_finite:
+                words = f"none: {counted(answer.not_finite, 'value')} NaN or infinite"
+            rows.append(Quality(label, "after" if place else "before", answer.snr, words))
+    return qualities("The SNR of each output in half precision", rows)
+
+
+def _answers(titles: Sequence[str], answers: Sequence[HalfAnswer]) -> Tuple[str, Table]:
+    return answers[0].blob, page_numbers.of_answers(list(zip(titles, answers)))
+
+
+def _rendered(template: str, content: Dict[str, Any], words: Sequence[str]) -> str:
+    environment = _environment()
+    script = environment.get_template("page.js").render()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    foot = {
+        "command": shown(shlex.join(["caffe-fuse", *words])) if words else "",
+        "versions": {
+            "caffe_fuse": __version__,
+            "Python": platform.python_version(),
+            "numpy": np.__version__,
+            "protobuf": protobuf.__version__,
+        },
+        "date": _now(),
+        "script": script,
+        "digest": digest,
+    }
+    return str(environment.get_template(template).render({**content, **foot}))
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _environment() -> Any:
@@ -106,108 +206,3 @@ def _environment() -> Any:
     environment.filters["thousands"] = "{:,}".format
     environment.filters["counted"] = counted
     return environment
-
-
-def _rows(report: Report) -> List[LayerRow]:
-    """The rows in the order of the net before. Absorbed layers count as part of their absorber, for comparison."""
-    holders = {
-        layer.name: rewrite.after.name for rewrite in (*report.folded, *report.converted) for layer in rewrite.before
-    }
-    before, after = _by_layer(report.before, holders), _by_layer(report.after, {})
-    return [
-        LayerRow(name, _sums(before[name]) if name in before else None, _sums(after[name]) if name in after else None)
-        for name in dict.fromkeys([*before, *after])
-    ]
-
-
-def _by_layer(half: HalfReport, holders: Mapping[str, str]) -> Dict[str, List[HalfRow]]:
-    found: Dict[str, List[HalfRow]] = {}
-    for row in half.rows:
-        found.setdefault(holders.get(row.layer, row.layer), []).append(row)
-    return found
-
-
-def _sums(rows: Iterable[HalfRow]) -> Sums:
-    stats = [row.stats for row in rows]
-    return Sums(
-        count=sum(each.count for each in stats),
-        min_nonzero=min((each.min_nonzero for each in stats if each.min_nonzero), default=0.0),
-        max_abs=max((each.max_abs for each in stats), default=0.0),
-        overflow=sum(each.overflow for each in stats),
-        broken=sum(each.nan + each.inf for each in stats),
-        subnormal=sum(each.subnormal for each in stats),
-        underflow=sum(each.underflow for each in stats),
-        max_relative_error=max((each.max_relative_error for each in stats), default=0.0),
-    )
-
-
-def _worst(rows: Sequence[LayerRow]) -> List[LayerRow]:
-    """The layers that lose most, in the order of the net."""
-    chosen = {row.layer for row in sorted(rows, key=lambda row: row.badness, reverse=True)[:FIRST_ROWS]}
-    return [row for row in rows if row.layer in chosen]
-
-
-def _strips(report: Report) -> List[Strip]:
-    """The layers that lose most after the fold: by channels that overflow, are lost, weak or dead, then by values."""
-    layers: Dict[int, List[BlobChannels]] = {}
-    for blob in report.after_channels.rows:
-        layers.setdefault(blob.layer, []).append(blob)
-    worst = sorted(layers, key=lambda index: _loss(layers[index]), reverse=True)[:STRIPS]
-    strips = [_strip(report, index, layers[index]) for index in worst if any(_loss(layers[index]))]
-    return [strip for strip in strips if strip is not None]
-
-
-def _loss(blobs: Sequence[BlobChannels]) -> Tuple[int, ...]:
-    states = Counter(channel.state for blob in blobs for channel in blob.channels)
-    flushed = sum(blob.row.stats.underflow + blob.row.stats.subnormal for blob in blobs)
-    return (*(states[state] for state in STATES), flushed)
-
-
-def _strip(report: Report, index: int, blobs: Sequence[BlobChannels]) -> Optional[Strip]:
-    before, after = report.before_channels.weights(index), report.after_channels.weights(index)
-    if after is None:
-        return None
-    typical = np.sqrt(after.signal / np.maximum(after.count, 1))
-    earlier = np.zeros(after.count.size) if before is None else before.max_abs
-    picture = strip(f"The weights of {blobs[0].row.layer} by channel", earlier, after.max_abs, typical)
-    return Strip(blobs[0].row.layer, picture, [_listed(blob) for blob in blobs if blob.channels])
-
-
-def _listed(blob: BlobChannels) -> ListedChannels:
-    worst = sorted(blob.channels, key=lambda each: (STATES.index(each.state), each.snr, -each.max_abs))
-    return ListedChannels(blob, worst[:SHOWN], len(worst) - len(worst[:SHOWN]))
-
-
-def _outside(found: Diagnosis) -> List[ListedChannels]:
-    """The blobs with values that are not finite in half precision, those with the most such channels first."""
-    bad = [
-        blob._replace(channels=tuple(channel for channel in blob.channels if channel.state == "overflow"))
-        for blob in found.rows
-    ]
-    return [_listed(blob) for blob in sorted(bad, key=lambda blob: -len(blob.channels)) if blob.channels][:SHOWN]
-
-
-def _weights_picture(rows: Sequence[LayerRow]) -> Chart:
-    return ranges("The magnitudes of the weights of each layer before and after the fold", [*map(_range, rows)])
-
-
-def _activations_picture(report: Report) -> Optional[Chart]:
-    """The chart of activations: of each of the largest blobs, from its smallest channel to its largest one."""
-    largest = {id(row): float(row.range.magnitudes.max(initial=0.0)) for row in report.activations.after}
-    known = [row for row in report.activations.after if 0 < largest[id(row)] < np.inf]
-    chosen = sorted(known, key=lambda row: -largest[id(row)])[:FIRST_ROWS]
-    rows = [Range(row.layer or row.blob, None, _span(row)) for row in known if row in chosen]
-    return ranges("The magnitudes of activations after the fold", rows) if rows else None
-
-
-def _span(row: Activation) -> Tuple[float, float]:
-    magnitudes = row.range.magnitudes
-    return float(magnitudes[magnitudes > 0].min()), float(magnitudes.max())
-
-
-def _range(row: LayerRow) -> Range:
-    return Range(row.layer, *(None if sums is None or not sums.max_abs else _ends(sums) for sums in row[1:]))
-
-
-def _ends(sums: Sums) -> Any:
-    return sums.min_nonzero or sums.max_abs, float("inf") if sums.broken else sums.max_abs

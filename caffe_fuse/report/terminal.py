@@ -38,11 +38,11 @@ def fold_report(
     report: Report, outputs: Sequence[str], verbose: bool, reports: Sequence[str] = (), labels: Sequence[str] = ()
 ) -> List[str]:
     """outputs, reports: the files of the model and of its reports. labels: the names of the classes, if known."""
-    lines = _folded(report.folded, verbose) + _carried(report.carried, verbose)
-    lines += _converted(report.converted, verbose) + _simplified(report.simplified, verbose)
+    lines = _folded(report.changes.folded, verbose) + _carried(report.changes.carried, verbose)
+    lines += _converted(report.changes.converted, verbose) + _simplified(report.changes.simplified, verbose)
     lines += _refused(report, verbose)
-    if report.dropped:
-        names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.dropped)
+    if report.changes.dropped:
+        names = ", ".join(f"{layer.name} ({layer.type})" for layer in report.changes.dropped)
         lines.append(f"dropped    {names}: of another phase, with a blob or a name that no longer exists")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += asked_lines(report.target, verbose)
@@ -207,17 +207,18 @@ def _simplified(removals: Sequence[Removal], verbose: bool) -> List[str]:
 
 def _refused(report: Report, verbose: bool) -> List[str]:
     """Each reason once, with its remedy; with -v for each layer."""
-    if not report.refused:
+    if not report.changes.refused:
         return []
     groups: Dict[Any, List[Refused]] = {}
-    for refused in report.refused:
+    for refused in report.changes.refused:
         groups.setdefault((refused.reason, refused.remedy, verbose and refused.layer.index), []).append(refused)
     items: List[List[str]] = []
     for (first, *others), remedy in ((group, group[0].remedy) for group in groups.values()):
         more = f" and {len(others)} more" if others else ""
         reason = f"  {first.layer.where} {first.layer}{more}: {first.reason}"
         items.append([reason] if remedy is None else [reason, f"    {remedy.short}"])
-    return [f"refused    {_kinds([refused.layer for refused in report.refused])}", *shortened_items(items, verbose)]
+    layers = [refused.layer for refused in report.changes.refused]
+    return [f"refused    {_kinds(layers)}", *shortened_items(items, verbose)]
 
 
 def _vanished(report: Report, verbose: bool) -> List[str]:
@@ -241,9 +242,9 @@ def _rescaled(report: Report, verbose: bool) -> List[str]:
         )
         each = [f"  {name}: {_powers(found)}" for name, found in report.rescaled.items()]
         lines += shortened(each, verbose)
-    if report.unrepaired:
-        lines.append(f"unrepaired {counted(len(report.unrepaired), 'blob')}")
-        lines += shortened([f"  {unrepaired}" for unrepaired in report.unrepaired], verbose)
+    if report.changes.unrepaired:
+        lines.append(f"unrepaired {counted(len(report.changes.unrepaired), 'blob')}")
+        lines += shortened([f"  {unrepaired}" for unrepaired in report.changes.unrepaired], verbose)
     return lines
 
 

@@ -47,15 +47,19 @@ class Unrepaired(NamedTuple):
     overflow: bool
     reason: str
 
+    @property
+    def effect(self) -> str:
+        """What half precision does to the blob."""
+        if isinstance(self.blob, str):
+            return "may overflow"
+        return "overflows" if self.overflow else "loses most of its precision"
+
     def __str__(self) -> str:
         plural = "s" if self.channels[1:] else ""
         where = f" in channel{plural} {few(self.channels)}" if self.channels else ""
-        what = "overflows" if self.overflow else "loses most of its precision"
-        place = f"blob {self.blob}"
-        if isinstance(self.blob, str):
-            what, place = "may overflow", f"top {self.blob}"
+        place = f"{'top' if isinstance(self.blob, str) else 'blob'} {self.blob}"
         return (
-            f"{self.layer} {place} {what}{where}, and cannot be repaired: {self.reason}; "
+            f"{self.layer} {place} {self.effect}{where}, and cannot be repaired: {self.reason}; "
             f"keep layer {self.layer.name} in float32"
         )
 

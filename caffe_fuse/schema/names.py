@@ -7,7 +7,6 @@ its backslash reads as `\\x5c`, so that two names never read the same.
 from __future__ import annotations
 
 import re
-from typing import Iterable, Tuple, Union
 
 ESCAPED = r"x(?:5c|[89a-f][0-9a-f])"  # after the backslash
 _ESCAPE, _BACKSLASH = (re.compile(pattern.encode()) for pattern in (rf"\\{ESCAPED}", rf"\\(?={ESCAPED})"))
@@ -21,8 +20,3 @@ def decode(name: bytes) -> str:
 def encode(name: str) -> bytes:
     """The bytes of a name; the inverse of `decode`."""
     return _ESCAPE.sub(lambda match: bytes.fromhex(match.group()[2:].decode()), name.encode())
-
-
-def listed(given: Union[str, Iterable[str]]) -> Tuple[str, ...]:
-    """Names as a caller gave them: a single string is one name, not its letters."""
-    return (given,) if isinstance(given, str) else tuple(given)

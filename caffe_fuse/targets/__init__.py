@@ -6,6 +6,6 @@ and may change the net so that the tool takes it and the net computes the same.
 
 from .adapt import Adapted, adapted, findings
 from .demand import Change, Demand, Finding, Target
-from .table import TARGETS, find
+from .table import TARGETS, TargetName, find
 
-__all__ = ["TARGETS", "Adapted", "Change", "Demand", "Finding", "Target", "adapted", "find", "findings"]
+__all__ = ["TARGETS", "Adapted", "Change", "Demand", "Finding", "Target", "TargetName", "adapted", "find", "findings"]

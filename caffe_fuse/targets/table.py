@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Literal, Union
 
 from ..errors import InputError
 from ..spelling import did_you_mean
@@ -268,6 +268,13 @@ TARGETS: Dict[str, Target] = {
         ),
     )
 }
+
+
+TargetName = Union[
+    Literal["caffe", "nvcaffe", "opencv", "mnn", "ncnn", "openvino", "rknn", "rknn1", "tensorrt"],
+    Literal["x2paddle", "onnx", "ascend-inference", "ascend-a2", "nnie", "ncsdk", "snpe", "armnn", "sophgo"],
+    Literal["tvm", "tengine", "vitis", "horizon"],
+]
 
 
 def find(name: str) -> Target:

@@ -10,7 +10,7 @@ from ..net.model import Model
 from ..schema.messages import copy_of, foreign_fields
 from .demand import REFUSES, WRONG, Demand, Finding, each
 
-# Fields that choose a kernel, a type or a memory: docs/command.md lists their sources.
+# Fields that choose a kernel, a type or a memory: docs/dialects.md lists their sources.
 _SILENT = frozenset(
     {
         *("engine", "conv_algorithm", "cudnn_convolution_algo_seeker", "conv_algos_override", "cudnn_math_override"),

@@ -215,6 +215,9 @@ def test_a_page_for_each(run: Run, fleet: Path) -> None:
     assert 1 == run("fuse", "m", "-o", "out", "--html", "out")[0]
     pages = {path for path in tree("out") if path.endswith(".html")}
     assert {f"{name}/net_fused.html" for name in (SAFE, BAD, BN)} == pages
+    assert 1 == run("check", "m", "--html", "out")[0]
+    checked = {path for path in tree("out") if path.endswith("_checked.html")}
+    assert {f"{name}/net_checked.html" for name in (SAFE, BAD, BN)} == checked
 
 
 def test_check_of_many(run: Run, fleet: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_recorded_net_folds_in_the_v1_form(name: str) -> None:
 def test_a_v1_net_folds_as_its_v2_twin(prototxt: bytes, seed: int) -> None:
     content = caffemodel(prototxt, numbers(prototxt, seed))
     new, old = fuse(prototxt, weights=content), fuse(as_v1(prototxt), weights=as_v1_weights(content))
-    merged = {each.name for rewrite in new.result.report.converted for each in rewrite.before}
+    merged = {each.name for rewrite in new.result.report.changes.converted for each in rewrite.before}
     assert [] == [name for name in merged if "the old form of this net has no Scale" not in old.refused[name]]
     lines = [(old_line, as_v1(line.encode()).decode()) for old_line, line in zip(old.lines, new.lines)]
     if not merged:

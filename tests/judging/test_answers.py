@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 import nets
 import numpy as np
@@ -58,7 +58,7 @@ def test_verify_says_so_of_two_equal_nets(tmp_path: Path, capsys: pytest.Capture
 
 @pytest.mark.parametrize("policy", ["saturate", "mnn"])
 @pytest.mark.parametrize("prototxt", [HOT, text(convolution())])
-def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: str) -> None:
+def test_an_answer_made_of_clipped_numbers_is_not_safe(prototxt: bytes, policy: Any) -> None:
     """Inside or at the end, a device that saturates continues with 65504: finite, and wrong by orders of magnitude."""
     blobs = {name: [blob * np.float32(5000) for blob in every] for name, every in nets.numbers(prototxt).items()}
     found = caffe_fuse.fuse(model_of(prototxt, blobs), half_policy=policy).verified()

@@ -147,7 +147,7 @@ def test_answers_in_half_are_those_of_the_device(numbers: Dict[str, List[np.ndar
     found = caffe_fuse.verify(model, model, half_policy="off")
     assert ((), (), ()) == found.in_half
     with pytest.raises(caffe_fuse.InputError, match="half policy x is not known; choose from off, ieee, flush"):
-        caffe_fuse.verify(model, model, half_policy="x")
+        caffe_fuse.verify(model, model, half_policy="x")  # type: ignore[arg-type]
 
 
 def test_what_is_no_number_in_half_is_counted(numbers: Dict[str, List[np.ndarray]]) -> None:

@@ -191,7 +191,7 @@ def test_a_dialect_folds_as_its_caffe_computes(name: str) -> None:
     np.testing.assert_array_max_ulp(expected_weights, arrays["c"][0], 1)
     expected_bias = (bias.astype(np.float64) * factor + shift).astype(np.float32)
     np.testing.assert_allclose(arrays["c"][1], expected_bias, rtol=3e-7, atol=3e-7)
-    (rewrite,) = result.report.folded
+    (rewrite,) = result.report.changes.folded
     prove(rewrite, rewrite.after.blobs)
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_fold_becomes_a_plain_scale(name: str) -> None:
     factor, shift = CASES[name].expected
     _, arrays, result = fused(CASES[name], "x")
     np.testing.assert_allclose(arrays["b"], [factor, shift], rtol=2e-7, atol=1e-7)
-    (rewrite,) = result.report.converted
+    (rewrite,) = result.report.changes.converted
     assert ("Scale", True) == (rewrite.after.type, rewrite.after.parameter.scale_param.bias_term)
     assert not rewrite.after.parameter.HasField("batch_norm_param")
     prove(rewrite, rewrite.after.blobs)

@@ -141,7 +141,7 @@ def test_a_layer_for_training_under_the_same_name_goes_and_the_weights_are_of_th
     )
     made = fuse(prototxt)
     assert ([convolution(top="s")], {}) == (made.lines, made.refused)
-    assert ["b"] == [each.name for each in made.result.report.dropped]
+    assert ["b"] == [each.layer for each in made.result.report.dropped]
     assert () == made.violations()
 
 

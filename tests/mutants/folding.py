@@ -9,7 +9,9 @@ from .mutant import Mutant
 DIAGNOSIS = "folding/diagnosis.py"
 REPAIR = "folding/repair.py"
 RESULT = "folding/result.py"
+ROWS = "folding/rows.py"
 
+TEST_ROWS = "tests/folding/test_report_rows.py"
 TEST_NOISE = "tests/judging/test_noise.py"
 TEST_RESCALE = "tests/rescale/test_rescale.py"
 
@@ -126,5 +128,47 @@ MUTANTS: Tuple[Mutant, ...] = (
         "            if not all(map(_holds, blobs, after.blobs)):\n",
         "            if False:\n",
         TEST_DEMANDS + "::test_what_is_written_for_a_target_is_read_back",
+    ),
+    Mutant(
+        "a row has a layer's name for its type",
+        ROWS,
+        "return cls(layer.name, layer.type)\n",
+        "return cls(layer.name, layer.name)\n",
+        TEST_ROWS,
+    ),
+    Mutant(
+        "a folded row has the top of the layer before",
+        ROWS,
+        "return cls(after.name, after.type, _named(rewrite.absorbed), after.tops[0])",
+        "return cls(after.name, after.type, _named(rewrite.absorbed), rewrite.target.tops[0])",
+        TEST_ROWS,
+    ),
+    Mutant(
+        "a converted row has the new type twice",
+        ROWS,
+        "return cls(after.name, rewrite.target.type, after.type",
+        "return cls(after.name, after.type, after.type",
+        TEST_ROWS,
+    ),
+    Mutant(
+        "a row is written with the name that Python needs",
+        ROWS,
+        'return {name.rstrip("_"): _plain',
+        "return {name: _plain",
+        TEST_ROWS,
+    ),
+    Mutant(
+        "a report does not name what was saved",
+        "folding/report.py",
+        "for path in outputs]",
+        "for path in outputs[:0]]",
+        TEST_ROWS,
+    ),
+    Mutant(
+        "a result reads the weights to show itself",
+        RESULT,
+        'if "report" in vars(self):',
+        "if self.report:",
+        "tests/test_display.py",
     ),
 )

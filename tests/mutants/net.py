@@ -172,4 +172,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         '    if rule.HasField("phase") and rule.phase is None:\n',
         TEST_FOLD + "::test_a_twin_for_training_goes_with_its_batch_norm",
     ),
+    Mutant(
+        "a path with a brace is a text",
+        "net/load.py",
+        "if _TEXT_OF_A_NET.search(given) and not os.path.exists(given):",
+        'if "{" in given:',
+        "tests/test_arguments.py",
+    ),
 )

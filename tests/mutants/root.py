@@ -6,10 +6,14 @@ from typing import Tuple
 
 from .mutant import Mutant
 
+TYPES = "argument_types.py"
+DISPLAY = "display.py"
 SPELLING = "spelling.py"
 
-TEST_SCHEMA = "tests/schema/test_schema.py"
 TEST_CLI = "tests/cli/test_cli.py"
+TEST_DISPLAY = "tests/test_display.py"
+TEST_SCHEMA = "tests/schema/test_schema.py"
+TEST_TYPES = "tests/test_arguments.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
@@ -25,5 +29,33 @@ MUTANTS: Tuple[Mutant, ...] = (
         "hint(nearest(typed, known, TYPED))",
         "hint(nearest(typed, known))",
         TEST_CLI + "::test_a_command_line_that_is_none_points_to_the_help_of_its_command",
+    ),
+    Mutant(
+        "a flag is accepted where a number is expected",
+        TYPES,
+        "or isinstance(value, kind.never):",
+        "and not isinstance(value, kind.never):",
+        TEST_TYPES,
+    ),
+    Mutant(
+        "what is in a list of names is not looked at",
+        TYPES,
+        "    for each in found:",
+        "    for each in found[:0]:",
+        TEST_TYPES,
+    ),
+    Mutant(
+        "a name in a notebook is markup",
+        DISPLAY,
+        "{escape(text)}</td></tr>",
+        "{text}</td></tr>",
+        TEST_DISPLAY,
+    ),
+    Mutant(
+        "a long display is not cut",
+        DISPLAY,
+        "[*rows[: MOST_ROWS - 1], (",
+        "[*rows, (",
+        TEST_DISPLAY,
     ),
 )

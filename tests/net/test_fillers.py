@@ -56,7 +56,7 @@ def test_a_filled_layer_folds_into_a_record_of_its_own() -> None:
     answer = nets.fuse(prototxt, weights=nets.caffemodel(others, {"b": numbers["b"]}))
     filter = np.outer(BILINEAR[4], BILINEAR[4]).astype(np.float32)
     full = nets.fuse(prototxt, {**numbers, "d": [np.broadcast_to(filter, (4, 1, 4, 4))]})
-    assert ["d"] == [rewrite.after.name for rewrite in answer.result.report.folded]
+    assert ["d"] == [rewrite.layer for rewrite in answer.result.report.folded]
     for found, expected in zip(answer.arrays["d"], full.arrays["d"]):
         np.testing.assert_array_equal(found, expected)
 

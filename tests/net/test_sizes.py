@@ -72,7 +72,7 @@ def test_a_net_with_a_conflict_folds_and_the_numbers_tell_the_sizes() -> None:
         "i": [nets.spread((3, 54), 5), nets.spread((3,), 6)],
     }
     answer = nets.fuse(net(*lines), numbers)
-    assert ["c"] == [rewrite.after.name for rewrite in answer.result.report.folded]
+    assert ["c"] == [rewrite.layer for rewrite in answer.result.report.folded]
     found = caffe_fuse.run(answer.result.model, {"x": nets.spread((1, 4, 8, 8), 7)}, blobs="all")
     assert {"x", "p"} == found.keys()
 

@@ -23,7 +23,7 @@ def left(reason: str, *layers: str, name: str = "b", **options: Any) -> None:
     """Asserts that the chain becomes a Scale, with this reason, and no blob changes its value."""
     fused = fuse(text(*layers), **{"folds": "all", **options})
     assert () == fused.violations(SHAPE)
-    converted = {each.after.name: each.reason for each in fused.result.report.converted}
+    converted = {each.layer: each.reason for each in fused.result.report.converted}
     assert reason == {**fused.refused, **converted}[name]
 
 

@@ -247,7 +247,7 @@ def test_a_chain_that_overwrites_the_blob_it_reads_ends_there() -> None:
     """The name f outlives the chain, so it has to end with the value that the BatchNorm gave it."""
     before = [layer("f", "ReLU", "x", "f"), batch_norm(bottom="f", top="f"), scale(bottom="f")]
     fused = becomes(before, [before[0], layer("b", "Scale", "f", "f", ONE_SCALE), scale(bottom="f")])
-    assert ["b"] == [rewrite.after.name for rewrite in fused.result.report.converted]
+    assert ["b"] == [rewrite.layer for rewrite in fused.result.report.converted]
 
 
 def test_a_chain_in_place_may_go_on_under_its_own_name() -> None:
@@ -298,7 +298,7 @@ def test_a_split_behind_a_convolution_is_no_refusal() -> None:
         text(convolution(), layer("split", "Split", "c", "d e"), batch_norm("b", "d"), scale("s", "e")), folds="direct"
     )
     assert {"s": "it reads the output of Split split, which cannot absorb it"} == fused.refused
-    assert ["b"] == [rewrite.after.name for rewrite in fused.result.report.converted]
+    assert ["b"] == [rewrite.layer for rewrite in fused.result.report.converted]
 
 
 def test_a_layer_that_reads_a_blob_twice_is_two_readers() -> None:
@@ -321,7 +321,7 @@ def test_batch_statistics_are_refused() -> None:
     fixed = batch_norm(rest="batch_norm_param { use_global_stats: false }")
     reason = "batch statistics: use_global_stats is false, so it depends on the batch"
     fused = refuses(reason, convolution(), fixed, scale())
-    assert 4 == fused.result.report.refused[0].layer.line
+    assert 4 == fused.result.report.refused[0].line
 
 
 def test_without_use_global_stats_the_phase_decides() -> None:

@@ -39,7 +39,7 @@ def test_into_a_layer_that_absorbs_a_chain_after_it_as_well() -> None:
     ]
     fused = becomes(layers, [RELU, convolution(bottom="r", top="s")])
     (rewrite,) = fused.result.report.folded
-    assert ["b", "b2", "s"] == [each.name for each in rewrite.absorbed]
+    assert ["b", "b2", "s"] == [each.layer for each in rewrite.absorbed]
 
 
 @pytest.mark.parametrize("transposed", ["", "transpose: true"])

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -411,7 +412,7 @@ def test_what_is_told_of_a_fork_grows_with_its_readers_not_with_their_square() -
         norms = [nets.batch_norm(f"b{n:03}", "c", f"b{n:03}") for n in range(count)]
         prototxt = nets.text(nets.convolution(), *norms)
         model = nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt)))
-        report = caffe_fuse.fuse(model).report._replace(typed=Typed(()))
+        report = replace(caffe_fuse.fuse(model).report, typed=Typed(()))
         told = [
             to_json(report, []),
             *("\n".join(lines) for lines in (fold_report(report, (), True), plan_report(model))),

@@ -346,7 +346,7 @@ def test_a_transposed_matrix_is_straight() -> None:
 
 
 @pytest.mark.parametrize("blob_type", ["float32", "float16"])
-def test_a_transposed_matrix_that_has_absorbed_a_batch_norm(blob_type: str, tmp_path: Path) -> None:
+def test_a_transposed_matrix_that_has_absorbed_a_batch_norm(blob_type: Any, tmp_path: Path) -> None:
     """The proof of the fold reads the file, where the matrix is straight."""
     before = layer("f", "InnerProduct", "x", "f", "inner_product_param { num_output: 3 transpose: true }")
     prototxt = text(before, batch_norm("b", "f", "b"))

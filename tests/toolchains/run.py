@@ -27,7 +27,7 @@ sys.path[:0] = [str(TESTS), str(PROJECT)]
 
 import caffe_fuse  # noqa: E402
 from caffe_fuse.execution.run import input_shapes  # noqa: E402
-from caffe_fuse.targets import find, findings  # noqa: E402
+from caffe_fuse.targets import TargetName, find, findings  # noqa: E402
 
 VENVS = PROJECT / ".toolchains"
 WORKERS = Path(__file__).with_name("workers")
@@ -46,7 +46,7 @@ class Tool(NamedTuple):
     name: str
     python: str
     packages: Tuple[str, ...]
-    target: str
+    target: TargetName
     half: str = ""
     without: Tuple[str, ...] = ()
 

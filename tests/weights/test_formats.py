@@ -428,7 +428,7 @@ class TestHalves:
         converted(tmp_path, self.NET, nets.caffemodel(self.NET, blobs), blob_type="float16")
 
     @pytest.mark.parametrize("weights_format", ["caffemodel", "hdf5"])
-    def test_the_proof_sees_a_half_that_is_a_unit_off(self, weights_format: str, tmp_path: Path) -> None:
+    def test_the_proof_sees_a_half_that_is_a_unit_off(self, weights_format: Any, tmp_path: Path) -> None:
         model = loaded(tmp_path, self.NET, nets.caffemodel(self.NET, nets.numbers(self.NET)))
         result = caffe_fuse.fuse(model, half_policy="off", blob_type="float16", weights_format=weights_format)
         path, _ = result.save(tmp_path / "out")
