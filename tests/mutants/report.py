@@ -90,4 +90,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         " for row in rows]",
         "tests/report/test_report.py::test_one_very_long_line_of_a_plan_does_not_make_the_others_long",
     ),
+    Mutant(
+        "the JSON report leaves out what to do",
+        "report/json_report.py",
+        '        "next": list(report.next),\n',
+        "",
+        "tests/report/test_json_schema.py",
+    ),
 )
