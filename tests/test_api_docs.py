@@ -9,7 +9,7 @@ from typing import Any, List
 
 import pytest
 from conftest import PROJECT
-from test_docs import resnet as resnet
+from test_docs import folder as folder
 
 import caffe_fuse
 
@@ -50,7 +50,7 @@ def test_the_defaults_of_fuse_are_as_documented() -> None:
     assert defaults == {name: eval(written) for name, written in rows.items()}
 
 
-def test_the_program_runs(resnet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names: dict = {}
     exec(compile(program, "docs/api.md", "exec"), names)

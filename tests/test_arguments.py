@@ -95,6 +95,12 @@ WRONG: Dict[str, Tuple[Callable[[], Any], str]] = {
     "batches": (lambda: library.calibrate(MODEL, {"data": []}), "batches is of type dict, but a sequence of"),
     "a batch": (lambda: library.calibrate(MODEL, [np.ones(3)]), "inputs is of type ndarray, but a dict"),
     "file of ranges": (lambda: library.read_ranges(5), "path is of type int, but a path"),
+    "other ranges": (lambda: library.Calibration("", 1, {}).merged({}), "other is of type dict, but a Calibration"),
+    "rounding": (lambda: library.HalfPolicy("x", rounding=1), "rounding is of type int, but a name"),
+    "checked": (lambda: library.HalfPolicy("x", checked="no"), "checked is of type str, but True or False"),
+    "dtype": (lambda: library.Precision("x", np.float32), "dtype is of type type, but a name"),
+    "half": (lambda: library.Precision("x", half="ieee"), "half is of type str, but a HalfPolicy, or None"),
+    "block": (lambda: library.Precision("x", block=2.5), "block is of type float, but an integer, or None"),
     "prefix": (lambda: library.fuse(MODEL).save(5), "prefix is of type int, but a path"),
     "force": (lambda: library.fuse(MODEL).save("x", force="no"), "force is of type str, but True or False"),
     "outputs": (lambda: library.fuse(MODEL).report.to_json("x"), "outputs is of type str, but a sequence of paths"),
@@ -107,6 +113,13 @@ def test_a_wrong_type_is_a_type_error_that_says_what_was_expected(name: str) -> 
     with pytest.raises(TypeError) as caught:
         call()
     assert str(caught.value).startswith(message)
+
+
+def test_a_choice_that_is_none_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="'int8' is neither float32 nor float64"):
+        library.Precision("x", "int8")
+    with pytest.raises(ValueError, match="'up' is neither nearest nor truncate"):
+        library.HalfPolicy("x", "up")
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_verification_tells_the_snr_and_what_differs() -> None:
     assert repr(verification).startswith("Verification: the same net: what differs is rounding\n")
     assert re.search(r"\n  second in half +\S+: SNR \d+\.\d dB", repr(verification))
     report = repr(objects("net-resnet-bottleneck")["verified"])
-    assert re.search(r"\n  verified +the same net.*\n  SNR before +\S+: SNR .*\n  SNR after +\S+: SNR ", report)
+    assert re.search(r"\n  verified +the same net.*\n  answer before +\S+: SNR .*\n  answer after +\S+: SNR ", report)
 
 
 def test_a_verification_of_other_nets_names_the_first_difference() -> None:

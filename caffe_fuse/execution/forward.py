@@ -26,6 +26,7 @@ from typing import (
 import numpy as np
 
 from .. import progress
+from ..argument_types import INTEGER, NAME, Kind, expect
 from ..blobs.blob import Blob
 from ..errors import InputError
 from ..half.rounding import IEEE, HalfPolicy, rounded
@@ -54,9 +55,16 @@ class Precision:
     """
 
     name: str
-    dtype: str = "float32"
+    dtype: Literal["float32", "float64"] = "float32"
     half: Optional[HalfPolicy] = None
     block: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        expect(NAME, name=self.name, dtype=self.dtype)
+        expect(Kind("a HalfPolicy", (HalfPolicy,)).or_none(), half=self.half)
+        expect(INTEGER.or_none(), block=self.block)
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype {self.dtype!r} is neither float32 nor float64")
 
     def kept(self, array: Array) -> Array:
         """The array as it is stored in a blob."""

@@ -209,6 +209,8 @@ class Report:
 
     def _display(self) -> Display:
         rows: List[Row] = [
+            *several("not safe", [*map(str, self.problems)], 2),
+            *several("next", self.next, 2),
             *_done(self.changes),
             *several("refused", [f"{row.type} {row.layer}: {row.reason}" for row in self.refused], 2),
             ("half before", self.before.summary),
@@ -225,11 +227,9 @@ class Report:
             rows.append(("target", said))
         if self.verification is not None:
             rows.append(("verified", self.verification.verdict))
-            for label, answers in (("SNR before", self.verification.before), ("SNR after", self.verification.after)):
-                rows += several(label, [answer.summary for answer in answers], 1)
-        rows += several("warning", self.warnings, 2)
-        rows += [*several("not safe", [*map(str, self.problems)], 2), *several("next", self.next, 2)]
-        return Display(f"Report: {self.verdict}", rows)
+            rows += several("answer before", [answer.summary for answer in self.verification.before], 1)
+            rows += several("answer after", [answer.summary for answer in self.verification.after], 1)
+        return Display(f"Report: {self.verdict}", [*rows, *several("warning", self.warnings, 2)])
 
 
 def _done(changes: Changes) -> List[Row]:

@@ -196,7 +196,9 @@ class Result:
         return saving.save(self.facts, lambda: self.report, prefix, force=force, reports=reports or {}, inputs=inputs)
 
     def save_reports(self, reports: Reports, *, inputs: Sequence[str] = ()) -> None:
-        """Writes only the reports, all or none. Raises InputError and SystemFailure as `save` does."""
+        """Writes only the reports, all or none. Raises InputError, SystemFailure and TypeError as `save` does."""
+        expect(DICT, reports=reports)
+        expect(PATHS, inputs=inputs)
         saving.save_reports(self.facts, self.report, reports, inputs=inputs)
 
     def targets(self, prefix: PathLike) -> Tuple[str, str]:

@@ -80,7 +80,7 @@ def _worst(row: HalfRow) -> str:
     stats = row.stats
     found = ", ".join(f"{getattr(stats, name):,} {name}" for name in ("overflow", "nan", "inf") if getattr(stats, name))
     place = "" if row.channel is None else f" in channel {row.channel}"
-    return found if stats.worst is None else f"{found}, worst {stats.worst.value:.6g}{place}"
+    return found if stats.worst is None else f"{found}, worst {stats.worst.value:.4g}{place}"
 
 
 def _loss(row: HalfRow) -> Tuple[bool, float, float]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
+
+from ..argument_types import FLAG, NAME, expect
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
 LARGEST = 65504.0
 OVERFLOW = 65520.0  # half a step beyond: from here on no fp16 value is near
 SMALLEST_NORMAL = 2.0**-14
+
+
+Rounding = Literal["nearest", "truncate"]
+Overflow = Literal["inf", "saturate"]
+Subnormals = Literal["kept", "flushed"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +33,14 @@ class HalfPolicy:
     """
 
     name: str
-    rounding: str = "nearest"
-    overflow: str = "inf"
-    subnormals: str = "kept"
+    rounding: Rounding = "nearest"
+    overflow: Overflow = "inf"
+    subnormals: Subnormals = "kept"
     checked: bool = True
 
     def __post_init__(self) -> None:
+        expect(NAME, name=self.name, **{field: getattr(self, field) for field in _CHOICES})
+        expect(FLAG, checked=self.checked)
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
                 raise ValueError(f"{field} {getattr(self, field)!r} is neither {' nor '.join(choices)}")
@@ -54,9 +63,9 @@ class HalfPolicy:
 
 
 _CHOICES = {
-    "rounding": ("nearest", "truncate"),
-    "overflow": ("inf", "saturate"),
-    "subnormals": ("kept", "flushed"),
+    "rounding": get_args(Rounding),
+    "overflow": get_args(Overflow),
+    "subnormals": get_args(Subnormals),
 }
 
 IEEE = HalfPolicy("ieee")

@@ -9,7 +9,7 @@ from typing import Dict, Literal, NamedTuple, Union
 
 from ..argument_types import Kind, expect
 from ..errors import InputError
-from .rounding import GENERIC, HalfPolicy
+from .rounding import GENERIC, HalfPolicy, Overflow, Rounding, Subnormals
 
 
 class Target(NamedTuple):
@@ -21,7 +21,11 @@ class Target(NamedTuple):
 
 
 def _target(
-    name: str, source: str, rounding: str = "nearest", overflow: str = "inf", subnormals: str = "kept"
+    name: str,
+    source: str,
+    rounding: Rounding = "nearest",
+    overflow: Overflow = "inf",
+    subnormals: Subnormals = "kept",
 ) -> Target:
     return Target(name, HalfPolicy(name, rounding, overflow, subnormals), source)
 

@@ -139,6 +139,7 @@ class Calibration:
 
     def merged(self, other: Calibration) -> Calibration:
         """This calibration and another as one. Raises InputError if they are of different nets."""
+        expect(CALIBRATION, other=other)
         if self.net != other.net:
             raise InputError("the ranges are of different nets", remedy="give ranges of one net")
         return in_order((self, other))

@@ -17,16 +17,17 @@ function sortBy(table, place, isNumber, up) {
 
 for (const table of document.querySelectorAll("table.sorts")) {
   Array.from(table.tHead.rows[0].cells, (head, place) => {
-    const button = document.createElement("button");
-    button.append(...head.childNodes);
-    head.append(button);
-    button.onclick = () => {
+    head.tabIndex = 0;  // a button in it would not be repeated on each sheet of paper
+    head.onclick = () => {
       const isNumber = head.classList.contains("n");
       const first = isNumber ? "descending" : "ascending", second = isNumber ? "ascending" : "descending";
       const order = head.getAttribute("aria-sort") === first ? second : first;
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", order);
       sortBy(table, place, isNumber, order === "ascending");
+    };
+    head.onkeydown = event => {
+      if (event.key === "Enter") head.onclick();
     };
   });
   if (table.tBodies[0].rows.length <= 12) continue;

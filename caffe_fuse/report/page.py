@@ -23,7 +23,7 @@ from ..net.model import Model
 from ..wording import Typed, counted, shown
 from . import page_layers, page_lists, page_numbers, page_story
 from .charts import Chart, Quality, qualities, shares
-from .cost_table import cost_rows
+from .cost_table import UNKNOWN, cost_rows
 from .page_layers import MOST_CHANNELS
 from .tables import Table
 
@@ -137,34 +137,31 @@ def _fold_titles(report: Report) -> Sequence[str]:
 def _savings(cost: Table) -> List[Tuple[str, str, str]]:
     """The name of each row of the whole net, and its cells before and after."""
     rows = [[cell if isinstance(cell, str) else cell.words for cell in row.cells] for row in cost.rows]
-    return [(cells[0], cells[1], cells[2]) for cells in rows if not cells[0].startswith(" ")]
+    known = (cells for cells in rows if UNKNOWN not in cells[1:3])
+    return [(cells[0], cells[1], cells[2]) for cells in known if not cells[0].startswith(" ")]
 
 
 def _proof(found: Verification, titles: Sequence[str]) -> Dict[str, Any]:
     """The outputs in half precision. titles: of the nets; "" for one that is not shown."""
     nets = [(title, answers) for title, answers in zip(titles, found.in_half) if title and answers]
     outputs = list(zip(*(answers for _, answers in nets)))
+    outputs.sort(key=lambda answers: page_story.badness(answers[-1]))
+    shown_first = [list(zip((title for title, _ in nets), answers)) for answers in outputs[:OUTPUTS]]
     return {
-        "picture": _quality_chart([title for title, _ in nets], outputs[:OUTPUTS]) if outputs else None,
-        "tables": [_answers([title for title, _ in nets], each) for each in outputs[:OUTPUTS]],
-        "hidden": max(0, len(outputs) - OUTPUTS),
+        "outputs": [(each[0][1].blob, _quality_chart(each), page_numbers.of_answers(each)) for each in shown_first],
+        "hidden": len(outputs) - len(shown_first),
     }
 
 
-def _quality_chart(titles: Sequence[str], outputs: Sequence[Tuple[HalfAnswer, ...]]) -> Chart:
+def _quality_chart(nets: Sequence[Tuple[str, HalfAnswer]]) -> Chart:
+    """One output in each of the nets, which have titles."""
     rows = []
-    for answers in outputs:
-        for place, (title, answer) in enumerate(zip(titles, answers)):
-            label = title if len(outputs) == 1 else f"{answer.blob}, {title}"
-            words = "a different shape" if answer.snr != answer.snr else ""
-            if answer.not_finite:
-                words = f"none: {counted(answer.not_finite, 'value')} NaN or infinite"
-            rows.append(Quality(label, "after" if place else "before", answer.snr, words))
-    return qualities("The SNR of each output in half precision", rows)
-
-
-def _answers(titles: Sequence[str], answers: Sequence[HalfAnswer]) -> Tuple[str, Table]:
-    return answers[0].blob, page_numbers.of_answers(list(zip(titles, answers)))
+    for place, (title, answer) in enumerate(nets):
+        words = "a different shape" if answer.snr != answer.snr else ""
+        if answer.not_finite:
+            words = f"none: {counted(answer.not_finite, 'value')} NaN or infinite"
+        rows.append(Quality(title, "after" if place else "before", answer.snr, words))
+    return qualities(f"The SNR of output {nets[0][1].blob} in half precision", rows)
 
 
 def _rendered(template: str, content: Dict[str, Any], words: Sequence[str]) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from ..folding.report import Asked, Report
-from .tables import Column, Row, Table, grouped, names, number, without_empty
+from .tables import Column, Row, Table, grouped, names, number, reason_of, without_empty, without_names
 
 
 def of_refusals(report: Report) -> Table:
     columns = (Column("layers"), Column("type"), Column("reason"), Column("what to do"), Column("first place"))
-    groups = grouped(report.changes.refused, lambda each: (each.layer.type, each.reason, each.remedy))
+    known = {name for net in report.nets for name in (*net.blob_names, *(layer.name for layer in net.layers))}
+    groups = grouped(
+        report.changes.refused, lambda each: (each.layer.type, without_names(each.reason, known), each.remedy)
+    )
     rows = [
         (
             names(each.layer.name for each in group),
             group[0].layer.type,
-            group[0].reason,
+            reason_of([each.reason for each in group], known),
             "" if group[0].remedy is None else group[0].remedy.in_full(report.typed),
             group[0].layer.where,
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Sequence
 
 from ..folding.check import Checked
 from ..folding.report import Report
+from ..half.channels import POOR
 from ..half.report import HalfReport
 from ..judging.problems import CALIBRATE, batch_norms, steps
 from ..net.graph import Layer
@@ -30,13 +32,21 @@ class Answer(NamedTuple):
     sentences: Sequence[str]
 
 
+def badness(answer: HalfAnswer) -> float:
+    """A sort key: those without an SNR come first, then those with a small one."""
+    return answer.snr if answer.snr == answer.snr else -inf
+
+
 def of_fold(report: Report, outputs: Sequence[str]) -> List[Answer]:
     found = report.verification
     wrong = [*_weights(report.before, "the net as it was"), *_predicted(report.activations.before, "In it")]
     norms = len(batch_norms(report.nets[0]))
     if norms:
         wrong.append(f"It has {counted(norms, 'BatchNorm layer')}, which cost time in every run.")
-    wrong += [f"Run in half precision, {_outcome(answer)}" for answer in (found.before[:1] if found else ())]
+    wrong += [
+        f"Run in half precision, {_outcome(answer)}"
+        for answer in (sorted(found.before, key=badness)[:1] if found else ())
+    ]
     return [
         Answer("What was wrong?", wrong or ["Nothing was looked for: the half policy is off."]),
         Answer("What was done?", _done(report)),
@@ -73,7 +83,7 @@ def of_verify(names: Sequence[str], found: Verification, typed: Typed) -> List[A
         same = f"Yes: no blob differs by more than {found.tolerance:g} of its largest magnitude."
     equal = [same] if first is None else [f"No. They differ first in {first}."]
     ran = (("A", found.before), ("B", found.after))
-    half = [_outcome(answer, f"{name}:") for name, answers in ran for answer in answers[:1]]
+    half = [_outcome(answer, f"{name}:") for name, answers in ran for answer in sorted(answers, key=badness)[:1]]
     wrong = [_sentence(problem) for problem in found.problems if problem.kind == ""]
     return [
         Answer("What was compared?", [how]),
@@ -92,10 +102,14 @@ def _weights(half: HalfReport, whose: str) -> List[str]:
     if not bad:
         return [f"No weight of {whose} is too large for half precision, which ends at 65504."]
     worst = max(bad, key=lambda row: (row.stats.overflow, row.stats.nan + row.stats.inf))
-    parts = [f"{sums.overflow:,} are too large for half precision, which ends at 65504"] if sums.overflow else []
-    parts += [f"{sums.broken:,} are NaN or infinite already"] if sums.broken else []
+    parts = [f"{_are(sums.overflow)} too large for half precision, which ends at 65504"] if sums.overflow else []
+    parts += [f"{_are(sums.broken)} NaN or infinite already"] if sums.broken else []
     most = f", up to {worst.stats.max_abs:.3g}" if worst.stats.overflow else ""
     return [f"Of the {counted(sums.count, 'weight')} of {whose}, {', and '.join(parts)}: most in {worst.layer}{most}."]
+
+
+def _are(count: int) -> str:
+    return f"{count:,} {'is' if count == 1 else 'are'}"
 
 
 def _predicted(rows: Iterable[Activation], where: str) -> List[str]:
@@ -152,13 +166,15 @@ def _right(report: Report) -> List[str]:
     found = report.verification
     said = ["No.", *map(_sentence, report.problems)] if report.problems else []
     if not report.problems and found is not None:
-        said.append("Yes. Both nets ran on the same inputs: in float32 they differ by no more than rounding.")
+        where = "In float32, yes" if any(map(_is_poor, found.after)) else "Yes"
+        said.append(f"{where}: both nets ran on the same inputs, and in float32 they differ by no more than rounding.")
     elif not report.problems and report.after.policy.checked:
         said.append("Every weight of the new net fits half precision. Its answers were not tried.")
     elif not report.problems:
         said.append("Half precision was not looked at (half policy off).")
     if found is not None:
-        said += [f"In half precision {_outcome(answer)}" for answer in found.after[:1] if not answer.lost]
+        worst = [answer for answer in sorted(found.after, key=badness)[:1] if not answer.lost]
+        said += [f"In half precision{' only roughly:' if _is_poor(each) else ''} {_outcome(each)}" for each in worst]
     lost = 0 if report.flushed is None else report.flushed.lost_channels
     if lost:
         kept = "channel keeps" if lost == 1 else "channels keep"
@@ -168,6 +184,10 @@ def _right(report: Report) -> List[str]:
         what = counted(len(report.target.left), "thing")
         said.append(f"{report.target.target.title} does not take {what} of it, listed below.")
     return said
+
+
+def _is_poor(answer: HalfAnswer) -> bool:
+    return not answer.snr >= POOR or answer.top1 is False
 
 
 def _next(report: Report, outputs: Sequence[str]) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Hashable, Iterable, List, NamedTuple, Sequence, Tuple, TypeVar, Union
+from typing import AbstractSet, Callable, Dict, Hashable, Iterable, List, NamedTuple, Sequence, Tuple, TypeVar, Union
 
 from ..wording import FEW
 
@@ -54,6 +54,17 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Hashable]) -> List[List
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return list(groups.values())
+
+
+def without_names(reason: str, known: AbstractSet[str]) -> str:
+    """The reason with "..." for each name of a layer or blob."""
+    words = ((word, word.strip(",:;()")) for word in reason.split(" "))
+    return " ".join(word.replace(bare, "...") if bare in known else word for word, bare in words)
+
+
+def reason_of(reasons: Sequence[str], known: AbstractSet[str]) -> str:
+    """The one reason of a row; where those of its layers differ by names, without these."""
+    return reasons[0] if len(set(reasons)) == 1 else without_names(reasons[0], known)
 
 
 def names(names: Iterable[str]) -> Cell:

@@ -73,8 +73,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "each refusal has a row of its own",
         "report/page_lists.py",
-        "lambda each: (each.layer.type, each.reason, each.remedy)",
-        "lambda each: (each.layer.type, each.layer.name, each.remedy)",
+        "without_names(each.reason, known), each.remedy)",
+        "each.layer.name, each.remedy)",
         TEST_PAGE + "::test_what_has_one_reason_is_one_row",
     ),
     Mutant(
@@ -83,6 +83,20 @@ MUTANTS: Tuple[Mutant, ...] = (
         'said = ["No.", *map(_sentence, report.problems)] if report.problems else []',
         "said: List[str] = []",
         TEST_PAGE + "::test_an_unsafe_fold_says_so_and_names_no_output",
+    ),
+    Mutant(
+        "an answer that half precision damages is called right",
+        "report/page_story.py",
+        "not answer.snr >= POOR",
+        "not answer.snr >= -POOR",
+        TEST_PAGE + "::test_an_output_that_half_precision_damages_is_not_called_right",
+    ),
+    Mutant(
+        "reasons that differ by names have a row each",
+        "report/tables.py",
+        "word.replace(bare",
+        "word.replace(word + bare",
+        TEST_PAGE + "::test_reasons_that_differ_only_by_names_are_one_row",
     ),
     Mutant(
         "one long cell of a plan widens all lines",
@@ -104,5 +118,12 @@ MUTANTS: Tuple[Mutant, ...] = (
         "len(step.layer.tops), kernels, words",
         "len(step.layer.tops), words",
         TEST_SHOW + "::test_blocks_whose_kernels_differ_are_not_the_same",
+    ),
+    Mutant(
+        "the JSON report leaves out what to do",
+        "report/json_report.py",
+        '        "next": list(report.next),\n',
+        "",
+        "tests/report/test_json_schema.py",
     ),
 )

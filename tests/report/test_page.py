@@ -210,6 +210,20 @@ def test_what_has_one_reason_is_one_row(tmp_path: Path) -> None:
     assert "b0, b1, b2, b3, b4 and 4 more b5, b6, b7, b8 BatchNorm" in read(html).text
 
 
+def test_reasons_that_differ_only_by_names_are_one_row() -> None:
+    kept = "batch_norm_param { use_global_stats: false }"
+    layers = [
+        layer
+        for n in range(3)
+        for layer in (batch_norm(f"b{n}", f"s{n - 1}" if n else "x", f"b{n}", kept), scale(f"s{n}", f"b{n}", f"s{n}"))
+    ]
+    prototxt = text(*layers)
+    fused = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt))))
+    assert 6 == len(fused.report.refused)
+    found = read(page.to_html(fused.report, [])).text
+    assert "s0, s1, s2 Scale it reads the output of BatchNorm ..., which cannot absorb it" in found
+
+
 @pytest.mark.parametrize("command", ["fuse", "check", "verify"])
 def test_one_file_cannot_be_both_reports(
     command: str, files: Tuple[Path, Path], capsys: pytest.CaptureFixture[str]
@@ -296,6 +310,31 @@ def test_the_classes_in_half_stand_beside_those_in_float32() -> None:
     result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, {"i": [weights]})))
     html = page.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])
     assert "class float32 half, before the fold half, folded 1 3 3 3 2 2.0009 2 2 0 1 1 1" in read(html).text
+
+
+def test_an_output_that_half_precision_damages_is_not_called_right() -> None:
+    """The output is the difference of two large numbers."""
+    inner = nets.layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 1 bias_term: false }")
+    prototxt = text(inner, shape=(1, 2))
+    weights = np.array([[1000.2, -1000.1]], np.float32)
+    result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, {"i": [weights]})))
+    report = result.verified({"x": np.ones((1, 2), np.float32)}).report
+    assert not report.problems
+    found = read(page.to_html(report, [])).text
+    assert "Is it right now? In float32, yes: both nets ran on the same inputs" in found
+    assert "In half precision only roughly: its output i is off by" in found
+
+
+def test_the_worst_of_several_outputs_comes_first() -> None:
+    layers = [
+        nets.layer(name, "InnerProduct", "x", name, "inner_product_param { num_output: 1 bias_term: false }")
+        for name in ("fine", "rough")
+    ]
+    prototxt = text(*layers, shape=(1, 2))
+    weights = {"fine": [np.array([[1.0, 2.0]], np.float32)], "rough": [np.array([[1000.2, -1000.1]], np.float32)]}
+    result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, weights)))
+    found = read(page.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])).text
+    assert found.index("Output rough") < found.index("Output fine")
 
 
 def test_what_a_target_does_not_take_and_what_was_changed_for_it() -> None:

@@ -34,20 +34,6 @@ GOLDEN = TESTS / "golden"
 Fuse = Callable[..., Tuple[int, str, Dict[str, Any]]]
 Check = Callable[[str, str], None]
 
-FIELDS = {
-    *("schema", "tool", "inputs", "outputs", "folded", "converted", "refused", "vanished_blobs", "half", "dropped"),
-    *("predicted_activations", "rescaled", "unrepaired", "warnings", "problems", "status", "verification"),
-    *("batch_norms", "verdict", "next", "carried", "cost", "simplified", "target"),
-}
-CHANNEL_FIELDS = {
-    *("channel", "state", "overflow", "clipped", "subnormal", "underflow", "zeros", "nan", "inf", "max_abs", "margin"),
-    *("snr", "max_relative_error", "gain", "batch_norm", "variance"),
-}
-HALF_FIELDS = {
-    *("layer", "blob", "max_abs", "min_nonzero", "overflow", "clipped", "subnormal", "underflow", "nan", "inf"),
-    *("worst", "max_relative_error", "zeros", "margin", "snr", "channels"),
-}
-
 
 @pytest.fixture
 def fuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Fuse:
@@ -85,16 +71,11 @@ def golden(request: pytest.FixtureRequest) -> Check:
     return check
 
 
-# --- the JSON contract ---
+# --- the JSON contract; that all fields are there is compared with schema.json, see conftest.py ---
 
 
-def test_a_report_has_these_fields_and_no_others(fuse: Fuse) -> None:
+def test_a_report_names_the_version_that_made_it(fuse: Fuse) -> None:
     _, _, report = fuse("keep-preact-resnet")
-    assert FIELDS == set(report)
-    assert {"policy", "before", "after", "channels", "flushed"} == set(report["half"])
-    for row in [*report["half"]["before"], *report["half"]["after"]]:
-        assert HALF_FIELDS == set(row)
-    assert 1 == report["schema"]
     assert {"name": "caffe_fuse", "version": caffe_fuse.__version__} == report["tool"]
 
 
@@ -204,7 +185,6 @@ def test_channels_tell_what_half_loses_and_why(fuse: Fuse) -> None:
         for row in report["half"]["after"]
         for each in row["channels"]
     }
-    assert all(CHANNEL_FIELDS == set(each) for each in channels.values())
     found = channels["conv1", 0, 1]
     assert ("overflow", 23, "-inf", "bn1") == (found["state"], found["overflow"], found["snr"], found["batch_norm"])
 
