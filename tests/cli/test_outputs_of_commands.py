@@ -14,6 +14,7 @@ from typing import Any, Dict, List
 import numpy as np
 import pytest
 from conftest import Run
+from json_schema import require_valid
 from truth import FOLDER as TRUTH
 
 import caffe_fuse
@@ -194,6 +195,7 @@ def test_a_file_may_come_from_stdin(model: List[str], place: int) -> None:
     piped, other = (json.loads(Path("r.json").read_text())["inputs"][each] for each in (place, 1 - place))
     assert ("/dev/stdin", None, None) == (piped["path"], piped["sha256"], piped["bytes"])
     assert len(other["sha256"]) == 64
+    require_valid(Path("r.json").read_text())
 
 
 def test_upgrade_and_show_read_stdin(model: List[str]) -> None:
