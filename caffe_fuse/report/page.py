@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..files.outputs import Written
 from ..folding.check import Checked
 from ..folding.report import Report
+from ..half.rounding import HalfPolicy
 from ..judging.answers import HalfAnswer
 from ..judging.outcome import Verification
 from ..net.model import Model
@@ -41,7 +42,7 @@ def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = (
     activations = page_layers.by_size(report.activations.after)
     content = {
         "title": report.name,
-        **_headline(report, report.after.policy.checked),
+        **_headline(report, report.after.policy),
         "answers": page_story.of_fold(report, paths),
         "report": report,
         "outputs": paths,
@@ -74,7 +75,7 @@ def check_to_html(checked: Checked, words: Sequence[str] = ()) -> str:
     activations = page_layers.by_size(checked.activations.before)
     content = {
         "title": checked.model.name,
-        **_headline(checked, checked.half.policy.checked),
+        **_headline(checked, checked.half.policy),
         "answers": page_story.of_check(checked),
         "report": checked,
         "lists": page_lists,
@@ -108,7 +109,8 @@ def verify_to_html(
     ordered = page_numbers.by_share(found)
     content = {
         "title": first.name if first.name == second.name else f"{first.name} and {second.name}",
-        **_headline(found, False),
+        "mood": "bad" if found.problems else "",
+        "headline": "",
         "answers": page_story.of_verify((first.name, second.name), found, typed),
         "report": found,
         "warnings": warnings,
@@ -124,10 +126,14 @@ def verify_to_html(
     return _rendered("verify.html", content, words)
 
 
-def _headline(report: Union[Report, Checked, Verification], is_checked: bool) -> Dict[str, Any]:
-    """In simpler words than the verdict, if that is that half precision was looked at and is safe."""
-    bad = bool(report.problems)
-    return {"bad": bad, "headline": "Safe in half precision" if is_checked and not bad else ""}
+def _headline(report: Union[Report, Checked], policy: HalfPolicy) -> Dict[str, Any]:
+    """The colour of the verdict, and simpler words for it if half precision was looked at and is safe."""
+    verification = report.verification if isinstance(report, Report) else None
+    if report.problems or not policy.checked:
+        return {"mood": "bad" if report.problems else "", "headline": ""}
+    if verification is not None and any(map(page_story.is_poor, verification.after)):
+        return {"mood": "rough", "headline": "The weights fit half precision; the answers are rough there"}
+    return {"mood": "", "headline": "Safe in half precision"}
 
 
 def _fold_titles(report: Report) -> Sequence[str]:

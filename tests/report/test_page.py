@@ -321,6 +321,7 @@ def test_an_output_that_half_precision_damages_is_not_called_right() -> None:
     report = result.verified({"x": np.ones((1, 2), np.float32)}).report
     assert not report.problems
     found = read(page.to_html(report, [])).text
+    assert "The weights fit half precision; the answers are rough there" in found
     assert "Is it right now? In float32, yes: both nets ran on the same inputs" in found
     assert "In half precision only roughly: its output i is off by" in found
 
