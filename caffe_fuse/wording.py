@@ -47,6 +47,11 @@ class Typed(NamedTuple):
         return {"fuse": self.options or self.about_net, "upgrade": ()}.get(name, self.about_net)
 
 
+def _names_device(words: Iterable[str]) -> bool:
+    """Whether one of the two options is there that name a device, which exclude each other."""
+    return any(word.split("=")[0] in ("--half-policy", "--target") for word in words)
+
+
 class Remedy(NamedTuple):
     """What to do: a text, and the command that does it, if there is one: its name, then its options."""
 
@@ -69,5 +74,6 @@ class Remedy(NamedTuple):
 
         name, *options = self.command
         given = typed.for_command(name)
-        new = [] if " ".join(options) in " ".join(given) else options
+        known = " ".join(options) in " ".join(given) or (_names_device(options) and _names_device(given))
+        new = [] if known else options
         return f"{self.text}: {shlex.join(['caffe-fuse', name, *typed.files, *given, *new])}"

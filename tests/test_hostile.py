@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import caffe_fuse
+from caffe_fuse.report.answers import run_report
 from caffe_fuse.report.show import plan_report
-from caffe_fuse.report.terminal import run_report
 
 HERE = Path(__file__).resolve().parent
 FINDS = HERE / "data" / "finds"
@@ -185,7 +185,7 @@ def test_one_number_for_more_channels_is_refused(stored: np.ndarray) -> None:
 
 @pytest.mark.parametrize(("dtype", "largest"), [("float32", 3e38), ("float64", 1.5e308)])
 def test_the_mean_of_numbers_whose_sum_overflows_is_told(dtype: str, largest: float) -> None:
-    (line,) = run_report({"x": np.full(8, largest, dtype)}, None)
+    (line,) = run_report({"x": np.full(8, largest, dtype)})
     assert line.endswith(f"mean {largest:g}")
 
 

@@ -12,8 +12,8 @@ from typing import Dict, List, Tuple
 import pytest
 from conftest import PROJECT
 
-from caffe_fuse.cli import arguments
 from caffe_fuse.cli import process as cli
+from caffe_fuse.cli.parsers import COMMANDS, parser_of
 
 sys.path.insert(0, str(PROJECT / "docs" / "made"))
 
@@ -101,10 +101,10 @@ def test_the_page_lists_each_of_them(made: List[messages.Message]) -> None:
     assert [] == [message.text for message in made if message.text not in page]
 
 
-@pytest.mark.parametrize("command", list(arguments._commands()))
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_in_its_table(command: str) -> None:
     page = options.tables().split(f"## caffe-fuse {command}\n")[1].split("\n## ")[0]
-    actions = [action for action in arguments._parser_of(command)._actions if action.help != argparse.SUPPRESS]
+    actions = [action for action in parser_of(command)._actions if action.help != argparse.SUPPRESS]
     for action in actions:
         for spelling in action.option_strings:
             assert re.search(rf"`{spelling}[ `]", page), spelling

@@ -21,7 +21,7 @@ ROOMS = (
 )
 # A caller asks a report for its forms, which are in a room behind its own: imported when they are asked for.
 FORMS = ("folding/report.py", ("report", "json_report")), ("folding/report.py", ("report", "page"))
-ROOT = {"__init__", "__main__", "argument_types", "display", "errors", "parallel", "progress", "wording"}
+ROOT = {"__init__", "__main__", "argument_types", "display", "errors", "parallel", "progress", "spelling", "wording"}
 
 
 def imports(path: Path) -> Iterator[Tuple[str, ...]]:
@@ -76,7 +76,7 @@ def test_the_picture_shows_each_room_on_its_level() -> None:
 
 
 def test_what_is_at_the_root_needs_no_room() -> None:
-    for name in ("argument_types", "display", "errors", "parallel", "progress", "wording"):
+    for name in ("argument_types", "display", "errors", "parallel", "progress", "spelling", "wording"):
         assert [] == [target for target in imports(PACKAGE / f"{name}.py") if target[0] in ROOMS]
 
 

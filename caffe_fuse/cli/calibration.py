@@ -11,7 +11,7 @@ from ..many.outcome import Outcome, Summary
 from ..wording import counted
 from . import options as given
 from .failures import Failed, failed
-from .writing import check_folders, write_reports
+from .writing import check_outputs, write_reports
 
 _SHARDS = 4  # for each worker: the last ones then end at nearly the same time
 
@@ -19,7 +19,7 @@ _SHARDS = 4  # for each worker: the last ones then end at nearly the same time
 def run_calibrate(options: argparse.Namespace) -> Outcome:
     from ..ranges.calibrate import in_order
 
-    check_folders(options.output)
+    check_outputs(options, options.output)
     model = given.loaded(options)
     batches = _batches(options, model)
     parts = _by_workers(options, len(batches)) if options.jobs > 1 or options.dask else _recorded(model, batches)

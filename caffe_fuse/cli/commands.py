@@ -12,37 +12,31 @@ from ..many.outcome import Outcome, Summary
 from . import options as given
 from . import printing
 from .calibration import run_calibrate as run_calibrate
-from .writing import check_folders, reports_asked_for, write_arrays, write_reports
+from .versions import run_version as run_version
+from .writing import check_outputs, files_of, reports_asked_for, write_arrays, write_reports
+
+
+def run_help(options: argparse.Namespace) -> Outcome:
+    """A command line without a command."""
+    from .parsers import program_parser
+
+    return Outcome(2, tuple(program_parser().format_help().splitlines()))
 
 
 def run_fuse(options: argparse.Namespace) -> Outcome:
-    from ..folding.fuse import fuse
-
     if options.min_snr is not None and not options.verify:
         raise InputError("--min-snr needs --verify", remedy="give both")
     model, upgraded = given.loaded_for_target(options)
     prefix = given.prefix(options.output, model.document.path)
     reports = reports_asked_for(options)
-    check_folders(*reports, None if options.dry_run else prefix)
-    result = fuse(
-        model,
-        keep=options.keep,
-        half_policy=options.half_policy,
-        target=options.target,
-        strict=[name for name in options.strict.split(",") if name],
-        prune=options.prune,
-        weights_format=options.weights_format,
-        blob_type=options.blob_type,
-        rescale=options.rescale,
-        folds=options.folds,
-        simplify=options.simplify,
-        keep_blobs=options.keep_blob,
-        allow_bn=options.allow_bn,
-        use_global_stats=options.use_global_stats,
-        **given.assumptions(options),
-    )
+    check_outputs(options, *reports, None if options.dry_run else prefix)
+    result = _folded(options, model)
+    if not options.dry_run:
+        check_outputs(options, *result.targets(prefix))
+    labels: Sequence[str] = ()
     if options.verify:
-        result = result.verified(given.inputs(options, model), min_snr=options.min_snr, seed=options.seed)
+        inputs, labels = given.inputs(options, model)
+        result = result.verified(inputs, min_snr=options.min_snr, seed=options.seed)
     result = replace(result, typed=given.typed(options, model.paths))
     written: Tuple[str, ...] = ()
     if options.dry_run:
@@ -59,7 +53,8 @@ def run_fuse(options: argparse.Namespace) -> Outcome:
     if not options.quiet:  # what only the report shows need not be computed
         from ..report.terminal import fold_report
 
-        lines = [*(f"upgraded   {line}" for line in upgraded), *fold_report(report, written, options.verbose)]
+        lines = fold_report(report, written, options.verbose, tuple(reports), labels)
+        lines = [*(f"upgraded   {line}" for line in upgraded), *lines]
     return Outcome(
         report.status,
         tuple(lines),
@@ -67,6 +62,28 @@ def run_fuse(options: argparse.Namespace) -> Outcome:
         summary=_fold_summary(report),
         written=(*written, *reports),
         document=partial(_fold_document, report, written),
+    )
+
+
+def _folded(options: argparse.Namespace, model: Any) -> Any:
+    from ..folding.fuse import fuse
+
+    return fuse(
+        model,
+        keep=options.keep,
+        half_policy=options.half_policy,
+        target=options.target,
+        strict=[name for name in options.strict.split(",") if name],
+        prune=options.prune,
+        weights_format=options.weights_format,
+        blob_type=options.blob_type,
+        rescale=options.rescale,
+        folds=options.folds,
+        simplify=options.simplify,
+        keep_blobs=options.keep_blob,
+        allow_bn=options.allow_bn,
+        use_global_stats=options.use_global_stats,
+        **given.assumptions(options),
     )
 
 
@@ -89,7 +106,7 @@ def _fold_document(report: Any, written: Sequence[str]) -> str:
 
 
 def _unused_inputs(options: argparse.Namespace) -> Sequence[str]:
-    if options.verify or not (options.input or options.image):
+    if options.verify or not options.input:
         return ()
     return ("the inputs were not read: only --verify needs them",)
 
@@ -98,7 +115,7 @@ def run_check(options: argparse.Namespace) -> Outcome:
     from ..folding.check import check
 
     reports = reports_asked_for(options)
-    check_folders(*reports)
+    check_outputs(options, *reports)
     model = given.loaded(options)
     found = check(
         model,
@@ -113,7 +130,7 @@ def run_check(options: argparse.Namespace) -> Outcome:
     if not options.quiet:
         from ..report.terminal import check_report
 
-        lines = check_report(found, options.verbose)
+        lines = check_report(found, options.verbose, tuple(reports))
     warnings = [*model.warnings, *(_boundless(found.activations) if options.half_sums else ())]
     return Outcome(
         found.status,
@@ -140,13 +157,15 @@ def run_show(options: argparse.Namespace) -> Outcome:
     from ..report.show import plan_report
 
     model = given.loaded(options)
-    lines = plan_report(model, options.folds, options.simplify)
+    findings: Sequence[str] = ()
     if options.target:
+        from .. import targets
         from ..report.target import finding_lines
-        from ..targets import find, findings
 
-        target = find(options.target)
-        lines += finding_lines(target, findings(model, target), verbose=True)
+        target = targets.find(options.target)
+        findings = finding_lines(target, targets.findings(model, target), verbose=True)
+    width = printing.terminal_width()
+    lines = plan_report(model, options.folds, options.simplify, target=findings, width=width, verbose=options.verbose)
     return Outcome(0, tuple(lines), model.warnings)
 
 
@@ -161,17 +180,19 @@ def run_targets(options: argparse.Namespace) -> Outcome:
 def run_run(options: argparse.Namespace) -> Outcome:
     from ..execution.forward import Precision
     from ..execution.run import run
-    from ..report.terminal import run_report
+    from ..report.answers import run_report
+    from ..report.lines import wrote_lines
 
-    check_folders(options.output)
+    check_outputs(options, options.output)
     policy = given.half_policy(options)
     model = given.loaded(options)
     for warning in model.warnings:  # before the run: they may explain its error
         printing.warn(warning)
     blobs = options.blobs if options.blobs in ("outputs", "all") else options.blobs.split(",")
+    inputs, labels = given.inputs(options, model)
     found = run(
         model,
-        given.inputs(options, model),
+        inputs,
         precision=Precision("half", half=policy) if options.precision == "half" else options.precision,
         blobs=blobs,
         seed=options.seed,
@@ -181,7 +202,8 @@ def run_run(options: argparse.Namespace) -> Outcome:
     warnings = []
     if options.precision != "half" and policy.name != "ieee":
         warnings.append(f"half policy {policy.name} had no effect in {options.precision}: give --precision half")
-    return Outcome(0, () if options.quiet else tuple(run_report(found, options.output)), tuple(warnings))
+    lines = [*run_report(found, labels), *wrote_lines([options.output] if options.output else [])]
+    return Outcome(0, () if options.quiet else tuple(lines), tuple(warnings))
 
 
 def run_verify(options: argparse.Namespace) -> Outcome:
@@ -190,13 +212,14 @@ def run_verify(options: argparse.Namespace) -> Outcome:
     from ..report.terminal import verify_report
 
     reports = reports_asked_for(options)
-    check_folders(*reports)
+    check_outputs(options, *reports)
     first = given.loaded_from(options.net_a, options.weights_a, options)
     second = given.loaded_from(options.net_b, options.weights_b, options)
+    inputs, labels = given.inputs(options, first)
     found = verify(
         first,
         second,
-        given.inputs(options, first),
+        inputs,
         **given.changed_blobs(options.rescaled),
         half_policy=given.half_policy(options) if options.precision == "half" else "off",
         min_snr=options.min_snr,
@@ -218,13 +241,24 @@ def run_verify(options: argparse.Namespace) -> Outcome:
     }
     rendered = {path: partial(render, *facts[path]) for path, render in reports.items()}
     write_reports(rendered, (*paths, *given.also_read(options)))
-    lines = () if options.quiet else tuple(verify_report(found, typed))
-    return Outcome(status, lines, tuple(warnings))
+    lines = () if options.quiet else tuple(verify_report(found, typed, tuple(reports), labels))
+    document = partial(_verify_document, paths, found, status)
+    return Outcome(status, lines, tuple(warnings), document=document)
+
+
+def _verify_document(paths: Sequence[str], found: Any, status: int) -> str:
+    from ..report.json_report import verify_to_json
+
+    return verify_to_json(paths, found, status)
 
 
 def run_upgrade(options: argparse.Namespace) -> Outcome:
     from ..report.terminal import upgrade_report
     from ..upgrading.upgrade import upgrade
 
-    done = upgrade(options.net, options.weights, given.prefix(options.output, options.net, "upgraded"))
+    net, weights = given.model_files(options)
+    prefix = given.prefix(options.output, net, "upgraded")
+    if options.no_clobber:
+        check_outputs(options, *files_of(prefix))
+    done = upgrade(net, weights, prefix)
     return Outcome(0, () if options.quiet else tuple(upgrade_report(done)), tuple(done.warnings))

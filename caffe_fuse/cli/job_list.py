@@ -12,9 +12,11 @@ from ..many.jobs import Job
 from ..many.pairs import Found, Left, Pair, in_folder, of_files
 from . import options as given
 from .arguments import OF_MANY, parsed, words_of
+from .writing import files_of
 
-_WITH_PATHS = ("--input", "--image", "--ranges")
+_WITH_PATHS = ("--input", "--image", "--mean", "--ranges")
 _UNSET = "\0"  # no path
+_MAKE_FOLDER = "create it, or write / at the end of its name"
 
 
 class _Model(NamedTuple):
@@ -29,7 +31,7 @@ def jobs_of(options: argparse.Namespace) -> Tuple[List[Job], Tuple[Left, ...]]:
     """The jobs in their order, and the files that are part of none. Raises InputError if there is none."""
     if options.output and not os.path.isdir(options.output):
         raise InputError(
-            "the outputs of many models go to a folder, and this is none", where=options.output, remedy="create it"
+            "the outputs of many models go to a folder, and this is none", where=options.output, remedy=_MAKE_FOLDER
         )
     if options.manifest:
         return [_job(options, model) for model in _listed(options)], ()
@@ -104,7 +106,7 @@ def _job(options: argparse.Namespace, model: _Model) -> Job:
         own, targets = ("-o", output), (output,)
     elif options.command == "fuse":
         own = ("-o", output, *own)
-        targets = (*(() if model.options.dry_run else _files_of(output)), *targets)
+        targets = (*(() if model.options.dry_run else files_of(output)), *targets)
     return Job(
         options.command,
         pair.net,
@@ -122,14 +124,5 @@ def _page(options: argparse.Namespace, name: str) -> Optional[str]:
     if folder is None:
         return None
     if not os.path.isdir(folder):
-        raise InputError("with many models --html names a folder, and this is none", where=folder, remedy="create it")
+        raise InputError("with many models --html names a folder, and this is none", where=folder, remedy=_MAKE_FOLDER)
     return os.path.join(folder, f"{name}.html")
-
-
-def _files_of(prefix: str) -> Tuple[str, ...]:
-    """The files that a fold may write: the format of its weights is that of its input."""
-    from ..folding.save import stem_of
-    from ..weights import FORMATS
-
-    stem = stem_of(prefix)
-    return (f"{stem}.prototxt", *(stem + format.suffix for format in FORMATS))

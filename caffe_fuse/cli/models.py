@@ -7,6 +7,7 @@ import os
 from typing import List
 
 from ..errors import InputError
+from .options import STDIN, STDOUT
 
 
 def settled(options: argparse.Namespace) -> argparse.Namespace:
@@ -14,6 +15,8 @@ def settled(options: argparse.Namespace) -> argparse.Namespace:
 
     Raises InputError for what is missing, and for options that one model has no use for.
     """
+    if _typed_files(options).count(STDIN) > 1:
+        raise InputError("two files are - (stdin)", remedy="give one of them by its name")
     if "files" not in options:
         return options
     files: List[str] = options.files
@@ -22,6 +25,12 @@ def settled(options: argparse.Namespace) -> argparse.Namespace:
     if not options.many:
         options.net, options.weights = files
     return options
+
+
+def _typed_files(options: argparse.Namespace) -> List[str]:
+    if "files" in options:
+        return list(options.files)
+    return [value for name, value in vars(options).items() if name.startswith(("net", "weights")) and value]
 
 
 def _require(options: argparse.Namespace) -> None:
@@ -38,6 +47,10 @@ def _require(options: argparse.Namespace) -> None:
         raise InputError(f"-j {options.jobs} is no count of processes", remedy="give, for example, -j 4")
     if calibrating and options.report and not options.many:
         raise InputError("--report of calibrate is for many models", remedy=help_of)
+    if options.report == STDOUT and options.many:
+        raise InputError("--report - is for one model", remedy="give the report of many models a file")
+    if STDIN in options.files and (options.many or options.jobs > 1 or options.dask):
+        raise InputError("- (stdin) is for one model in one process", remedy="give the file by its name")
     if options.resume and not (options.many and options.report):
         raise InputError("--resume is for many models with --report", remedy=help_of)
     if options.dask and not (options.many or calibrating):

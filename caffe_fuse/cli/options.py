@@ -10,9 +10,16 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ..errors import InputError
 from ..wording import Typed, called_after
 
+STDIN = STDOUT = "-"  # in the place of a path
+
 
 def loaded(options: argparse.Namespace) -> Any:
     return loaded_from(options.net, options.weights, options)
+
+
+def model_files(options: argparse.Namespace) -> Tuple[str, Optional[str]]:
+    """The two files of a model, as paths; None for weights that are not given."""
+    return _file(options.net), None if options.weights is None else _file(options.weights)
 
 
 def loaded_for_target(options: argparse.Namespace) -> Tuple[Any, Sequence[str]]:
@@ -36,7 +43,11 @@ def loaded_from(net: str, weights: Optional[str], options: argparse.Namespace) -
     """The model of two files, loaded with the options."""
     from ..net.load import load
 
-    return load(net, weights, **_reading(options))
+    return load(_file(net), None if weights is None else _file(weights), **_reading(options))
+
+
+def _file(typed: str) -> str:
+    return "/dev/stdin" if typed == STDIN else typed
 
 
 def _reading(options: argparse.Namespace) -> Dict[str, Any]:
@@ -109,41 +120,41 @@ def assumptions(options: argparse.Namespace) -> Dict[str, Any]:
 
 def pixels(options: argparse.Namespace) -> Any:
     """How images become arrays."""
-    from .samples import Pixels
+    from .images import Pixels
 
     if options.scale == 0 or not math.isfinite(options.scale):
         raise InputError(f"--scale {options.scale:g} is not a valid factor", remedy="give, for example, 0.017")
-    return Pixels(numbers("--mean", options.mean), options.scale, options.rgb)
+    return Pixels(_mean(options.mean), options.scale, options.rgb)
 
 
-def inputs(options: argparse.Namespace, model: Any) -> Any:
-    """The inputs named by the options; None for seeded ones."""
+def inputs(options: argparse.Namespace, model: Any) -> Tuple[Any, Tuple[str, ...]]:
+    """The inputs named by the options, None for seeded ones; and the names of the classes as far as they are known."""
     from ..execution.run import input_shapes as shapes_of
-    from .samples import images, open_samples
+    from .samples import all_of
 
-    shapes, how = shapes_of(model.net), pixels(options)
-    if options.image:
-        samples = images(options.image, shapes, how)
-    elif options.input:
-        samples = open_samples(options.input, shapes, how)
-    else:
-        return None
-    return samples.read(0, samples.total)
+    how = pixels(options)
+    return all_of(options.input, shapes_of(model.net), how) if options.input else (None, ())
 
 
 def also_read(options: argparse.Namespace) -> Tuple[str, ...]:
     """The files that a command reads in addition to its models: no output may be one of them."""
-    found = (vars(options).get(name) or [] for name in ("input", "image", "ranges", "rescaled"))
-    return tuple(path for paths in found for path in ([paths] if isinstance(paths, str) else paths))
+    given = vars(options)
+    found = [*given.get("input", ()), *given.get("ranges", ()), given.get("rescaled"), given.get("mean")]
+    return tuple(path for path in found if path and os.path.exists(path))
 
 
-def numbers(option: str, given: str) -> Tuple[float, ...]:
+def _mean(given: str) -> Any:
+    """The mean as numbers, or as an image from a file."""
+    from .images import MEAN_REMEDY, mean_image
+
+    if os.path.isfile(given):
+        return mean_image(given)
     try:
         found = tuple(float(number) for number in given.split(","))
     except ValueError:
         found = ()
     if not found or not all(map(math.isfinite, found)):
-        raise InputError(f"{option} {given} is not a list of numbers", remedy="give, for example, 104,117,123")
+        raise InputError(f"--mean {given} is not a list of numbers, nor a file", remedy=MEAN_REMEDY)
     return found
 
 

@@ -26,23 +26,38 @@ def before_a_line(call: Optional[Callable[[], object]]) -> None:
     _before = call
 
 
-def outcome(found: Outcome) -> None:
-    """Prints the warnings, the error and the report of a command. Raises OSError as `report` does."""
+def outcome(found: Outcome, document_first: bool = False) -> None:
+    """Prints the warnings, the error and the report of a command. Raises OSError as `report` does.
+
+    document_first: stdout gets the JSON report alone, for the next program of a pipe, and stderr the other one.
+    """
     for warning in found.warnings:
         warn(warning)
     if found.errors:
         complain(*found.errors)
-    if found.lines:
+    if document_first and found.document is not None:
+        _to_stdout(found.document().splitlines())
+        with suppress(OSError):
+            _write(sys.stderr, _for_stream(sys.stderr, found.lines))
+    elif found.lines:
         report(found.lines)
 
 
 def report(lines: Sequence[str]) -> None:
     """Prints to stdout, on a terminal with a coloured verdict. Raises OSError if no output has been written yet."""
+    _to_stdout(_for_stream(sys.stdout, lines))
+
+
+def _for_stream(stream: Optional[TextIO], lines: Sequence[str]) -> Sequence[str]:
     printed = [shown(line) for line in lines]
-    if sys.stdout is not None and sys.stdout.isatty() and not _plain():
-        printed = [_coloured(line) for line in printed]
+    if stream is not None and stream.isatty() and not _plain():
+        return [_coloured(line) for line in printed]
+    return printed
+
+
+def _to_stdout(lines: Sequence[str]) -> None:
     try:
-        _write(sys.stdout, printed)
+        _write(sys.stdout, lines)
     except BrokenPipeError:
         interrupts.hush()  # the pipe was closed (`show | head`); Python would complain again at exit
     except OSError as error:
@@ -50,6 +65,15 @@ def report(lines: Sequence[str]) -> None:
             raise
         interrupts.hush()
         warn(f"the report cannot be printed: {error.strerror}; the files are complete")
+
+
+def terminal_width() -> Optional[int]:
+    """The columns of the terminal that stdout is; None if it is none: then nothing need fit."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def warn(message: str) -> None:

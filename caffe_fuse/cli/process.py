@@ -16,6 +16,8 @@ from . import commands, printing
 from .arguments import parsed
 from .bars import Bars
 from .failures import INTERRUPTED, failed
+from .options import STDOUT
+from .writing import folders_made
 
 
 def console() -> NoReturn:
@@ -41,9 +43,9 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         options = parsed(sys.argv[1:] if arguments is None else arguments)
         command = _command(options)
-        with progress.shown(Bars(quiet=getattr(options, "quiet", False))):
+        with folders_made(options), progress.shown(Bars(quiet=getattr(options, "quiet", False))):
             outcome = command(options)
-        printing.outcome(outcome)
+        printing.outcome(outcome, document_first=getattr(options, "report", None) == STDOUT)
     except (Exception, KeyboardInterrupt) as error:
         outcome = failed(error)
         printing.outcome(outcome)

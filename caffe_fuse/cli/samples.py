@@ -1,29 +1,35 @@
-"""Reads samples for a net batch by batch: arrays (.npy, .npz, HDF5), or a folder of images."""
+"""Reads samples for a net batch by batch: arrays (.npy, .npz, HDF5), images, or folders of images."""
 
 from __future__ import annotations
 
 import os
+import re
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
 from ..errors import InputError
 from ..layers.layer_type import Shape
-from ..layers.shapes import text
+from .images import Pixels, files_in, fitting, labels_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Batch = Dict[str, "NDArray[Any]"]
+# JPEG, PNG, GIF, BMP, TIFF, WebP, PNM: a file that is none of these is better told so than by Pillow.
+_IMAGE = re.compile(rb"\xff\xd8|\x89PNG|GIF8|BM|II\*\0|MM\0\*|RIFF|P[1-6]\s")
 
 
 class Samples(NamedTuple):
-    """A set of samples. total: their count. read(first, end): the inputs of some of them, by blob name."""
+    """A set of samples. total: their count. read(first, end): the inputs of some of them, by blob name.
+
+    labels: the names of the classes that they belong to, if these are known.
+    """
 
     total: int
     read: Callable[[int, int], Batch]
+    labels: Tuple[str, ...] = ()
 
     def batches(self, size: int) -> List[Callable[[], Batch]]:
         """Functions that each read the next `size` samples, the last one the remaining ones."""
@@ -31,21 +37,10 @@ class Samples(NamedTuple):
         return [partial(self.read, first, min(first + size, self.total)) for first in firsts]
 
 
-class Pixels(NamedTuple):
-    """How an image becomes an array: its channels in the order B, G, R, minus the `mean` of each, times `scale`.
-
-    rgb: the channels, and with them the means, in the order R, G, B.
-    """
-
-    mean: Sequence[float] = (0.0,)
-    scale: float = 1.0
-    rgb: bool = False
-
-
 def open_samples(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
     """Opens a file or folder of samples. inputs: of the net, with their shapes. Raises InputError if unreadable."""
     if os.path.isdir(path):
-        return _images(path, inputs, pixels)
+        return _images(path, files_in(path), inputs, pixels)._replace(labels=labels_in(path))
     try:
         with open(path, "rb") as file:
             head = file.read(8)
@@ -63,9 +58,26 @@ def open_samples(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samp
             return _of_arrays(path, {name: file5[name] for name in names}, inputs)
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"cannot be read: {error}", where=path) from error
-    raise InputError(
-        "is neither .npy, .npz nor HDF5", where=path, remedy="for images, give the folder that contains them"
-    )
+    if not _IMAGE.match(head):
+        raise InputError(
+            "is neither .npy, .npz, HDF5 nor an image", where=path, remedy="give one of these, or a folder of images"
+        )
+    return _images(path, [path], inputs, pixels)
+
+
+def all_of(paths: Sequence[str], inputs: Mapping[str, Shape], pixels: Pixels) -> Tuple[Batch, Tuple[str, ...]]:
+    """All samples of several files and folders as one batch, and the labels. Raises InputError."""
+    sets = [open_samples(path, inputs, pixels) for path in paths]
+    batches = [samples.read(0, samples.total) for samples in sets]
+    for path, batch in zip(paths, batches):
+        if {name: values.shape[1:] for name, values in batch.items()} != {
+            name: values.shape[1:] for name, values in batches[0].items()
+        }:
+            raise InputError(f"has other arrays than {paths[0]}", where=path, remedy="give arrays of one name and size")
+    labels = next((samples.labels for samples in sets if samples.labels), ())
+    if len(batches) == 1:
+        return batches[0], labels
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}, labels
 
 
 def _of_arrays(path: str, arrays: Mapping[str, Any], inputs: Mapping[str, Shape]) -> Samples:
@@ -85,47 +97,8 @@ def _of_arrays(path: str, arrays: Mapping[str, Any], inputs: Mapping[str, Shape]
     )
 
 
-def _images(path: str, inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
-    files = [file for file in sorted(Path(path).iterdir()) if file.is_file() and not file.name.startswith(".")]
-    return images([os.fspath(file) for file in files], inputs, pixels)
-
-
-def images(files: Sequence[str], inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
-    """Image files as samples of the net's only input, resized to it. Raises InputError where they do not fit."""
-    path = files[0] if files else ""
-    if len(inputs) != 1:
-        raise InputError(f"images need a net with one input, this one has {len(inputs)}", where=path)
-    ((name, shape),) = inputs.items()
-    if shape is None or len(shape) != 4 or None in shape[1:] or shape[1] not in (1, 3):
-        raise InputError(
-            f"images do not fit input {name} of shape {text(shape)}",
-            where=path,
-            remedy=f"give, for example, --input-shape {name}=1,3,224,224",
-        )
-    channels, height, width = (dim or 0 for dim in shape[1:])
-    if len(pixels.mean) not in (1, channels):
-        raise InputError(f"--mean has {len(pixels.mean)} values for {channels} channels")
-
-    def read(first: int, end: int) -> Batch:
-        return {name: np.stack([_image(Path(file), channels, height, width, pixels) for file in files[first:end]])}
-
-    return Samples(len(files), read)
-
-
-def _image(file: Path, channels: int, height: int, width: int, pixels: Pixels) -> NDArray[np.float32]:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InputError("images need Pillow", where=str(file), remedy="pip install 'caffe-fuse[image]'") from error
-    try:
-        with Image.open(file) as image:
-            sized = image.convert("L" if channels == 1 else "RGB").resize((width, height), Image.Resampling.BILINEAR)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"is not an image: {error}", where=str(file), remedy="keep only images in the folder"
-        ) from error
-    planes = np.asarray(sized, np.float32).reshape(height, width, channels).transpose(2, 0, 1)
-    planes = planes if pixels.rgb else planes[::-1]
-    mean = np.asarray(pixels.mean, np.float32).reshape(-1, 1, 1)
-    scaled: NDArray[np.float32] = (planes - mean) * np.float32(pixels.scale)
-    return scaled
+def _images(path: str, files: Sequence[str], inputs: Mapping[str, Shape], pixels: Pixels) -> Samples:
+    fit = fitting(path, inputs, pixels)
+    if not files:
+        raise InputError("is a folder without images", where=path)
+    return Samples(len(files), lambda first, end: fit.read(files[first:end]))

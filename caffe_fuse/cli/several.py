@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .. import progress
-from ..files.outputs import check_folder
 from ..many.engines import Engine, Lost, in_turn
 from ..many.entry import Finished, finished, lost
 from ..many.jobs import Job, require_apart
@@ -19,12 +18,12 @@ from ..many.table import Row, table, worst
 from . import printing
 from .job_list import jobs_of
 from .jobs import engine, perform
+from .writing import check_outputs
 
 
 def run_many(options: argparse.Namespace) -> Outcome:
     """Prints what concerns one model as soon as those before it are done, and returns the rest."""
-    if options.report:
-        check_folder(options.report)
+    check_outputs(options, None if options.resume else options.report)
     workers = engine(options)
     jobs, left = jobs_of(options)
     require_apart(jobs, options.report)

@@ -12,6 +12,7 @@ from ..layers.layer_type import Shape
 from ..layers.shapes import text
 from ..net.graph import Net
 from ..net.model import MODEL, Model
+from ..spelling import did_you_mean
 from .forward import PRECISIONS, Precision, PrecisionName, is_source, run_net
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def _wanted(net: Net, blobs: Union[str, Sequence[str]]) -> Sequence[str]:
     wanted = names(blobs=blobs)
     for name in wanted:
         if name not in net.blob_names:
-            raise InputError(f"the net has no blob {name}", remedy=f"its last one is {net.blob_names[-1]}")
+            hint = did_you_mean(name, net.blob_names)
+            raise InputError(f"the net has no blob {name}{hint}", remedy=f"its last one is {net.blob_names[-1]}")
     return wanted
 
 
@@ -111,7 +113,8 @@ def checked(net: Net, inputs: Mapping[str, Any]) -> Dict[str, NDArray[Any]]:
     arrays = {}
     for name, values in inputs.items():
         if name not in shapes:
-            raise InputError(f"the net has no input {name}", remedy=f"its inputs are: {', '.join(shapes) or 'none'}")
+            inputs_are = f"its inputs are: {', '.join(shapes) or 'none'}"
+            raise InputError(f"the net has no input {name}{did_you_mean(name, shapes)}", remedy=inputs_are)
         try:
             array = np.asarray(values)
         except ValueError as error:

@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..half.rounding import HalfPolicy
 from ..net.model import Model
 from ..passes import FOLDS
+from ..spelling import did_you_mean
 from ..weights import FORMATS
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def options_for(
     _check_names(model, "keep_blobs", keep_blobs, "blob", model.net.blob_names)
     for name in strict:
         if name not in STRICT:
-            raise InputError(f"strict {name} is not known", remedy=f"choose from {', '.join(STRICT)}")
+            hint = did_you_mean(name, STRICT)
+            raise InputError(f"strict {name} is not known{hint}", remedy=f"choose from {', '.join(STRICT)}")
     if "flush" in strict and not policy.checked:
         raise InputError(
             "strict flush needs the half range, which half policy off does not check", remedy="choose another policy"
@@ -128,7 +130,7 @@ def _check_names(model: Model, option: str, names: Iterable[str], what: str, kno
     for name in names:
         if name not in known:
             raise InputError(
-                f"{option} names {name}, which is not a {what} of the net",
+                f"{option} names {name}, which is not a {what} of the net{did_you_mean(name, known)}",
                 where=model.document.path,
                 remedy="caffe-fuse show lists them",
             )
@@ -136,5 +138,6 @@ def _check_names(model: Model, option: str, names: Iterable[str], what: str, kno
 
 def _check_choice(what: str, chosen: Optional[str], known: Sequence[Optional[str]]) -> None:
     if chosen not in known:
-        names = ", ".join(name for name in known if name)
-        raise InputError(f"{what} {chosen} is not known", remedy=f"choose from {names}")
+        names = [name for name in known if name]
+        hint = did_you_mean(str(chosen), names)
+        raise InputError(f"{what} {chosen} is not known{hint}", remedy=f"choose from {', '.join(names)}")

@@ -59,10 +59,16 @@ HALF_POLICY = Kind("the name of a half policy, or a HalfPolicy,", (str, HalfPoli
 
 
 def policy_of(half_policy: Union[str, HalfPolicy]) -> HalfPolicy:
-    """The policy, looked up if it is a name. Raises InputError for an unknown name, TypeError for a wrong type."""
+    """The policy, looked up if it is a name, in any case.
+
+    Raises InputError for an unknown name, TypeError for a wrong type.
+    """
     expect(HALF_POLICY, half_policy=half_policy)
     if isinstance(half_policy, HalfPolicy):
         return half_policy
-    if half_policy not in POLICIES:
-        raise InputError(f"half policy {half_policy} is not known", remedy=f"choose from {', '.join(POLICIES)}")
-    return POLICIES[half_policy]
+    if half_policy.lower() not in POLICIES:
+        from ..spelling import did_you_mean
+
+        what = f"half policy {half_policy} is not known{did_you_mean(half_policy, POLICIES)}"
+        raise InputError(what, remedy=f"choose from {', '.join(POLICIES)}")
+    return POLICIES[half_policy.lower()]

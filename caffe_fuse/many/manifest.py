@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -100,9 +101,15 @@ def _with_paths(words: Sequence[str], folder: str, names: Sequence[str]) -> Tupl
     for word in words:
         name, equals, value = word.partition("=")
         if found and found[-1] in names:
-            found.append(os.path.join(folder, word))
+            found.append(_placed(folder, word))
         elif equals and name in names:
-            found += [name, os.path.join(folder, value)]
+            found += [name, _placed(folder, value)]
         else:
             found.append(word)
     return tuple(found)
+
+
+def _placed(folder: str, value: str) -> str:
+    """The path in the folder; numbers, such as those of --mean, are none unless such a file is there."""
+    path = os.path.join(folder, value)
+    return value if re.fullmatch(r"[-+.,\deE]+", value) and not os.path.exists(path) else path

@@ -17,6 +17,7 @@ from ..layers.batch_norm.settings import uses_stored
 from ..layers.layer_type import Affine, LayerType, Refusal
 from ..layers.shapes import blob_sizes
 from ..schema.messages import copy_of
+from ..spelling import did_you_mean
 from ..wording import Remedy, counted
 from .graph import Layer, Net
 
@@ -39,10 +40,11 @@ class Decided(NamedTuple):
 def decide(net: Net, name: Optional[str] = None) -> Decided:
     """The net with the dialect of its BatchNorms decided.
 
-    name: the dialect that the user gave, if any. Raises InputError if it does not fit.
+    name: the dialect that the user gave, if any, in any case. Raises InputError if it does not fit.
     """
     groups = {type_name: [layer for layer in net.layers if _type_name(layer) == type_name] for type_name in TYPES}
     if name is not None:
+        name = name.lower()
         _check_name(name, groups)
     readings: Readings = {}
     warnings: List[str] = []
@@ -87,7 +89,8 @@ def _named(name: str) -> List[Dialect]:
 
 def _check_name(name: str, groups: Dict[str, List[Layer]]) -> None:
     if name not in NAMES:
-        raise InputError(f"there is no BatchNorm dialect {name}", remedy=f"choose from {', '.join(NAMES)}")
+        hint = did_you_mean(name, NAMES)
+        raise InputError(f"there is no BatchNorm dialect {name}{hint}", remedy=f"choose from {', '.join(NAMES)}")
     if not any(groups[dialect.layer] for dialect in _named(name)):
         first = next((group[0] for group in groups.values() if group), None)
         has = "the net has no BatchNorm" if first is None else f"the net has {first.type} layers"

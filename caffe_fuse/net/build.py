@@ -11,7 +11,7 @@ from ..layers.shapes import require_possible
 from ..protobuf.text import Document, Message, Scalar
 from ..schema import messages as schema
 from ..schema import names
-from ..schema.spelling import hint, nearest
+from ..spelling import hint, nearest
 from ..weights.records import WeightFile
 from ..wording import counted
 from .bind import bind, strangers, with_placeholders

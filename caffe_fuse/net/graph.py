@@ -18,7 +18,7 @@ from ..layers import batch_norm
 from ..layers.layer_type import Affine, LayerType, Shape
 from ..protobuf.text import Field, Message
 from ..schema.messages import Unknown, copy_of
-from ..schema.spelling import hint
+from ..spelling import hint
 from ..weights.records import LayerRecord
 from .memory import Memory, memory_of
 from .sizes import Sizes, sizes_of

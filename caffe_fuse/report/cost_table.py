@@ -36,11 +36,16 @@ def cost_rows(saved: Savings, files: Sequence[Sequence[str]] = (), every_type: b
     return rows
 
 
-def cost_lines(title: str, rows: Sequence[CostRow]) -> List[str]:
-    """The table in text; its first line begins with `title`."""
+def cost_lines(title: str, rows: Sequence[CostRow], most: Optional[int] = None) -> List[str]:
+    """The table in text; its first line begins with `title`.
+
+    most: how wide it may be; where it is wider, only the nets are compared, not the layers that changed.
+    """
     table = [CostRow(title, HEAD), *rows]
     width = max(len(row.title) for row in rows)
     columns = [max(len(row.cells[place]) for row in table if place < len(row.cells)) for place in range(len(HEAD))]
+    while most is not None and width + 2 + sum(columns) + 2 * len(columns) > most and len(columns) > 2:
+        columns = columns[:-2]
     lines = []
     for indent, row in zip(("", *["  "] * len(rows)), table):
         cells = (cell.rjust(column) for cell, column in zip(row.cells, columns))

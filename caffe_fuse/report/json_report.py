@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from .. import __version__
@@ -149,7 +150,9 @@ def _half(report: Report) -> Dict[str, Any]:
     return {**found, "flushed": None if flushed is None else flushed._asdict()}
 
 
-def _file(path: str, place: str) -> Dict[str, Union[str, int]]:
+def _file(path: str, place: str) -> Dict[str, Union[str, int, None]]:
+    if not os.path.isfile(place):  # a pipe, which is read once
+        return {"path": path, "sha256": None, "bytes": None}
     digest, size = hashlib.sha256(), 0
     try:
         with open(place, "rb") as file:

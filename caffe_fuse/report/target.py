@@ -8,8 +8,7 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 from ..folding.report import Asked
 from ..targets import Demand, Finding, Target
 from ..targets.demand import CHANGED
-
-SHOWN = 8
+from .lines import shortened
 
 
 def list_lines(targets: Iterable[Target]) -> List[str]:
@@ -45,7 +44,7 @@ def asked_lines(asked: Optional[Asked], verbose: bool) -> List[str]:
         counts = Counter(change.demand for change in asked.changes)
         lines.append(f"target     {asked.target.name}: changed {_counts(counts)}")
         each = [f"  {change.layer.where} {change.layer}: {change.what}" for change in asked.changes]
-        lines += each if verbose else _first(each)
+        lines += shortened(each, verbose)
     return lines + finding_lines(asked.target, asked.left, verbose)
 
 
@@ -59,7 +58,7 @@ def finding_lines(target: Target, left: Sequence[Finding], verbose: bool) -> Lis
         if found:
             lines.append(f"target     {target.name}: {words} {_counts(Counter(each.demand for each in found))}")
             each = [_finding(finding) for finding in found]
-            lines += each if verbose else _first(each)
+            lines += shortened(each, verbose)
     return lines
 
 
@@ -72,9 +71,3 @@ def _finding(finding: Finding) -> str:
 def _counts(counts: Counter[str]) -> str:
     pairs: Sequence[Tuple[str, int]] = counts.most_common()
     return ", ".join(f"{count} {name}" for name, count in pairs)
-
-
-def _first(lines: Sequence[str]) -> List[str]:
-    if len(lines) <= SHOWN:
-        return list(lines)
-    return [*lines[:SHOWN], f"  ... and {len(lines) - SHOWN} more (-v lists them)"]

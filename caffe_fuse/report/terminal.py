@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
@@ -11,19 +12,19 @@ from ..folding.check import Checked
 from ..folding.diagnosis import Channel, Diagnosis, counted_states
 from ..folding.report import Report
 from ..half.report import HalfReport, HalfRow
-from ..judging.agreement import Ranking, ranking
 from ..judging.problems import CALIBRATE, Problem, steps
 from ..net.graph import Layer
 from ..passes import Move, Refused, Removal, Rewrite
 from ..ranges.expected import Activation, Activations
 from ..wording import VERDICT, Typed, counted, few
+from .answers import verification_lines
 from .cost_table import cost_lines, cost_rows
+from .lines import shortened, shortened_items, wrote_lines
 from .target import asked_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ..judging.answers import HalfAnswer
     from ..judging.outcome import Verification
     from ..upgrading.upgrade import Upgrade
 
@@ -31,10 +32,12 @@ CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
 # The nets whose outputs in half precision are printed: of a fold, of a fold with range repair, of any two nets.
 _FOLDED, _REPAIRED, _TWO = ("before", "", "folded"), ("before", "folded", "repaired"), ("A", "", "B")
-SHOWN = 8  # lines of a list, unless -v asks for all
 
 
-def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[str]:
+def fold_report(
+    report: Report, outputs: Sequence[str], verbose: bool, reports: Sequence[str] = (), labels: Sequence[str] = ()
+) -> List[str]:
+    """outputs, reports: the files of the model and of its reports. labels: the names of the classes, if known."""
     lines = _folded(report.changes.folded, verbose) + _carried(report.changes.carried, verbose)
     lines += _converted(report.changes.converted, verbose) + _simplified(report.changes.simplified, verbose)
     lines += _refused(report, verbose)
@@ -43,24 +46,24 @@ def fold_report(report: Report, outputs: Sequence[str], verbose: bool) -> List[s
         lines.append(f"dropped    {names}: of another phase, with a blob or a name that no longer exists")
     lines += _vanished(report, verbose) + _rescaled(report, verbose)
     lines += asked_lines(report.target, verbose)
-    files = [report.typed.files, outputs] if outputs else ()
+    files = [report.typed.files, outputs] if outputs and all(map(os.path.isfile, report.typed.files)) else ()
     lines += cost_lines("cost", cost_rows(report.savings, files, every_type=verbose))
     lines += half_lines("half before", report.before, verbose) + half_lines("half after", report.after, verbose)
     lines += channel_lines(report.after_channels, verbose) + _flushed(report)
     lines += activation_lines(report.activations, report.typed, verbose)
     if report.verification is not None:
-        lines += verification_lines(report.verification, _REPAIRED if report.rescaled else _FOLDED)
-    lines += [f"wrote      {path}" for path in outputs]
+        lines += verification_lines(report.verification, _REPAIRED if report.rescaled else _FOLDED, labels)
+    lines += wrote_lines((*outputs, *reports))
     fate = ""
     if report.problems:
         fate = "; written nevertheless (--force)" if outputs else "; no model file was written"
     return [*lines, *_ending(report.problems, report.verdict + fate, report.next)]
 
 
-def check_report(checked: Checked, verbose: bool) -> List[str]:
+def check_report(checked: Checked, verbose: bool, reports: Sequence[str] = ()) -> List[str]:
     lines = half_lines("half", checked.half, verbose) + channel_lines(checked.channels, verbose)
     lines += activation_lines(checked.activations, checked.typed, verbose)
-    lines += asked_lines(checked.target, verbose)
+    lines += asked_lines(checked.target, verbose) + wrote_lines(reports)
     return [*lines, *_ending(checked.problems, checked.verdict, checked.next)]
 
 
@@ -74,7 +77,7 @@ def upgrade_report(done: Upgrade) -> List[str]:
     lines = [f"{title:<10} {line}" for title, part in (("net", done.net), ("weights", done.weights)) for line in part]
     if not lines:
         lines = ["unchanged  nothing is in an old form: the bytes are the same"]
-    return [*lines, *(f"wrote      {path}" for path in done.written)]
+    return lines + wrote_lines(done.written)
 
 
 def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
@@ -90,7 +93,7 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     found = [f"{sums[name]:,} {words.get(name, name)}" for name in CLASSES if sums[name]]
     place = f"{counted(sums['count'], 'value')} in {counted(len(half.rows), 'blob')}"
     lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {place}"]
-    return lines + _shortened([f"  {_half_row(row)}" for row in bad], verbose)
+    return lines + shortened([f"  {_half_row(row)}" for row in bad], verbose)
 
 
 def channel_lines(found: Diagnosis, verbose: bool) -> List[str]:
@@ -99,7 +102,7 @@ def channel_lines(found: Diagnosis, verbose: bool) -> List[str]:
         return []
     counts = counted_states((row.layer, channel) for row, channel in found.worst)
     states = ", ".join(f"{count} {_STATES[state]}" for state, count in counts.items())
-    return [f"channels   {states}", *_shortened([f"  {_channel(*each)}" for each in found.worst], verbose)]
+    return [f"channels   {states}", *shortened([f"  {_channel(*each)}" for each in found.worst], verbose)]
 
 
 def _channel(row: HalfRow, channel: Channel) -> str:
@@ -122,7 +125,7 @@ def activation_lines(found: Activations, typed: Typed, verbose: bool) -> List[st
         large = [f"  {_outside(row, row.overflow)}" for row in rows if row.overflow.size]
         small = [f"  {_outside(row, row.subnormal)}" for row in rows if verbose and row.subnormal.size]
         if large:
-            lines += [f"activations{when}: overflow in {counted(len(large), 'blob')}", *_shortened(large, verbose)]
+            lines += [f"activations{when}: overflow in {counted(len(large), 'blob')}", *shortened(large, verbose)]
         if small:
             lines += [f"activations{when}: channels that stay subnormal in {counted(len(small), 'blob')}", *small]
     if any(row.overflow.size and not row.seen for row in found.after or found.before):
@@ -131,7 +134,7 @@ def activation_lines(found: Activations, typed: Typed, verbose: bool) -> List[st
     if found.sums:
         lines.append(f"half sums  {len(bad)} of {len(found.sums)} layers can overflow in their sums, in the worst case")
         each = [f"  {bound.layer}: {counted(bound.terms, 'term')}, up to {bound.bounds.max():.6g}" for bound in bad]
-        lines += _shortened(each, verbose)
+        lines += shortened(each, verbose)
     return lines
 
 
@@ -144,76 +147,12 @@ def _outside(row: Activation, channels: NDArray[np.intp]) -> str:
     return f"{place}: {share}, {origin} up to {magnitudes[worst]:.6g} in channel {worst}"
 
 
-def run_report(found: Mapping[str, Any], output: Optional[str]) -> List[str]:
-    """One line per blob; for rows of classes, also the top classes of the first rows."""
-    lines: List[str] = []
-    for name, array in found.items():
-        shape = "x".join(map(str, array.shape)) or "one value"
-        finite = array[np.isfinite(array)]
-        broken = f", {array.size - finite.size:,} not finite" if finite.size < array.size else ""
-        summary = "none"
-        if finite.size:
-            mean = (finite / np.float64(finite.size)).sum()  # the sum may be infinite where the mean is not
-            summary = f"min {finite.min():.6g}, max {finite.max():.6g}, mean {mean:.6g}"
-        lines.append(f"{name}  {shape}: {summary}{broken}")
-        if array.ndim > 1 and 1 < array.shape[1] == array.size // len(array):
-            lines += [f"  {_ranked(ranking(row))}" for row in array.reshape(len(array), -1)[:SHOWN]]
-    if output:
-        lines.append(f"wrote      {output}")
-    return lines
-
-
-def _ranked(best: Ranking) -> str:
-    return ", ".join(f"{place}: {score:.6g}" for place, score in best)
-
-
-def verification_lines(found: Verification, whose: Sequence[str]) -> List[str]:
-    """The comparison of two nets. whose: titles of the nets whose outputs in half precision are printed."""
-    worst = found.worst
-    lines = [
-        f"compared   {counted(len(found.rows), 'blob')}; nearest to its bound is {worst.blob}: "
-        f"off by {worst.max_abs:.3g}, allowed {worst.bound:.3g}"
-    ]
-    if found.unavailable:
-        name, reason = next(iter(found.unavailable.items()))
-        lines.append(f"not run    {counted(len(found.unavailable), 'blob')} (first: {name}: {reason})")
-    width = max(map(len, whose))
-    rows = {answer.blob: answer.telling_row for answer in found.after}
-    for title, answers in zip(whose, found.in_half):
-        lines += [f"in half    {title:<{width}} {_answer(each, rows.get(each.blob, 0))}" for each in answers[:SHOWN]]
-    for each in found.before[:SHOWN]:
-        if each.top5:
-            row = rows.get(each.blob, 0)
-            lines.append(f"in float32 {whose[0]:<{width}} {_place(each, row)}: {_ranked(each.top5[row].float32)}")
-    hidden = len(found.before) - SHOWN
-    if hidden > 0:
-        lines.append(f"in half    ... and {counted(hidden, 'output')} more of each (--report lists them)")
-    return lines
-
-
-def verify_report(found: Verification, typed: Typed) -> List[str]:
+def verify_report(
+    found: Verification, typed: Typed, reports: Sequence[str] = (), labels: Sequence[str] = ()
+) -> List[str]:
     """The report of `verify`. typed: for the command that is suggested next."""
     ending = _ending(found.problems, found.verdict, steps(found.problems, typed))
-    return [*verification_lines(found, _TWO), *ending]
-
-
-def _answer(answer: HalfAnswer, row: int) -> str:
-    if answer.not_finite:
-        kept = f"{counted(answer.not_finite, 'value')} not finite"
-    elif answer.snr != answer.snr:
-        kept = "a different shape"
-    else:
-        kept = "exact" if answer.snr == float("inf") else f"SNR {answer.snr:.1f} dB, off by {answer.max_abs:.3g}"
-    if answer.unmatched:
-        kept += f", {counted(answer.unmatched, 'detection')} in only one of the two"
-    top1 = "" if answer.top1 is None else ", same top class" if answer.top1 else ", different top class"
-    values = _ranked(answer.top5[row].half) if answer.top5 else " ".join(f"{value:.4g}" for value in answer.numbers)
-    return f"{_place(answer, row)}: {kept}{top1}; {values}"
-
-
-def _place(answer: HalfAnswer, row: int) -> str:
-    """The output, and which of its rows is shown."""
-    return answer.blob if len(answer.top5) < 2 else f"{answer.blob} (row {row} of {len(answer.top5)})"
+    return [*verification_lines(found, _TWO, labels), *wrote_lines(reports), *ending]
 
 
 def _half_row(row: HalfRow) -> str:
@@ -253,7 +192,7 @@ def _converted(rewrites: Sequence[Rewrite], verbose: bool) -> List[str]:
         return []
     merged = [layer for rewrite in rewrites for layer in rewrite.before]
     lines = [f"  {rewrite.after.name}: {rewrite.reason}" for rewrite in rewrites]
-    return [f"converted  {_kinds(merged)} to {len(rewrites)} Scale", *_shortened(lines, verbose)]
+    return [f"converted  {_kinds(merged)} to {len(rewrites)} Scale", *shortened(lines, verbose)]
 
 
 def _simplified(removals: Sequence[Removal], verbose: bool) -> List[str]:
@@ -278,7 +217,8 @@ def _refused(report: Report, verbose: bool) -> List[str]:
         more = f" and {len(others)} more" if others else ""
         reason = f"  {first.layer.where} {first.layer}{more}: {first.reason}"
         items.append([reason] if remedy is None else [reason, f"    {remedy.short}"])
-    return [f"refused    {_kinds([refused.layer for refused in report.changes.refused])}", *_first(items, verbose)]
+    layers = [refused.layer for refused in report.changes.refused]
+    return [f"refused    {_kinds(layers)}", *shortened_items(items, verbose)]
 
 
 def _vanished(report: Report, verbose: bool) -> List[str]:
@@ -301,10 +241,10 @@ def _rescaled(report: Report, verbose: bool) -> List[str]:
             f"rescaled   {counted(channels, 'channel')} of {counted(len(report.rescaled), 'blob')}, by powers of two"
         )
         each = [f"  {name}: {_powers(found)}" for name, found in report.rescaled.items()]
-        lines += _shortened(each, verbose)
+        lines += shortened(each, verbose)
     if report.changes.unrepaired:
         lines.append(f"unrepaired {counted(len(report.changes.unrepaired), 'blob')}")
-        lines += _shortened([f"  {unrepaired}" for unrepaired in report.changes.unrepaired], verbose)
+        lines += shortened([f"  {unrepaired}" for unrepaired in report.changes.unrepaired], verbose)
     return lines
 
 
@@ -330,24 +270,11 @@ def _count(rewrites: Sequence[Rewrite]) -> str:
     return _kinds([rewrite.after for rewrite in rewrites])
 
 
-def _shortened(lines: Sequence[str], verbose: bool) -> List[str]:
-    return _first([[line] for line in lines], verbose)
-
-
-def _first(items: Sequence[Sequence[str]], verbose: bool) -> List[str]:
-    """The lines of the first few items and the count of the others; with -v the lines of all."""
-    lines = [line for item in (items if verbose else items[:SHOWN]) for line in item]
-    if verbose or len(items) <= SHOWN:
-        return lines
-    return [*lines, f"  ... and {len(items) - SHOWN} more (-v lists them)"]
-
-
 __all__: Tuple[str, ...] = (
     "activation_lines",
     "channel_lines",
     "check_report",
     "fold_report",
     "half_lines",
-    "run_report",
     "verify_report",
 )

@@ -14,8 +14,8 @@ from google.protobuf import descriptor_pool, message_factory
 
 from ..errors import TextError
 from ..protobuf.text import Document, Field, Message, Scalar, Value
+from ..spelling import nearest
 from . import names
-from .spelling import nearest
 
 PHASES: Mapping[str, int] = {"TRAIN": 0, "TEST": 1}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, Literal, Union
 
 from ..errors import InputError
-from ..schema.spelling import hint, nearest
+from ..spelling import did_you_mean
 from .demand import Target
 from .files import DEPLOY, FLOAT32, ONE_PHASE, UPGRADED, V1_TYPES
 from .inputs import BATCH_1, INPUT_FIELDS, INPUT_LAYER, INPUT_ONCE, INPUT_SHAPE, RATHER_INPUT_LAYER
@@ -282,4 +282,4 @@ def find(name: str) -> Target:
     names = {alias: target for target in TARGETS.values() for alias in (target.name, *target.aliases)}
     if name.lower() in names:
         return names[name.lower()]
-    raise InputError(f"target {name} is not known{hint(nearest(name, names))}", remedy="caffe-fuse targets lists them")
+    raise InputError(f"target {name} is not known{did_you_mean(name, names)}", remedy="caffe-fuse targets lists them")

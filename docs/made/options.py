@@ -5,15 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import Iterator, List
 
-from caffe_fuse.cli import arguments
+from caffe_fuse.cli.parser import Parser
+from caffe_fuse.cli.parsers import COMMANDS, parser_of
 
 
 def tables() -> str:
     """The tables of the page docs/options.md."""
-    return "\n".join(_command(name, arguments._parser_of(name)) for name in arguments._commands())
+    return "\n".join(_command(name, parser_of(name)) for name in COMMANDS)
 
 
-def _command(name: str, parser: argparse.ArgumentParser) -> str:
+def _command(name: str, parser: Parser) -> str:
     formatter = parser._get_formatter()
     parts = [f"## caffe-fuse {name}\n", f"{parser.description}\n" if parser.description else ""]
     parts.append("\n".join(f"    {line}" for line in parser.format_usage().replace("usage: ", "").splitlines()) + "\n")
@@ -25,8 +26,7 @@ def _command(name: str, parser: argparse.ArgumentParser) -> str:
             parts += [
                 "| option | what |\n|---|---|\n" + "\n".join(_row(formatter, action) for action in actions) + "\n"
             ]
-    if parser.epilog:
-        parts.append("\n".join(f"    {line}" for line in parser.epilog.splitlines()) + "\n")
+    parts.append("\n".join(f"    {line}" for line in parser.ending().splitlines()) + "\n")
     return "\n".join(filter(None, parts))
 
 

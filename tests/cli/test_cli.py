@@ -212,10 +212,17 @@ def test_options_may_stand_between_the_files(run: Run, model: Tuple[Path, Path],
         ("fuse NET NET --bogus", "unrecognized arguments: --bogus; see caffe-fuse fuse --help"),
         ("show NET NET NET", "unrecognized arguments: NET; see caffe-fuse show --help"),
         ("fuse NET", "the following arguments are required: WEIGHTS; see caffe-fuse fuse --help"),
-        ("fuse NET NET --rescale x", "); see caffe-fuse fuse --help"),
+        ("fuse NET NET --rescale x", "'x' is not known; choose from needed, always, never; see caffe-fuse fuse --help"),
+        (
+            "fuse NET NET --rescale nedeed",
+            "'nedeed' is not known (did you mean needed?); choose from needed, always, never; "
+            "see caffe-fuse fuse --help",
+        ),
         ("run NET NET --seed x", "argument --seed: invalid int value: 'x'; see caffe-fuse run --help"),
-        ("bogus NET", "); see caffe-fuse --help"),
-        ("", "the following arguments are required: COMMAND; see caffe-fuse --help"),
+        ("bogus NET", "error: bogus is no command; see caffe-fuse --help"),
+        ("fues NET", "error: fues is no command (did you mean fuse?); see caffe-fuse --help"),
+        ("--frob fuse NET", "error: --frob stands where a command is expected; see caffe-fuse --help"),
+        ("run NET NET --taget=mnn", "--taget=mnn (did you mean --target?); see caffe-fuse run --help"),
     ],
 )
 def test_a_command_line_that_is_none_points_to_the_help_of_its_command(run: Run, arguments: str, message: str) -> None:
@@ -334,11 +341,13 @@ def test_an_output_folder_that_does_not_exist_is_told_before_the_work(
     for work in WORK:
         monkeypatch.setattr(f"caffe_fuse.{work}", None)
     name, *options = command.split()
+    if output.endswith("/") and command in ("fuse -o", "upgrade -o"):
+        output = f"no/{output}"  # the last folder would be made
     samples = ["--input", tmp_path] if name == "calibrate" else []
     status, _, err = run(name, *model, *(model if name == "verify" else ()), *samples, *options, output)
     assert 2 == status
     assert f"error: {output}" in err
-    assert f"the folder {tmp_path}/no does not exist; create it, or write to another one" in err
+    assert f"the folder {tmp_path / os.path.dirname(output)} does not exist; create it, or write to another one" in err
 
 
 def test_inputs_without_a_run_are_told(run: Run, model: Tuple[Path, Path]) -> None:

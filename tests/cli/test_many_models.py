@@ -88,7 +88,7 @@ def test_the_next_command_is_right_for_each(run: Run, fleet: Path) -> None:
     (command,) = re.findall(r"^  next     accept it as it is: caffe-fuse (.*)$", out, re.MULTILINE)
     net = f"m/{BN}/net"
     assert (
-        f"fuse {net}.prototxt {net}.caffemodel --stage 'x y' --folds direct -o out/{BN}/net_fused --allow-bn" == command
+        f"fuse {net}.prototxt {net}.caffemodel --folds direct --stage 'x y' -o out/{BN}/net_fused --allow-bn" == command
     )
     assert 0 == run("fuse", "m", "-o", "out/", "--allow-bn", "--half-policy", "off")[0]
 
@@ -129,7 +129,7 @@ def test_a_manifest_gives_each_model_its_options(run: Run, fleet: Path) -> None:
     Path("list").write_text(row.replace("--allow-bn", "") + "\n" + row.replace('"x"', '"y"') + "\n")
     assert 1 == run("fuse", "--manifest", "list", "--report", "r.json", "--prune")[0]
     report = json.loads(Path("r.json").read_text())
-    assert [(["--prune"], 1), (["--allow-bn", "--prune"], 0)] == [
+    assert [(["--prune"], 1), (["--prune", "--allow-bn"], 0)] == [
         (each["options"], each["status"]) for each in report["models"]
     ]
     assert {"y.prototxt", "y.caffemodel"} == {path.name for path in fleet.glob("[xy].*")}
@@ -158,8 +158,11 @@ def test_options_of_a_line_that_do_not_fit_are_told_with_the_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("fuse m -o none", "none: the outputs of many models go to a folder, and this is none; create it"),
-        ("fuse m --html p.html", "p.html: with many models --html names a folder, and this is none; create it"),
+        ("fuse m -o none", "none: the outputs of many models go to a folder, and this is none; create it, or write /"),
+        (
+            "fuse m --html p.html",
+            "p.html: with many models --html names a folder, and this is none; create",
+        ),
         ("fuse m --resume", "--resume is for many models with --report; see caffe-fuse fuse --help"),
         ("fuse m/x/net.prototxt m/x/net.caffemodel --resume --report r", "--resume is for many models with --report"),
         ("fuse m/x/net.prototxt m/x/net.caffemodel --dask x", "--dask is for many models, and for calibrate"),

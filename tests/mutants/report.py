@@ -10,6 +10,7 @@ CHARTS = "report/charts.py"
 CHARTS_HTML = "report/charts.html"
 
 TEST_CHARTS = "tests/report/test_charts.py"
+TEST_SHOW = "tests/report/test_show.py"
 TEST_PAGE = "tests/report/test_page.py"
 
 MUTANTS: Tuple[Mutant, ...] = (
@@ -100,9 +101,23 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "one long cell of a plan widens all lines",
         "report/show.py",
-        " for row in rows if len(row[column]) <= WIDEST]",
-        " for row in rows]",
+        "_aligned(rows, _widths(rows, WIDEST))",
+        "_aligned(rows, _widths(rows, 1 << 30))",
         "tests/report/test_report.py::test_one_very_long_line_of_a_plan_does_not_make_the_others_long",
+    ),
+    Mutant(
+        "a block comes once more than it does",
+        "report/repeats.py",
+        "1 + alike[size] // size",
+        "2 + alike[size] // size",
+        TEST_SHOW + "::test_blocks_are_the_items_again",
+    ),
+    Mutant(
+        "blocks with other kernels repeat",
+        "report/show.py",
+        "len(step.layer.tops), kernels, words",
+        "len(step.layer.tops), words",
+        TEST_SHOW + "::test_blocks_whose_kernels_differ_are_not_the_same",
     ),
     Mutant(
         "the JSON report leaves out what to do",

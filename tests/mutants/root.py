@@ -8,10 +8,28 @@ from .mutant import Mutant
 
 TYPES = "argument_types.py"
 DISPLAY = "display.py"
+SPELLING = "spelling.py"
 
+TEST_CLI = "tests/cli/test_cli.py"
 TEST_DISPLAY = "tests/test_display.py"
+TEST_SCHEMA = "tests/schema/test_schema.py"
 TEST_TYPES = "tests/test_arguments.py"
+
 MUTANTS: Tuple[Mutant, ...] = (
+    Mutant(
+        "a misspelt word is found in its own case only",
+        SPELLING,
+        "get_close_matches(name.lower(), spellings",
+        "get_close_matches(name, spellings",
+        TEST_SCHEMA + "::test_a_misspelt_word_is_the_known_one_that_is_nearly_so_in_any_case",
+    ),
+    Mutant(
+        "a typed word must be nearly right to be understood",
+        SPELLING,
+        "hint(nearest(typed, known, TYPED))",
+        "hint(nearest(typed, known))",
+        TEST_CLI + "::test_a_command_line_that_is_none_points_to_the_help_of_its_command",
+    ),
     Mutant(
         "a flag is accepted where a number is expected",
         TYPES,

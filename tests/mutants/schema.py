@@ -8,7 +8,6 @@ from .mutant import Mutant
 
 MESSAGES = "schema/messages.py"
 NAMES = "schema/names.py"
-SPELLING = "schema/spelling.py"
 
 TEST_NAMES = "tests/schema/test_names.py"
 TEST_SCHEMA = "tests/schema/test_schema.py"
@@ -56,12 +55,5 @@ MUTANTS: Tuple[Mutant, ...] = (
         "bytes.fromhex(match.group()[2:].decode())",
         "match.group()",
         TEST_NAMES + "::test_a_name_is_written_as_it_was_read",
-    ),
-    Mutant(
-        "a misspelt word is found in its own case only",
-        SPELLING,
-        "get_close_matches(name.lower(), spellings",
-        "get_close_matches(name, spellings",
-        TEST_SCHEMA + "::test_a_misspelt_word_is_the_known_one_that_is_nearly_so_in_any_case",
     ),
 )

@@ -20,7 +20,8 @@ from hypothesis.extra.numpy import arrays
 import caffe_fuse
 from caffe_fuse import InputError
 from caffe_fuse.cli import process as cli
-from caffe_fuse.cli.samples import Pixels, open_samples
+from caffe_fuse.cli.images import Pixels
+from caffe_fuse.cli.samples import open_samples
 from caffe_fuse.ranges.calibrate import _PIECE, Calibration, Recorded, fingerprint, in_order, recorded
 
 NET = nets.text(
@@ -314,7 +315,7 @@ def test_processes_fail_as_one_does(folder: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is neither .npy, .npz nor HDF5"),
+        (b"", "is neither .npy, .npz, HDF5 nor an image"),
         (b"PKrest", "cannot be read"),
         (b"\x93NUMPY\x01\x00", "cannot be read"),
         (b"\x89HDF\r\n\x1a\nrest", "cannot be read"),

@@ -21,7 +21,7 @@ from caffe_fuse.errors import TextError
 from caffe_fuse.protobuf.text import parse
 from caffe_fuse.schema import messages as schema
 from caffe_fuse.schema import names
-from caffe_fuse.schema.spelling import nearest
+from caffe_fuse.spelling import nearest
 
 DESCRIPTOR = PROJECT / "caffe_fuse" / "schema" / "caffe.desc"
 
