@@ -23,7 +23,8 @@ class Display(NamedTuple):
     def text(self) -> str:
         """The lines, aligned."""
         width = max((len(label) for label, _ in self._shown), default=0)
-        return "\n".join([shown(self.title), *(f"  {label:<{width}}  {shown(text)}" for label, text in self._shown)])
+        lines = [f"  {label:<{width}}  {shown(text)}" for label, text in self._shown]
+        return "\n".join([shown(_cut(self.title)), *lines])
 
     @property
     def html(self) -> str:
@@ -32,14 +33,18 @@ class Display(NamedTuple):
 
         cell = '<td style="text-align:left">'
         rows = "".join(f"<tr>{cell}{escape(label)}</td>{cell}{escape(text)}</td></tr>" for label, text in self._shown)
-        caption = f'<caption style="text-align:left"><b>{escape(self.title)}</b></caption>'
+        caption = f'<caption style="text-align:left"><b>{escape(_cut(self.title))}</b></caption>'
         return f"<table>{caption}{rows}</table>"
 
     @property
     def _shown(self) -> Sequence[Row]:
-        rows = [(label, text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}...") for label, text in self.rows]
+        rows = [(label, _cut(text)) for label, text in self.rows]
         hidden = len(rows) - MOST_ROWS
         return rows if hidden <= 0 else [*rows[: MOST_ROWS - 1], ("", f"... and {hidden + 1} more")]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def displayed(cls: Type[Class]) -> Type[Class]:

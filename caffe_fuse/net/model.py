@@ -48,7 +48,7 @@ class Model:
             *several("output", [f"{value.blob} {text(net.shapes[value])}" for value in net.outputs]),
             *several("warning", self.warnings),
         ]
-        return Display(f"Model of {counted(len(net.layers), 'layer')}", rows)
+        return Display(f"Model {self.name}: {counted(len(net.layers), 'layer')}", rows)
 
     def _weights(self) -> str:
         if self.weights is None:
