@@ -25,6 +25,7 @@ html_theme = "furo"
 html_title = f"caffe_fuse {version}"
 html_show_sphinx = False
 html_copy_source = False
+html_search_scorer = str(HERE / "made" / "scorer.js")
 # Options begin with two hyphens.
 smartquotes = False
 # Lines of a console and Python have colours, other blocks have none.
