@@ -12,8 +12,12 @@ from templates import PACKAGE, Module, Scope, bound, called, dotted, has_words, 
 
 Kind = Tuple[str, str]
 # Kinds, each with the head of its part of the page and what is true of all.
-ERROR, SYSTEM, VERDICT, REFUSAL, TARGET, WARNING, DEFECT = (
+ERROR, CALL, SYSTEM, VERDICT, REFUSAL, TARGET, WARNING, DEFECT = (
     ("Errors of the input", "The status is 2, and nothing is written."),
+    (
+        "Errors of a call from Python",
+        "A TypeError or a ValueError: the argument is not what [the API](api.md) expects.",
+    ),
     ("Failures of the system", "The status is 3, and existing files are as they were."),
     ("Results that are not safe", "The status is 1, and no model is written without `--force`."),
     (
@@ -34,6 +38,8 @@ MAKERS: Mapping[str, Tuple[Kind, Tuple[int, str], Tuple[int, str]]] = {
     "TextError": (ERROR, (0, "what"), (9, "remedy")),
     "MissingBottom": (ERROR, (0, "what"), (9, "remedy")),
     "SystemFailure": (SYSTEM, (0, "what"), (9, "remedy")),
+    "TypeError": (CALL, (0, ""), (9, "")),
+    "ValueError": (CALL, (0, ""), (9, "")),
     "UnsafeResult": (VERDICT, (0, "what"), (9, "remedy")),
     "Overrun": (ERROR, (9, "what"), (9, "remedy")),
     "_Problem": (ERROR, (1, "what"), (9, "remedy")),
@@ -47,7 +53,7 @@ MAKERS: Mapping[str, Tuple[Kind, Tuple[int, str], Tuple[int, str]]] = {
 }
 _CALLERS_DEEP = 2
 ROOMS = {
-    "": "Threads",
+    "": "All parts",
     "blobs": "Values of blobs",
     "cli": "The command line",
     "emit": "What is written",
@@ -238,7 +244,7 @@ def lists() -> str:
     """The lists of the page docs/messages.md."""
     found = messages()
     parts: List[str] = []
-    for kind in (ERROR, VERDICT, REFUSAL, TARGET, WARNING, SYSTEM, DEFECT):
+    for kind in (ERROR, VERDICT, REFUSAL, TARGET, WARNING, CALL, SYSTEM, DEFECT):
         parts.append(f"## {kind[0]}\n\n{kind[1]}\n")
         of_kind = [message for message in found if message.kind == kind]
         rooms = sorted({message.room for message in of_kind}, key=ROOMS.__getitem__)

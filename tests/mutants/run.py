@@ -24,7 +24,7 @@ if __name__ == "__main__":
 from mutants import MUTANTS, PROJECT, Mutant
 from mutants.touched import NoHistory, UnknownRevision, revision, touched
 
-NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "build", "dist", "demo", "*.egg-info")
+NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "build", "dist", "demo", "_site", "*.egg-info")
 COMMAND = ".venv/bin/python tests/mutants/run.py"
 
 
