@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
@@ -49,13 +50,18 @@ class Fitting(NamedTuple):
             from PIL import Image
         except ImportError as error:
             raise InputError("images need Pillow", where=file, remedy="pip install 'caffe-fuse[image]'") from error
-        size = (self.width, self.height)
+        size, mode = (self.width, self.height), "L" if self.channels == 1 else "RGB"
+        too_large = (Image.DecompressionBombWarning, Image.DecompressionBombError)
         try:
-            with Image.open(file) as image:
-                sized = image.convert("L" if self.channels == 1 else "RGB").resize(size, Image.Resampling.BILINEAR)
-        except (OSError, ValueError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                with Image.open(file) as image:
+                    sized = image.convert(mode).resize(size, Image.Resampling.BILINEAR)
+        except (OSError, ValueError, SyntaxError, *too_large) as error:  # SyntaxError: Pillow's PngImagePlugin.py
             raise InputError(
-                f"is not an image: {error}", where=file, remedy=f"keep only images and {LABELS} in the folder"
+                f"is no image that can be read: {error}",
+                where=file,
+                remedy=f"keep only images and {LABELS} in the folder",
             ) from error
         planes = np.asarray(sized, np.float32).reshape(self.height, self.width, self.channels).transpose(2, 0, 1)
         scaled: NDArray[np.float32] = ((planes if self.rgb else planes[::-1]) - self.mean) * self.scale

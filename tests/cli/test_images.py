@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 from typing import Callable, List, Sequence, Tuple
 
@@ -225,3 +227,16 @@ def test_a_mean_of_a_manifest_is_in_its_folder(run: Run, model: List[str], save:
     assert 0 == run("calibrate", "--manifest", "list/models", "-o", "out/")[0]
     assert ["a.json", "b.json"] == sorted(path.name for path in Path("out").iterdir())
     assert Path("out/a.json").read_text() != Path("out/b.json").read_text()
+
+
+@pytest.mark.parametrize("side", [10000, 20000])
+def test_an_image_of_too_many_pixels_is_refused(run: Run, model: List[str], side: int) -> None:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = [header, b"IDAT", b"IEND"]
+    framed = [struct.pack(">I", len(each) - 4) + each + struct.pack(">I", zlib.crc32(each)) for each in chunks]
+    Path("bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(framed))
+    status, _, err = run("run", *model, "--image", "bomb.png")
+    assert 2 == status
+    assert "bomb.png: is no image that can be read: " in err
+    assert "exceeds limit" in err

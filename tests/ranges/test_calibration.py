@@ -405,7 +405,7 @@ def test_nets_that_take_no_images_say_so(tmp_path: Path, inputs: Any, message: s
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     pytest.importorskip("PIL", reason="Pillow is not installed")
     (tmp_path / "a.png").write_text("no image")
-    with pytest.raises(InputError, match=r"a\.png: is not an image"):
+    with pytest.raises(InputError, match=r"a\.png: is no image that can be read"):
         open_samples(str(tmp_path), {"x": (1, 3, 2, 2)}, Pixels()).read(0, 1)
 
 
