@@ -17,10 +17,10 @@ PACKAGE = PROJECT / "caffe_fuse"
 ROOMS = (
     *("protobuf", "files", "schema", "blobs", "layers", "generations", "weights", "net", "half"),
     *("targets", "passes", "rescale"),
-    *("execution", "ranges", "judging", "emit", "folding", "upgrading", "report", "many", "cli"),
+    *("execution", "ranges", "judging", "emit", "folding", "upgrading", "report", "page", "many", "cli"),
 )
 # A caller asks a report for its forms, which are in a room behind its own: imported when they are asked for.
-FORMS = ("folding/report.py", ("report", "json_report")), ("folding/report.py", ("report", "page"))
+FORMS = ("folding/report.py", ("report", "json_report")), ("folding/report.py", ("page", "pages"))
 ROOT = {"__init__", "__main__", "argument_types", "display", "errors", "parallel", "progress", "spelling", "wording"}
 
 

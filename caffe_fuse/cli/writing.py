@@ -84,10 +84,10 @@ def reports_asked_for(options: argparse.Namespace) -> Dict[str, Any]:
 
         wanted[path] = getattr(json_report, f"{kind}to_json")
     if options.html:
-        from ..report import page
+        from ..page import pages
 
         words = (options.command, *options.words)
-        wanted[options.html] = partial(getattr(page, f"{kind}to_html"), words=words)
+        wanted[options.html] = partial(getattr(pages, f"{kind}to_html"), words=words)
     if path and options.html and len(wanted) < 2:
         raise InputError(f"--report and --html both name {options.html}", remedy="give each its own file")
     return wanted

@@ -170,7 +170,7 @@ class Report:
 
         outputs: the files that `save` wrote. Raises InputError if the extra `report` is not installed.
         """
-        from ..report.page import to_html
+        from ..page.pages import to_html
 
         return to_html(self, _written(outputs))
 

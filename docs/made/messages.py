@@ -70,6 +70,7 @@ ROOMS = {
     "protobuf": "Reading prototxt and caffemodel",
     "ranges": "Ranges of activations",
     "report": "Reports",
+    "page": "Pages",
     "schema": "Fields of Caffe",
     "targets": "Targets",
     "upgrading": "Upgrading",

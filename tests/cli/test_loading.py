@@ -35,6 +35,7 @@ def test_a_quiet_command_loads_no_room_that_it_does_not_need(command: str, tmp_p
         "rescale",
         "targets",
         "report",
+        "page",
         "upgrading",
         "h5py",
         "tqdm",

@@ -23,6 +23,7 @@ from . import (
     layers_space,
     many,
     net,
+    page,
     passes,
     protobuf,
     ranges,
@@ -57,6 +58,7 @@ LISTS = (
     emit,
     folding,
     report,
+    page,
     many,
     cli,
 )

@@ -8,8 +8,8 @@ from typing import List
 import numpy as np
 import pytest
 
-from caffe_fuse.report import charts, page
-from caffe_fuse.report.charts import Marked, Quality, Range, qualities, ranges, shares, strip
+from caffe_fuse.page import charts, pages
+from caffe_fuse.page.charts import Marked, Quality, Range, qualities, ranges, shares, strip
 
 
 def numbers(path: str) -> List[float]:
@@ -18,7 +18,7 @@ def numbers(path: str) -> List[float]:
 
 def drawn(name: str, chart: object) -> str:
     pytest.importorskip("jinja2")
-    template = page._environment().get_template("charts.html")
+    template = pages._environment().get_template("charts.html")
     return str(getattr(template.module, name)(chart))
 
 

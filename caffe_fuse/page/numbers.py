@@ -10,8 +10,8 @@ from ..judging.agreement import Ranking
 from ..judging.answers import HalfAnswer
 from ..judging.outcome import BlobDifference, Verification
 from ..ranges.expected import Activation
-from .cost_table import HEAD, CostRow
-from .page_layers import LayerRow, ListedChannel, Sums
+from ..report.cost_table import HEAD, CostRow
+from .layers import LayerRow, ListedChannel, Sums
 from .tables import Cell, Column, Row, Table, number, without_empty
 
 _BLOB = Column(

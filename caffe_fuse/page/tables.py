@@ -1,4 +1,4 @@
-"""What a table of a page is; page_parts.html draws it."""
+"""What a table of a page is; parts.html draws it."""
 
 from __future__ import annotations
 

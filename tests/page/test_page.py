@@ -18,7 +18,7 @@ from nets import batch_norm, convolution, scale, text
 
 import caffe_fuse
 from caffe_fuse.cli import process as cli
-from caffe_fuse.report import page
+from caffe_fuse.page import pages
 
 HOSTILE = "<script>alert(1)</script> & $x_2$"
 VOID = {"meta", "link", "br", "use", "path", "line", "rect", "img", "hr", "input"}
@@ -100,7 +100,7 @@ def lossy() -> str:
     for number, value in ((2, 0.0), (4, 1e-9)):
         blobs["s"][0][number] = blobs["s"][1][number] = value
     result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)))
-    return page.to_html(result.report, [])
+    return pages.to_html(result.report, [])
 
 
 def test_the_verdict_and_what_a_stranger_asks_come_first(html: str) -> None:
@@ -164,7 +164,7 @@ def test_the_layers_in_trouble_come_first() -> None:
     blobs = nets.numbers(prototxt)
     blobs["bad"][0].flat[0] = 1e6
     fused = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, blobs)), rescale="never")
-    html = page.to_html(fused.report, [])
+    html = pages.to_html(fused.report, [])
     assert ["bad", "good"] == re.findall(r'class="bars" href="[^"]*"[^>]*><span>(.*?)</span>', html)
     assert ["bad", "good"] == re.findall(r'<tr id="layer-\d+"><td data-label="layer">(.*?)</td>', html)
 
@@ -183,9 +183,9 @@ def test_what_a_chart_draws_has_a_colour_of_the_page(lossy: str) -> None:
 
 
 def test_the_same_fold_gives_the_same_page(files: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "_now", lambda: "2026-01-01 00:00 UTC")
+    monkeypatch.setattr(pages, "_now", lambda: "2026-01-01 00:00 UTC")
     result = caffe_fuse.fuse(caffe_fuse.load(*files))
-    assert page.to_html(result.report, []) == page.to_html(result.report, [])
+    assert pages.to_html(result.report, []) == pages.to_html(result.report, [])
 
 
 def test_an_unsafe_fold_says_so_and_names_no_output(files: Tuple[Path, Path], tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_what_has_one_reason_is_one_row(tmp_path: Path) -> None:
     layers = [batch_norm(f"b{place}", "x" if place == 0 else f"b{place - 1}", f"b{place}", kept) for place in range(9)]
     prototxt = text(*layers)
     fused = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt))))
-    html = page.to_html(fused.report, [])
+    html = pages.to_html(fused.report, [])
     table = html[html.index("<h2>Not folded</h2>") :]
     assert 2 == table[: table.index("</table>")].count("<tr")
     assert "b0, b1, b2, b3, b4 and 4 more b5, b6, b7, b8 BatchNorm" in read(html).text
@@ -220,7 +220,7 @@ def test_reasons_that_differ_only_by_names_are_one_row() -> None:
     prototxt = text(*layers)
     fused = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt))))
     assert 6 == len(fused.report.refused)
-    found = read(page.to_html(fused.report, [])).text
+    found = read(pages.to_html(fused.report, [])).text
     assert "s0, s1, s2 Scale it reads the output of BatchNorm ..., which cannot absorb it" in found
 
 
@@ -294,12 +294,12 @@ def test_what_was_out_of_range_has_its_cause(html: str) -> None:
 
 def test_the_proof_follows_the_answers(files: Tuple[Path, Path]) -> None:
     result = caffe_fuse.fuse(caffe_fuse.load(*files), allow_bn=True).verified()
-    found = read(page.to_html(result.report, [])).text
+    found = read(pages.to_html(result.report, [])).text
     places = [found.index(words) for words in ("What next?", "The proof", "before the fold", "What the fold saves")]
     assert sorted(places) == places
     (answer,) = result.report.verification.after if result.report.verification else ()
     assert f"In half precision its output left is off by {answer.max_abs:.3g} ({answer.snr:.1f} dB)." in found
-    assert f"folded: {answer.snr:.1f} dB" in page.to_html(result.report, [])
+    assert f"folded: {answer.snr:.1f} dB" in pages.to_html(result.report, [])
     assert f"element float32 half, before the fold half, folded 0 {answer.float32_numbers[0]:.5g} " in found
 
 
@@ -308,7 +308,7 @@ def test_the_classes_in_half_stand_beside_those_in_float32() -> None:
     prototxt = text(inner, shape=(1, 2))
     weights = np.array([[1, 0], [3, 0], [2.0009, 0]], np.float32)
     result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, {"i": [weights]})))
-    html = page.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])
+    html = pages.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])
     assert "class float32 half, before the fold half, folded 1 3 3 3 2 2.0009 2 2 0 1 1 1" in read(html).text
 
 
@@ -320,7 +320,7 @@ def test_an_output_that_half_precision_damages_is_not_called_right() -> None:
     result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, {"i": [weights]})))
     report = result.verified({"x": np.ones((1, 2), np.float32)}).report
     assert not report.problems
-    found = read(page.to_html(report, [])).text
+    found = read(pages.to_html(report, [])).text
     assert "The weights fit half precision; the answers are rough there" in found
     assert "Is it right now? In float32, yes: both nets ran on the same inputs" in found
     assert "In half precision only roughly: its output i is off by" in found
@@ -334,19 +334,19 @@ def test_the_worst_of_several_outputs_comes_first() -> None:
     prototxt = text(*layers, shape=(1, 2))
     weights = {"fine": [np.array([[1.0, 2.0]], np.float32)], "rough": [np.array([[1000.2, -1000.1]], np.float32)]}
     result = caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, weights)))
-    found = read(page.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])).text
+    found = read(pages.to_html(result.verified({"x": np.ones((1, 2), np.float32)}).report, [])).text
     assert found.index("Output rough") < found.index("Output fine")
 
 
 def test_what_a_target_does_not_take_and_what_was_changed_for_it() -> None:
     layers = [convolution(settings="bias_term: true"), nets.layer("u", "Upsample", "c", "u")]
     fused = nets.fuse(text(*layers, nets.layer("m", "Hearsay", "u", "m")), target="mnn", half_policy=None)
-    found = read(page.to_html(fused.result.report, ())).text
+    found = read(pages.to_html(fused.result.report, ())).text
     assert "For MNN" in found
     assert "m Hearsay has the type Hearsay, which the tool does not know refuses net.prototxt:5:1" in found
     assert "1 change layers type demand what changed u Upsample upsample as a Deconvolution with 6 groups" in found
     plain = nets.fuse(text(layers[0]), target="mnn", half_policy=None)
-    assert "Nothing is known that the tool would not take." in read(page.to_html(plain.result.report, ())).text
+    assert "Nothing is known that the tool would not take." in read(pages.to_html(plain.result.report, ())).text
 
 
 def test_a_dead_channel_is_told_from_a_lost_one(lossy: str) -> None:

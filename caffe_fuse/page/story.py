@@ -14,7 +14,7 @@ from ..judging.problems import CALIBRATE, batch_norms, steps
 from ..net.graph import Layer
 from ..ranges.expected import Activation
 from ..wording import Remedy, Typed, counted
-from .page_layers import sums_of
+from .layers import sums_of
 
 if TYPE_CHECKING:
     from ..judging.answers import HalfAnswer

@@ -21,11 +21,11 @@ from ..half.rounding import HalfPolicy
 from ..judging.answers import HalfAnswer
 from ..judging.outcome import Verification
 from ..net.model import Model
+from ..report.cost_table import UNKNOWN, cost_rows
 from ..wording import Typed, counted, shown
-from . import page_layers, page_lists, page_numbers, page_story
+from . import layers, lists, numbers, story
 from .charts import Chart, Quality, qualities, shares
-from .cost_table import UNKNOWN, cost_rows
-from .page_layers import MOST_CHANNELS
+from .layers import MOST_CHANNELS
 from .tables import Table
 
 OUTPUTS = 4  # how many are shown of each net
@@ -34,34 +34,34 @@ SHARES = 24  # blobs of the chart of differences
 
 def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = ()) -> str:
     """The page of a fold. words: of the command. Raises InputError if the extra `report` is not installed."""
-    rows = page_layers.of_fold(report)
+    rows = layers.of_fold(report)
     files = [report.typed.files, [output.temporary for output in outputs]] if outputs else ()
     paths = [output.path for output in outputs]
-    channels = page_layers.listed(report.after_channels)
+    channels = layers.listed(report.after_channels)
     links = {each.link for each in channels[:MOST_CHANNELS]}
-    activations = page_layers.by_size(report.activations.after)
+    activations = layers.by_size(report.activations.after)
     content = {
         "title": report.name,
         **_headline(report, report.after.policy),
-        "answers": page_story.of_fold(report, paths),
+        "answers": story.of_fold(report, paths),
         "report": report,
         "outputs": paths,
-        "lists": page_lists,
+        "lists": lists,
         "policy": report.after.policy,
         "proof": None if report.verification is None else _proof(report.verification, _fold_titles(report)),
-        "before": page_layers.sums_of(report.before.rows),
-        "after": page_layers.sums_of(report.after.rows),
-        "cost": page_numbers.of_cost(cost_rows(report.savings, files, every_type=True)),
-        "savings": _savings(page_numbers.of_cost(cost_rows(report.savings, files))),
-        "weights": page_layers.weight_charts(rows),
-        "layers": page_numbers.of_layers(rows, is_fold=True),
-        "outside": page_numbers.of_channels(page_layers.overflowing(report.before_channels), MOST_CHANNELS),
+        "before": layers.sums_of(report.before.rows),
+        "after": layers.sums_of(report.after.rows),
+        "cost": numbers.of_cost(cost_rows(report.savings, files, every_type=True)),
+        "savings": _savings(numbers.of_cost(cost_rows(report.savings, files))),
+        "weights": layers.weight_charts(rows),
+        "layers": numbers.of_layers(rows, is_fold=True),
+        "outside": numbers.of_channels(layers.overflowing(report.before_channels), MOST_CHANNELS),
         "states": report.after_channels.states,
-        "strips": page_layers.strips(report.before_channels, report.after_channels, links),
-        "channels": page_numbers.of_channels(channels, MOST_CHANNELS),
+        "strips": layers.strips(report.before_channels, report.after_channels, links),
+        "channels": numbers.of_channels(channels, MOST_CHANNELS),
         "activations": activations,
-        "activation_chart": page_layers.activation_chart(activations),
-        "activation_table": page_numbers.of_activations(activations),
+        "activation_chart": layers.activation_chart(activations),
+        "activation_table": numbers.of_activations(activations),
         "sigmas": report.activations.sigmas,
     }
     return _rendered("fold.html", content, words)
@@ -69,26 +69,26 @@ def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = (
 
 def check_to_html(checked: Checked, words: Sequence[str] = ()) -> str:
     """The page of `check`. words: of the command. Raises InputError if the extra `report` is not installed."""
-    rows = page_layers.of_net(checked.half)
-    channels = page_layers.listed(checked.channels)
+    rows = layers.of_net(checked.half)
+    channels = layers.listed(checked.channels)
     links = {each.link for each in channels[:MOST_CHANNELS]}
-    activations = page_layers.by_size(checked.activations.before)
+    activations = layers.by_size(checked.activations.before)
     content = {
         "title": checked.model.name,
         **_headline(checked, checked.half.policy),
-        "answers": page_story.of_check(checked),
+        "answers": story.of_check(checked),
         "report": checked,
-        "lists": page_lists,
+        "lists": lists,
         "policy": checked.half.policy,
-        "after": page_layers.sums_of(checked.half.rows),
-        "weights": page_layers.weight_charts(rows),
-        "layers": page_numbers.of_layers(rows, is_fold=False),
+        "after": layers.sums_of(checked.half.rows),
+        "weights": layers.weight_charts(rows),
+        "layers": numbers.of_layers(rows, is_fold=False),
         "states": checked.channels.states,
-        "strips": page_layers.strips(None, checked.channels, links),
-        "channels": page_numbers.of_channels(channels, MOST_CHANNELS),
+        "strips": layers.strips(None, checked.channels, links),
+        "channels": numbers.of_channels(channels, MOST_CHANNELS),
         "activations": activations,
-        "activation_chart": page_layers.activation_chart(activations),
-        "activation_table": page_numbers.of_activations(activations),
+        "activation_chart": layers.activation_chart(activations),
+        "activation_table": numbers.of_activations(activations),
         "sigmas": checked.activations.sigmas,
     }
     return _rendered("check.html", content, words)
@@ -106,12 +106,12 @@ def verify_to_html(
     Raises InputError if the extra `report` is not installed.
     """
     first, second = models
-    ordered = page_numbers.by_share(found)
+    ordered = numbers.by_share(found)
     content = {
         "title": first.name if first.name == second.name else f"{first.name} and {second.name}",
         "mood": "bad" if found.problems else "",
         "headline": "",
-        "answers": page_story.of_verify((first.name, second.name), found, typed),
+        "answers": story.of_verify((first.name, second.name), found, typed),
         "report": found,
         "warnings": warnings,
         "files": [first.paths, second.paths],
@@ -121,7 +121,7 @@ def verify_to_html(
             "largest difference in float32, as a share of what is allowed",
             [(row.blob, row.share, f"blob-{place}") for place, row in enumerate(ordered[:SHARES])],
         ),
-        "blobs": page_numbers.of_blobs(found),
+        "blobs": numbers.of_blobs(found),
     }
     return _rendered("verify.html", content, words)
 
@@ -131,7 +131,7 @@ def _headline(report: Union[Report, Checked], policy: HalfPolicy) -> Dict[str, A
     verification = report.verification if isinstance(report, Report) else None
     if report.problems or not policy.checked:
         return {"mood": "bad" if report.problems else "", "headline": ""}
-    if verification is not None and any(map(page_story.is_poor, verification.after)):
+    if verification is not None and any(map(story.is_poor, verification.after)):
         return {"mood": "rough", "headline": "The weights fit half precision; the answers are rough there"}
     return {"mood": "", "headline": "Safe in half precision"}
 
@@ -151,10 +151,10 @@ def _proof(found: Verification, titles: Sequence[str]) -> Dict[str, Any]:
     """The outputs in half precision. titles: of the nets; "" for one that is not shown."""
     nets = [(title, answers) for title, answers in zip(titles, found.in_half) if title and answers]
     outputs = list(zip(*(answers for _, answers in nets)))
-    outputs.sort(key=lambda answers: page_story.badness(answers[-1]))
+    outputs.sort(key=lambda answers: story.badness(answers[-1]))
     shown_first = [list(zip((title for title, _ in nets), answers)) for answers in outputs[:OUTPUTS]]
     return {
-        "outputs": [(each[0][1].blob, _quality_chart(each), page_numbers.of_answers(each)) for each in shown_first],
+        "outputs": [(each[0][1].blob, _quality_chart(each), numbers.of_answers(each)) for each in shown_first],
         "hidden": len(outputs) - len(shown_first),
     }
 
@@ -199,7 +199,7 @@ def _environment() -> Any:
     except ImportError as error:
         raise InputError("the HTML report needs jinja2", remedy="pip install 'caffe-fuse[report]'") from error
     environment = Environment(
-        loader=PackageLoader("caffe_fuse.report", "."),
+        loader=PackageLoader("caffe_fuse.page", "."),
         autoescape=True,  # names of layers and blobs are arbitrary text
         undefined=StrictUndefined,
         trim_blocks=True,
