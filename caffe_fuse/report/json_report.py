@@ -151,7 +151,7 @@ def _half(report: Report) -> Dict[str, Any]:
 
 
 def _file(path: str, place: str) -> Dict[str, Union[str, int, None]]:
-    if not os.path.isfile(place):  # a pipe, which is read once
+    if os.path.exists(place) and not os.path.isfile(place):  # a pipe, which is read once
         return {"path": path, "sha256": None, "bytes": None}
     digest, size = hashlib.sha256(), 0
     try:
