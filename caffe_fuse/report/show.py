@@ -83,7 +83,7 @@ def _grouped(model: Model, plan: Plan, width: int) -> List[str]:
         found += lines[first : first + size]
         if times > 1:
             last = steps[first + size * times - 1].layer.name
-            these = "this line" if size == 1 else f"these {size} lines"
+            these = "this layer" if size == 1 else f"these {size} layers"
             more = "once" if times == 2 else f"{times - 1} times"
             found.append(shown(f"    {these} {more} more, up to {last}"))
     start = sum(widths[:-1]) + 2 * (len(widths) - 1)

@@ -46,7 +46,7 @@ def test_a_block_that_repeats_is_printed_once() -> None:
     lines = shown(7, 120)
     assert ["layer", "type", "top", "weights", "in", "a", "fold"] == lines[0].split()
     (place,) = (place for place, line in enumerate(lines) if "more, up to sum6" in line)
-    assert re.fullmatch(r" {4}these 3 lines \d times more, up to sum6", lines[place])
+    assert re.fullmatch(r" {4}these 3 layers \d times more, up to sum6", lines[place])
     assert place < 9
     assert lines[place + 1].startswith("cost ")
     assert "absorbs BatchNorm" in lines[1]
@@ -125,9 +125,9 @@ def test_a_terminal_gets_the_grouped_form_and_a_pipe_every_layer(tmp_path: Path)
     (tmp_path / "n.prototxt").write_bytes(resnet(9))
     words = ["show", str(tmp_path / "n.prototxt")]
     grouped, every = in_terminal(80, words), in_terminal(80, [*words, "-v"])
-    assert any("these 3 lines" in line for line in grouped)
+    assert any("these 3 layers" in line for line in grouped)
     assert 80 >= max(len(line) for line in (*grouped, *every))
-    assert not any("these 3 lines" in line for line in every)
+    assert not any("these 3 layers" in line for line in every)
     command = [sys.executable, "-m", "caffe_fuse", *words]
     piped = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert plan_report(caffe_fuse.load(tmp_path / "n.prototxt")) == piped
