@@ -12,7 +12,6 @@ from ..many.outcome import Outcome, Summary
 from . import options as given
 from . import printing
 from .calibration import run_calibrate as run_calibrate
-from .versions import run_version as run_version
 from .writing import check_outputs, files_of, reports_asked_for, write_arrays, write_reports
 
 
@@ -262,3 +261,9 @@ def run_upgrade(options: argparse.Namespace) -> Outcome:
         check_outputs(options, *files_of(prefix))
     done = upgrade(net, weights, prefix)
     return Outcome(0, () if options.quiet else tuple(upgrade_report(done)), tuple(done.warnings))
+
+
+def run_version(options: argparse.Namespace) -> Outcome:
+    from .versions import version_lines
+
+    return Outcome(0, tuple(version_lines(options.verbose)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import platform
 import re
 import sys
@@ -10,7 +9,6 @@ from importlib import metadata
 from typing import Any, Dict, List, Optional
 
 from .. import __version__
-from ..many.outcome import Outcome
 
 _NEEDED = ("numpy", "protobuf", "h5py", "tqdm")
 _GIVES = {
@@ -20,15 +18,15 @@ _GIVES = {
 }
 
 
-def run_version(options: argparse.Namespace) -> Outcome:
+def version_lines(verbose: bool) -> List[str]:
     lines = [f"caffe-fuse {__version__}"]
-    if options.verbose:
+    if verbose:
         python = f"{platform.python_version()} ({sys.executable}), {platform.system()} {platform.machine()}"
         rows = {"Python": python, **{name: _version(name) or "missing" for name in _NEEDED}, "BLAS": _blas()}
         rows["h5py"] += f", HDF5 {_hdf5()}"
         lines += [f"  {title:<10} {value}" for title, value in rows.items()]
         lines += [f"  {f'[{extra}]':<10} {_extra(extra)}" for extra in _GIVES]
-    return Outcome(0, tuple(lines))
+    return lines
 
 
 def _version(package: str) -> Optional[str]:

@@ -37,6 +37,7 @@ def test_a_quiet_command_loads_no_room_that_it_does_not_need(command: str, tmp_p
         "report",
         "page",
         "upgrading",
+        "email",  # of importlib.metadata
         "h5py",
         "tqdm",
         "distributed",

@@ -496,7 +496,9 @@ class TestCommand:
     def test_what_there_is_not_is_an_input_error(self, name: str) -> None:
         options: Dict[str, Any] = {name: "float8"}
         prototxt = nets.text(nets.convolution())
-        with pytest.raises(caffe_fuse.InputError, match=f"{name.replace('_', ' ')} float8 is not known.*; choose from "):
+        with pytest.raises(
+            caffe_fuse.InputError, match=f"{name.replace('_', ' ')} float8 is not known.*; choose from "
+        ):
             caffe_fuse.fuse(nets.model(prototxt, nets.caffemodel(prototxt, nets.numbers(prototxt))), **options)
 
     def test_the_format_stays_what_it_was(self) -> None:
