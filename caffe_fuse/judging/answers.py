@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, List, Mapping, NamedTuple, Optional, Sequ
 import numpy as np
 
 from ..execution.forward import Precision, run_net
+from ..half.channels import POOR
 from ..net.graph import Net
 from ..wording import counted
 from .agreement import Kind, Ranking, apart, ranking, snr
@@ -55,6 +56,11 @@ class HalfAnswer(NamedTuple):
     unmatched: int = 0
     top5: Tuple[TopClasses, ...] = ()
     float32_numbers: Tuple[float, ...] = ()
+
+    @property
+    def rough(self) -> bool:
+        """Whether half precision changes the output by more than a hundredth (40 dB), or its top class."""
+        return not self.snr >= POOR or self.top1 is False
 
     @property
     def telling_row(self) -> int:

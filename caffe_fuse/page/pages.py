@@ -131,7 +131,7 @@ def _headline(report: Union[Report, Checked], policy: HalfPolicy) -> Dict[str, A
     verification = report.verification if isinstance(report, Report) else None
     if report.problems or not policy.checked:
         return {"mood": "bad" if report.problems else "", "headline": ""}
-    if verification is not None and any(map(story.is_poor, verification.after)):
+    if verification is not None and any(answer.rough for answer in verification.after):
         return {"mood": "rough", "headline": "The weights fit half precision; the answers are rough there"}
     return {"mood": "", "headline": "Safe in half precision"}
 

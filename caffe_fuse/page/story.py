@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Iterable, List, NamedTuple, Sequence
 
 from ..folding.check import Checked
 from ..folding.report import Report
-from ..half.channels import POOR
 from ..half.report import HalfReport
 from ..judging.problems import CALIBRATE, batch_norms, steps
 from ..net.graph import Layer
@@ -166,7 +165,7 @@ def _right(report: Report) -> List[str]:
     found = report.verification
     said = ["No.", *map(_sentence, report.problems)] if report.problems else []
     if not report.problems and found is not None:
-        where = "In float32, yes" if any(map(is_poor, found.after)) else "Yes"
+        where = "In float32, yes" if any(answer.rough for answer in found.after) else "Yes"
         said.append(f"{where}: both nets ran on the same inputs, and in float32 they differ by no more than rounding.")
     elif not report.problems and report.after.policy.checked:
         said.append("Every weight of the new net fits half precision. Its answers were not tried.")
@@ -174,7 +173,7 @@ def _right(report: Report) -> List[str]:
         said.append("Half precision was not looked at (half policy off).")
     if found is not None:
         worst = [answer for answer in sorted(found.after, key=badness)[:1] if not answer.lost]
-        said += [f"In half precision{' only roughly:' if is_poor(each) else ''} {_outcome(each)}" for each in worst]
+        said += [f"In half precision{' only roughly:' if each.rough else ''} {_outcome(each)}" for each in worst]
     lost = 0 if report.flushed is None else report.flushed.lost_channels
     if lost:
         kept = "channel keeps" if lost == 1 else "channels keep"
@@ -184,11 +183,6 @@ def _right(report: Report) -> List[str]:
         what = counted(len(report.target.left), "thing")
         said.append(f"{report.target.target.title} does not take {what} of it, listed below.")
     return said
-
-
-def is_poor(answer: HalfAnswer) -> bool:
-    """Whether half precision changes an output by more than a hundredth, or its top class."""
-    return not answer.snr >= POOR or answer.top1 is False
 
 
 def _next(report: Report, outputs: Sequence[str]) -> Sequence[str]:

@@ -60,7 +60,19 @@ def verification_lines(found: Verification, whose: Sequence[str], labels: Sequen
     hidden = len(found.before) - SHOWN
     if hidden > 0:
         lines.append(f"in half    ... and {counted(hidden, 'output')} more of each (--report lists them)")
-    return lines
+    return [*lines, *_rough(found)]
+
+
+def _rough(found: Verification) -> List[str]:
+    """What no limit was given for, and a verdict about weights does not say."""
+    rough = [answer.blob for answer in found.after if answer.rough and not answer.lost]
+    if not rough or found.min_snr is not None:
+        return []
+    others = f" and {counted(len(rough) - 1, 'other output')}" if rough[1:] else ""
+    return [
+        f"rough      {rough[0]}{others} in half precision: below 40 dB, or another top class; "
+        "--min-snr 40 makes that an error"
+    ]
 
 
 def _answer(answer: HalfAnswer, row: int, labels: Sequence[str]) -> str:

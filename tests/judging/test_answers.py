@@ -201,3 +201,21 @@ def test_the_largest_classes_of_both_are_told() -> None:
     (told,) = verification(found)["half"]["after"]
     assert ["half", "float32"] == list(told["top5"][0])
     assert {"class": 2, "number": float(singles["p"][1][2])} == told["top5"][1]["float32"][0]
+
+
+def test_a_rough_answer_is_told_where_no_limit_was_given() -> None:
+    """The output of the first net is the difference of two large numbers."""
+    prototxt = text(
+        layer("i", "InnerProduct", "x", "i", "inner_product_param { num_output: 1 bias_term: false }"), shape=(1, 2)
+    )
+    rough, fine = (model_of(prototxt, {"i": [np.array([pair], np.float32)]}) for pair in ((1000.2, -1000.1), (2, 1)))
+    inputs = {"x": np.ones((1, 2), np.float32)}
+
+    def told(model: caffe_fuse.Model, min_snr: Optional[float] = None) -> List[str]:
+        found = caffe_fuse.verify(model, model, inputs, min_snr=min_snr)
+        return [line for line in verify_report(found, Typed(())) if line.startswith("rough")]
+
+    line = "rough      i in half precision: below 40 dB, or another top class; --min-snr 40 makes that an error"
+    assert [line] == told(rough)
+    assert [] == told(fine)
+    assert [] == told(rough, min_snr=1.0)

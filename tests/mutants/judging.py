@@ -291,4 +291,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "    names = {name: name for name in made}\n",
         TEST_TARGET_FILES + "::test_a_layer_in_place_on_an_input_is_compared_under_its_new_name",
     ),
+    Mutant(
+        "an answer that half precision damages is called right",
+        ANSWERS,
+        "return not self.snr >= POOR",
+        "return not self.snr >= -POOR",
+        TEST_ANSWERS + "::test_a_rough_answer_is_told_where_no_limit_was_given",
+    ),
 )

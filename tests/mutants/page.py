@@ -84,13 +84,6 @@ MUTANTS: Tuple[Mutant, ...] = (
         TEST_PAGE + "::test_an_unsafe_fold_says_so_and_names_no_output",
     ),
     Mutant(
-        "an answer that half precision damages is called right",
-        "page/story.py",
-        "not answer.snr >= POOR",
-        "not answer.snr >= -POOR",
-        TEST_PAGE + "::test_an_output_that_half_precision_damages_is_not_called_right",
-    ),
-    Mutant(
         "reasons that differ by names have a row each",
         "page/tables.py",
         "word.replace(bare",
