@@ -147,9 +147,8 @@ def test_a_number_far_beyond_the_largest_half_is_not_safe_on_any_device(
     clips = policy in ("saturate", *SATURATING)
     assert clips == (f"to which {policy} clips (first: " in told)
     assert clips != ("not finite in half precision" in told)
-    options = f"--half-policy {policy} --report {tmp_path / 'r.json'}"
-    step = told.splitlines()[-1]
-    assert f": caffe-fuse fuse {paths[0]} {paths[1]} {options}" in step
+    # Without the report, over which the next command would write its own.
+    assert told.splitlines()[-1].endswith(f": caffe-fuse fuse {paths[0]} {paths[1]} --half-policy {policy}")
     report = json.loads((tmp_path / "r.json").read_text())
     assert (1, 1, 1) == (report["status"], len(report["problems"]), len(report["next"]))
     assert 0 == cli.main(["fuse", *paths, "--half-policy", policy, "--dry-run", "-q"])

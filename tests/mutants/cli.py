@@ -103,4 +103,11 @@ MUTANTS: Tuple[Mutant, ...] = (
         "for path in found if path",
         TEST_IMAGES + "::test_a_folder_is_read_with_the_folders_in_it_sorted_by_path",
     ),
+    Mutant(
+        "the command after check writes over the report of check",
+        "cli/options.py",
+        'words = _without(words, ("--report", "--html"))',
+        'words = _without(words, ("--html",))',
+        "tests/judging/test_verdict.py::test_a_number_far_beyond_the_largest_half_is_not_safe_on_any_device",
+    ),
 )
