@@ -34,6 +34,15 @@ def files_of_many(parser: Parser) -> None:
     )
 
 
+def model(group: Group, default: str) -> None:
+    group.add_argument(
+        "-o",
+        "--output",
+        metavar="PREFIX",
+        help=f"write PREFIX.prototxt and PREFIX.caffemodel; DIR/ is a folder, made if need be (default: {default})",
+    )
+
+
 def many(parser: Parser) -> None:
     group = parser.add_argument_group("many models", "-o, --html: a folder; --report: one report of all")
     group.add_argument("--manifest", metavar="F", help="a list of models: a table with tabs, or JSON lines")

@@ -76,19 +76,20 @@ def typed(options: argparse.Namespace, files: Sequence[str]) -> Typed:
     about_net += [word for stage in options.stage for word in ("--stage", stage)]
     about_net += [word for shape in options.input_shape for word in ("--input-shape", shape)]
     about_net += ["--bn-dialect", options.bn_dialect] if options.bn_dialect else []
-    words = list(options.words) if options.command in ("fuse", "check") else []
-    words = _without(words, ("--report", "--html")) if options.command == "check" else words
+    return Typed(tuple(files), tuple(about_net), tuple(_repeated(options)))
+
+
+def _repeated(options: argparse.Namespace) -> List[str]:
+    if options.command == "check":
+        from .arguments import words_of
+
+        return _with_known_target(words_of(options, {"report", "html"}), options.target)
+    words = list(options.words) if options.command == "fuse" else []
     words = [word for word in words if word != "--strict=bn"]  # always on, and --allow-bn contradicts it
     words = _with_known_target(words, getattr(options, "target", None))
     for file in (options.net, options.weights) if words else ():
         words.remove(file)
-    return Typed(tuple(files), tuple(about_net), tuple(words))
-
-
-def _without(words: Sequence[str], names: Sequence[str]) -> List[str]:
-    """The words without these options and their values."""
-    is_value = [False, *(word in names for word in words)]
-    return [word for word, value in zip(words, is_value) if not value and word.split("=", 1)[0] not in names]
+    return words
 
 
 def _with_known_target(words: Sequence[str], target: Optional[str]) -> List[str]:

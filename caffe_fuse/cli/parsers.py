@@ -65,12 +65,7 @@ def program_parser() -> argparse.ArgumentParser:
 def _fuse(parser: Parser) -> None:
     families.files_of_many(parser)
     output = parser.add_argument_group("what is written")
-    output.add_argument(
-        "-o",
-        "--output",
-        metavar="PREFIX",
-        help="write PREFIX.prototxt and PREFIX.caffemodel; DIR/ is a folder, made if need be (default: NET_fused)",
-    )
+    families.model(output, "NET_fused")
     families.report(output)
     output.add_argument("--dry-run", action="store_true", help="do everything except write the model")
     output.add_argument("--force", action="store_true", help="write the model even if it is not safe")
@@ -231,12 +226,7 @@ def _show(parser: Parser) -> None:
 def _upgrade(parser: Parser) -> None:
     families.files_of_one(parser, weights_needed=False)
     output = parser.add_argument_group("what is written")
-    output.add_argument(
-        "-o",
-        "--output",
-        metavar="PREFIX",
-        help="write PREFIX.prototxt and PREFIX.caffemodel; DIR/ is a folder, made if need be (default: NET_upgraded)",
-    )
+    families.model(output, "NET_upgraded")
     families.no_clobber(output)
     families.quiet(parser.add_argument_group("what is printed"))
 

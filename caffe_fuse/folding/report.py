@@ -1,4 +1,4 @@
-"""The report on one fold, as data. Its forms are in report/: terminal, JSON, HTML."""
+"""The report on one fold, as data. Its forms are in report/ (terminal, JSON) and page/ (HTML)."""
 
 from __future__ import annotations
 

@@ -10,13 +10,14 @@ from ..blobs.blob import Blob
 from ..blobs.scaled import Layout
 from ..display import Display, displayed, several
 from ..wording import counted
-from .classes import CLASSES
 from .measures import Measures
 from .meter import BlobStats
 from .rounding import HalfPolicy
 
 # The layer's name, the index of the blob in it, the blob, and the layout of its output channels if it has any.
 Entry = Tuple[str, int, Blob, Optional[Layout]]
+# The classes of values that do not stay as they are, the worst first.
+_CHANGED = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 
 
 class HalfRow(NamedTuple):
@@ -49,8 +50,9 @@ class HalfReport(NamedTuple):
         """How many values half precision changes, and in which way."""
         if not self.policy.checked:
             return "not checked"
-        sums = {name: sum(getattr(row.stats, name) for row in self.rows) for name in CLASSES if name != "zeros"}
-        found = ", ".join(f"{count:,} {name}" for name, count in sums.items() if count)
+        sums = {name: sum(getattr(row.stats, name) for row in self.rows) for name in _CHANGED}
+        words = {"overflow": "overflow (clipped to 65504)"} if self.policy.saturates else {}
+        found = ", ".join(f"{count:,} {words.get(name, name)}" for name, count in sums.items() if count)
         count = sum(row.stats.count for row in self.rows)
         return f"{found or 'all normal'}, of {counted(count, 'value')} in {counted(len(self.rows), 'blob')}"
 

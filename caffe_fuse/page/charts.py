@@ -13,6 +13,7 @@ import numpy as np
 
 from ..half.channels import GOOD, POOR
 from ..half.rounding import LARGEST, SMALLEST_NORMAL
+from ..report.lines import without_middle
 
 SMALLEST_SUBNORMAL = 2.0**-24
 LEFT_END, RIGHT_END = 2.0**-34, 2.0**28  # magnitudes beyond leave the chart
@@ -121,7 +122,7 @@ def _range(row: Range) -> BarRow:
     given = [(name, ends) for name, ends in (("before", row.before), ("after", row.after)) if ends is not None]
     told = ", ".join(f"{name} {ends[0]:.3g} to {ends[1]:.3g}" for name, ends in given)
     bars = [_bar(name, *ends) for name, ends in given]
-    return BarRow(_shortened(row.label), f"{row.label}: {told or 'all are 0'}", bars, row.link)
+    return BarRow(without_middle(row.label, LONGEST_LABEL), f"{row.label}: {told or 'all are 0'}", bars, row.link)
 
 
 def _bar(name: str, least: float, most: float) -> Bar:
@@ -169,7 +170,7 @@ def _used(label: str, share: float, link: str) -> BarRow:
     words = f"{100 * share:,.3g} %" if share < 1 else f"{100 * share:,.0f} %" if isfinite(share) else "not finite"
     reach = min(share, 2.0) if isfinite(share) else 2.0
     bar = Bar("after", 0.0, max(LEAST, 50 * reach), "", "" if share <= 2 else f"{words} →")
-    return BarRow(_shortened(label), f"{label}: {words} of what is allowed", [bar], link)
+    return BarRow(without_middle(label, LONGEST_LABEL), f"{label}: {words} of what is allowed", [bar], link)
 
 
 def strip(title: str, before: np.ndarray, after: np.ndarray, typical: np.ndarray, marked: Sequence[Marked]) -> Strip:
@@ -207,12 +208,6 @@ def _across(magnitude: float) -> float:
 def _down(magnitude: float) -> float:
     """The largest magnitudes are at the top."""
     return round(HEIGHT * (1 - _share(magnitude)), 1)
-
-
-def _shortened(label: str) -> str:
-    """Long names of a net often begin, and end, alike."""
-    half = LONGEST_LABEL // 2
-    return label if len(label) <= LONGEST_LABEL else f"{label[:half]}…{label[1 - half :]}"
 
 
 def _bands(place: Callable[[float], float]) -> List[Band]:

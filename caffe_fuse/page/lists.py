@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..folding.report import Asked, Report
+from ..report.lines import powers
 from .tables import Column, Row, Table, grouped, names, number, reason_of, without_empty, without_names
 
 
@@ -50,12 +51,8 @@ def of_folds(report: Report) -> Table:
 
 def of_powers(report: Report) -> Table:
     columns = (Column("blob"), number("channels that changed"), Column("multiplied by"))
-    rows = []
-    for name, exponents in report.rescaled.items():
-        least, most = min(exponents), max(exponents)
-        powers = f"2^{least}" if least == most else f"2^{least} to 2^{most}"
-        rows.append(Row((name, f"{sum(map(bool, exponents)):,}", powers)))
-    return Table(columns, rows)
+    rows = [(name, f"{sum(map(bool, exponents)):,}", powers(exponents)) for name, exponents in report.rescaled.items()]
+    return Table(columns, [Row(row) for row in rows])
 
 
 def of_unrepaired(report: Report) -> Table:

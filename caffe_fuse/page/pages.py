@@ -7,7 +7,7 @@ import hashlib
 import platform
 import shlex
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from google import protobuf
@@ -16,11 +16,13 @@ from .. import __version__
 from ..errors import InputError
 from ..files.outputs import Written
 from ..folding.check import Checked
+from ..folding.diagnosis import Diagnosis
 from ..folding.report import Report
 from ..half.rounding import HalfPolicy
 from ..judging.answers import HalfAnswer
 from ..judging.outcome import Verification
 from ..net.model import Model
+from ..ranges.expected import Activation
 from ..report.cost_table import UNKNOWN, cost_rows
 from ..wording import Typed, counted, shown
 from . import layers, lists, numbers, story
@@ -37,9 +39,6 @@ def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = (
     rows = layers.of_fold(report)
     files = [report.typed.files, [output.temporary for output in outputs]] if outputs else ()
     paths = [output.path for output in outputs]
-    channels = layers.listed(report.after_channels)
-    links = {each.link for each in channels[:MOST_CHANNELS]}
-    activations = layers.by_size(report.activations.after)
     content = {
         "title": report.name,
         **_headline(report, report.after.policy),
@@ -53,16 +52,11 @@ def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = (
         "after": layers.sums_of(report.after.rows),
         "cost": numbers.of_cost(cost_rows(report.savings, files, every_type=True)),
         "savings": _savings(numbers.of_cost(cost_rows(report.savings, files))),
-        "weights": layers.weight_charts(rows),
         "layers": numbers.of_layers(rows, is_fold=True),
         "outside": numbers.of_channels(layers.overflowing(report.before_channels), MOST_CHANNELS),
-        "states": report.after_channels.states,
-        "strips": layers.strips(report.before_channels, report.after_channels, links),
-        "channels": numbers.of_channels(channels, MOST_CHANNELS),
-        "activations": activations,
-        "activation_chart": layers.activation_chart(activations),
-        "activation_table": numbers.of_activations(activations),
-        "sigmas": report.activations.sigmas,
+        **_of_channels(report.before_channels, report.after_channels),
+        **_of_activations(report.activations.after, report.activations.sigmas),
+        "weights": layers.weight_charts(rows),
     }
     return _rendered("fold.html", content, words)
 
@@ -70,9 +64,6 @@ def to_html(report: Report, outputs: Sequence[Written], words: Sequence[str] = (
 def check_to_html(checked: Checked, words: Sequence[str] = ()) -> str:
     """The page of `check`. words: of the command. Raises InputError if the extra `report` is not installed."""
     rows = layers.of_net(checked.half)
-    channels = layers.listed(checked.channels)
-    links = {each.link for each in channels[:MOST_CHANNELS]}
-    activations = layers.by_size(checked.activations.before)
     content = {
         "title": checked.model.name,
         **_headline(checked, checked.half.policy),
@@ -81,15 +72,10 @@ def check_to_html(checked: Checked, words: Sequence[str] = ()) -> str:
         "lists": lists,
         "policy": checked.half.policy,
         "after": layers.sums_of(checked.half.rows),
-        "weights": layers.weight_charts(rows),
         "layers": numbers.of_layers(rows, is_fold=False),
-        "states": checked.channels.states,
-        "strips": layers.strips(None, checked.channels, links),
-        "channels": numbers.of_channels(channels, MOST_CHANNELS),
-        "activations": activations,
-        "activation_chart": layers.activation_chart(activations),
-        "activation_table": numbers.of_activations(activations),
-        "sigmas": checked.activations.sigmas,
+        **_of_channels(None, checked.channels),
+        **_of_activations(checked.activations.before, checked.activations.sigmas),
+        "weights": layers.weight_charts(rows),
     }
     return _rendered("check.html", content, words)
 
@@ -124,6 +110,27 @@ def verify_to_html(
         "blobs": numbers.of_blobs(found),
     }
     return _rendered("verify.html", content, words)
+
+
+def _of_channels(before: Optional[Diagnosis], after: Diagnosis) -> Dict[str, Any]:
+    """The channels of a net. before: those before a fold, if there was one."""
+    listed = layers.listed(after)
+    links = {each.link for each in listed[:MOST_CHANNELS]}
+    return {
+        "states": after.states,
+        "strips": layers.strips(before, after, links),
+        "channels": numbers.of_channels(listed, MOST_CHANNELS),
+    }
+
+
+def _of_activations(known: Sequence[Activation], sigmas: float) -> Dict[str, Any]:
+    activations = layers.by_size(known)
+    return {
+        "activations": activations,
+        "activation_chart": layers.activation_chart(activations),
+        "activation_table": numbers.of_activations(activations),
+        "sigmas": sigmas,
+    }
 
 
 def _headline(report: Union[Report, Checked], policy: HalfPolicy) -> Dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Sequence
 
 SHOWN = 8
+CUT = "..."
 
 
 def shortened(lines: Sequence[str], verbose: bool) -> List[str]:
@@ -34,3 +35,15 @@ def fitted(line: str, width: int, indent: int = 4) -> List[str]:
 
 def wrote_lines(paths: Sequence[str]) -> List[str]:
     return [f"wrote      {path}" for path in paths]
+
+
+def without_middle(name: str, most: int) -> str:
+    """The name in at most `most` characters: names of a net differ at their ends."""
+    kept = most - len(CUT)
+    return name if len(name) <= most else name[: kept // 2] + CUT + name[-(kept - kept // 2) :]
+
+
+def powers(exponents: Sequence[int]) -> str:
+    """What the channels of a blob are multiplied by."""
+    least, most = min(exponents), max(exponents)
+    return f"2^{least}" if least == most else f"2^{least} to 2^{most}"

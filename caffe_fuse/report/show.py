@@ -15,14 +15,13 @@ from ..net.graph import Layer, Net
 from ..net.model import Model
 from ..wording import few, shown
 from .cost_table import cost_lines, cost_rows
-from .lines import fitted
+from .lines import fitted, without_middle
 from .plan import Plan, Step, planned
 from .repeats import blocks
 
 # Of a cell that others are padded to: a layer may have thousands of bottoms.
 WIDEST = 100
 _FATE, _NAME = 24, 16  # columns that the fate and the name of a layer need at least
-_CUT = "..."
 _HEAD = ("layer", "type", "top", "weights", "in a fold")
 
 
@@ -71,7 +70,7 @@ def _grouped(model: Model, plan: Plan, width: int) -> List[str]:
     rows = [_HEAD, *(_short_row(model, step, before) for step, before in zip(steps, [None, *steps]))]
     widths = _widths(rows, width // 3)
     names_width = max(_NAME, width - sum(widths[1:3]) - 6 - _FATE)
-    rows = [(_shortened(name, names_width), *others) for name, *others in rows]
+    rows = [(without_middle(name, names_width), *others) for name, *others in rows]
     widths[0] = max(len(row[0]) for row in rows)
     if sum(widths[:4]) + 8 + _FATE > width:  # where there is no room for weights
         rows, widths = [(*row[:3], row[4]) for row in rows], [*widths[:3], widths[4]]
@@ -105,7 +104,7 @@ def _origin(step: Step, before: Optional[Step]) -> str:
         return ""
     if step.layer.bottoms in (layer.tops for layer in (before.layer, *before.taken_in)):
         return ""
-    return f"from {few(_shortened(name, _FATE - 1) for name in step.layer.bottoms)}"
+    return f"from {few(without_middle(name, _FATE - 1) for name in step.layer.bottoms)}"
 
 
 def _short_fate(step: Step) -> str:
@@ -124,12 +123,6 @@ def _signature(model: Model, step: Step, before: Optional[Step], names: Collecti
 def _widths(rows: Sequence[Sequence[str]], most: int) -> List[int]:
     """Of the columns; cells wider than `most` stand out."""
     return [max((len(cell) for cell in column if len(cell) <= most), default=0) for column in zip(*rows)]
-
-
-def _shortened(name: str, most: int) -> str:
-    """The name without its middle: layers of a net differ at their ends."""
-    kept = most - len(_CUT)
-    return name if len(name) <= most else name[: kept // 2] + _CUT + name[-(kept - kept // 2) :]
 
 
 def _aligned(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> List[str]:

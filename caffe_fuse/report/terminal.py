@@ -19,7 +19,7 @@ from ..ranges.expected import Activation, Activations
 from ..wording import VERDICT, Typed, counted, few
 from .answers import verification_lines
 from .cost_table import cost_lines, cost_rows
-from .lines import shortened, shortened_items, wrote_lines
+from .lines import powers, shortened, shortened_items, wrote_lines
 from .target import asked_lines
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..judging.outcome import Verification
     from ..upgrading.upgrade import Upgrade
 
-CLASSES = ("overflow", "clipped", "nan", "inf", "subnormal", "underflow")
 _STATES = {"overflow": "with overflow", "lost": "below 40 dB"}
 # The nets whose outputs in half precision are printed: of a fold, of a fold with range repair, of any two nets.
 _FOLDED, _REPAIRED, _TWO = ("before", "", "folded"), ("before", "folded", "repaired"), ("A", "", "B")
@@ -84,16 +83,8 @@ def half_lines(title: str, half: HalfReport, verbose: bool) -> List[str]:
     """One line of sums, then the blobs that do not stay finite."""
     if not half.policy.checked:
         return []
-    bad = [row for row in half.rows if not row.stats.safe]
-    sums: Counter[str] = Counter()
-    for row in half.rows:
-        for name in ("count", *CLASSES):
-            sums[name] += getattr(row.stats, name)
-    words = {"overflow": "overflow (clipped to 65504)"} if half.policy.saturates else {}
-    found = [f"{sums[name]:,} {words.get(name, name)}" for name in CLASSES if sums[name]]
-    place = f"{counted(sums['count'], 'value')} in {counted(len(half.rows), 'blob')}"
-    lines = [f"{title:<10} {', '.join(found) or 'all normal'}, of {place}"]
-    return lines + shortened([f"  {_half_row(row)}" for row in bad], verbose)
+    bad = [f"  {_half_row(row)}" for row in half.rows if not row.stats.safe]
+    return [f"{title:<10} {half.summary}", *shortened(bad, verbose)]
 
 
 def channel_lines(found: Diagnosis, verbose: bool) -> List[str]:
@@ -240,17 +231,12 @@ def _rescaled(report: Report, verbose: bool) -> List[str]:
         lines.append(
             f"rescaled   {counted(channels, 'channel')} of {counted(len(report.rescaled), 'blob')}, by powers of two"
         )
-        each = [f"  {name}: {_powers(found)}" for name, found in report.rescaled.items()]
+        each = [f"  {name}: {powers(found)}" for name, found in report.rescaled.items()]
         lines += shortened(each, verbose)
     if report.changes.unrepaired:
         lines.append(f"unrepaired {counted(len(report.changes.unrepaired), 'blob')}")
         lines += shortened([f"  {unrepaired}" for unrepaired in report.changes.unrepaired], verbose)
     return lines
-
-
-def _powers(exponents: Sequence[int]) -> str:
-    least, most = min(exponents), max(exponents)
-    return f"2^{least}" if least == most else f"2^{least} to 2^{most}"
 
 
 def _flushed(report: Report) -> List[str]:

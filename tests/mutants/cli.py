@@ -106,8 +106,8 @@ MUTANTS: Tuple[Mutant, ...] = (
     Mutant(
         "the command after check writes over the report of check",
         "cli/options.py",
-        'words = _without(words, ("--report", "--html"))',
-        'words = _without(words, ("--html",))',
+        'words_of(options, {"report", "html"})',
+        'words_of(options, {"html"})',
         "tests/judging/test_verdict.py::test_a_number_far_beyond_the_largest_half_is_not_safe_on_any_device",
     ),
 )

@@ -58,7 +58,7 @@ def test_a_row_tells_its_whole_name_and_its_figures() -> None:
     name = "a" * 30 + "b" * 30
     row, empty = ranges("t", "a", [Range(name, (1.25, 3e7), (0.5, 2.0)), Range("z", None, None)]).rows
     assert f"{name}: before 1.25 to 3e+07, after 0.5 to 2" == row.told
-    assert "a" * 17 + "…" + "b" * 16 == row.label
+    assert "a" * 15 + "..." + "b" * 16 == row.label
     assert ("z: all are 0", 0) == (empty.told, len(empty.bars))
 
 
